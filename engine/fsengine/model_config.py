@@ -1,0 +1,112 @@
+"""Triton model configurations, read, adapted and compared through the protobuf message.
+
+The canonical files lie in `model_repository/`. A pack's configs are made from them: tensors from the pack's
+contracts, steps and outputs without the heads that it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsengine import steps
+from fsengine.errors import PackError
+from fsengine.tensors import DType, ModelSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+CONFIG_FILE = "config.pbtxt"
+
+_ENSEMBLE_NAMES = {
+    (steps.ALIGN, "portrait_crop"): "aligned_face",
+    (steps.EMBED, "portrait_crop"): "aligned_face",
+    (steps.ETHNICITY, steps.FIL_INPUT): "face_embedding",
+    (steps.ETHNICITY, steps.FIL_OUTPUT): "ethnicity_probability",
+}
+"""Tensors whose name in the ensemble differs from their name in the step."""
+
+
+def read_config(path: Path) -> pb.ModelConfig:
+    """Parse a `config.pbtxt`.
+
+    Raises:
+        PackError: The file is missing or is not a Triton model configuration.
+    """
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    try:
+        return text_format.Parse(path.read_text(), pb.ModelConfig())
+    except (OSError, text_format.ParseError) as exc:
+        raise PackError(f"{path} is not a Triton model configuration: {exc}") from exc
+
+
+def config_text(config: pb.ModelConfig) -> str:
+    """Return a configuration in the text form that Triton reads."""
+    from google.protobuf import text_format
+
+    text: str = text_format.MessageToString(config)
+    return text
+
+
+def apply_spec(config: pb.ModelConfig, spec: ModelSpec) -> None:
+    """Write a contract's tensors and batch limit into the configuration of its model."""
+    if config.name != spec.name:
+        raise PackError(f"configuration of {config.name!r} given for the contract of {spec.name!r}")
+    ragged = {tensor.name for tensor in config.input if tensor.allow_ragged_batch}
+    config.max_batch_size = spec.max_batch_size
+    del config.input[:]
+    del config.output[:]
+    for tensor in spec.inputs:
+        config.input.add(
+            name=tensor.name,
+            data_type=_data_type(tensor.dtype),
+            dims=tensor.shape,
+            allow_ragged_batch=tensor.name in ragged,
+        )
+    for tensor in spec.outputs:
+        config.output.add(name=tensor.name, data_type=_data_type(tensor.dtype), dims=tensor.shape)
+
+
+def apply_ensemble(config: pb.ModelConfig, specs: Iterable[ModelSpec]) -> None:
+    """Write the steps of a pack into the configuration of the ensemble.
+
+    Steps are wired by the names of their tensors; an output that the canonical ensemble gives stays where
+    some step makes it.
+    """
+    specs = list(specs)
+    wanted = [tensor.name for tensor in config.output]
+    made: dict[str, TensorSpec] = {}
+    del config.ensemble_scheduling.step[:]
+    for spec in specs:
+        step = config.ensemble_scheduling.step.add(model_name=spec.name, model_version=-1)
+        for tensor in spec.inputs:
+            step.input_map[tensor.name] = ensemble_name(spec.name, tensor.name)
+        for tensor in spec.outputs:
+            name = ensemble_name(spec.name, tensor.name)
+            step.output_map[tensor.name] = name
+            made[name] = TensorSpec(name=name, dtype=tensor.dtype, shape=_ensemble_shape(spec, tensor))
+    del config.output[:]
+    for name in wanted:
+        if name in made:
+            config.output.add(name=name, data_type=_data_type(made[name].dtype), dims=made[name].shape)
+
+
+def ensemble_name(step: str, tensor: str) -> str:
+    """Return the name in the ensemble of a step's tensor."""
+    return _ENSEMBLE_NAMES.get((step, tensor), tensor)
+
+
+def _ensemble_shape(spec: ModelSpec, tensor: TensorSpec) -> tuple[int, ...]:
+    """Return a step's tensor with the ensemble's own first axis: 1 for a photo, -1 for its faces."""
+    if spec.max_batch_size == 0:
+        return tensor.shape
+    return (1 if spec.name in (steps.DECODE, steps.DETECT) else -1, *tensor.shape)
+
+
+def _data_type(dtype: DType) -> pb.DataType:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    return pb.DataType.Value(f"TYPE_{dtype.value}")

@@ -1,0 +1,265 @@
+"""Model packs: a folder with a `pack.json` and the artifacts that it names.
+
+A pack says everything that its models leave open in the contracts of `fsengine.steps`: crops, embedding
+width, faces per photo, class labels, licences and marks. `pack.json` is written last, so a pack with one is
+whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fsengine import steps
+from fsengine.errors import PackError
+from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.served import ETHNICITY, GENDER, ServedModels
+from fsengine.tensors import DType, ModelSpec, TensorSpec
+
+PACK_FILE = "pack.json"
+
+_REQUIRED_STEPS = (steps.DETECT, steps.ALIGN, steps.EMBED)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackModel:
+    """One model of a pack.
+
+    Attributes:
+        file: Path of the artifact below the pack's folder, with `/`.
+        sha256: Its hash in hex.
+        precision: `fp32`, `fp16` or `int8`.
+        licence: SPDX identifier or the licence's own name.
+        source: Where the weights come from.
+        source_sha256: Hash of each source file, by its name.
+        marks: What a reader must know of its results, for example `untrained weights`.
+        inputs: Its tensors as served, checked against the contract.
+        outputs: The same.
+    """
+
+    file: str
+    sha256: str
+    precision: str
+    licence: str
+    source: str
+    source_sha256: Mapping[str, str]
+    marks: tuple[str, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def __post_init__(self) -> None:
+        path = Path(self.file)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise PackError(f"pack file {self.file!r} must be a path below the pack's folder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """A model pack.
+
+    Attributes:
+        name: Its name on the command line.
+        description: One sentence for people.
+        preprocessing: The pixels that its models expect.
+        max_faces: The most faces that detect gives of a photo, 1 to `steps.FACE_BATCH_LIMIT`.
+        embedding_width: Width of the embedding.
+        labels: Head (`gender`, `ethnicity`) to class labels.
+        models: Step to its model.
+    """
+
+    name: str
+    description: str
+    preprocessing: Preprocessing
+    max_faces: int
+    embedding_width: int
+    labels: Mapping[str, list[str]]
+    models: Mapping[str, PackModel]
+
+    def __post_init__(self) -> None:
+        known = {*_REQUIRED_STEPS, *steps.HEADS}
+        if unknown := set(self.models) - known:
+            raise PackError(f"pack {self.name!r} has models for {sorted(unknown)}; known steps: {sorted(known)}")
+        if missing := set(_REQUIRED_STEPS) - set(self.models):
+            raise PackError(f"pack {self.name!r} lacks a model for {sorted(missing)}")
+        if not 1 <= self.max_faces <= steps.FACE_BATCH_LIMIT:
+            raise PackError(
+                f"pack {self.name!r}: max_faces is {self.max_faces}, expected 1 to {steps.FACE_BATCH_LIMIT}, "
+                "the most rows of one execution of a step on faces"
+            )
+        for step, label in ((steps.ETHNICITY, ETHNICITY), (steps.AGE_GENDER, GENDER)):
+            if step in self.models and not self.labels.get(label):
+                raise PackError(f"pack {self.name!r} has a model for {step} and no labels for {label!r}")
+        for spec in self.specs():
+            model = self.models.get(spec.name)
+            if model is not None and (model.inputs, model.outputs) != (spec.inputs, spec.outputs):
+                raise PackError(
+                    f"pack {self.name!r}, step {spec.name}: its tensors are {_names(model.inputs, model.outputs)}, "
+                    f"expected {_names(spec.inputs, spec.outputs)}; export the model again"
+                )
+
+    def specs(self) -> list[ModelSpec]:
+        """Return the contract of every step that the pack serves, in the order of the ensemble."""
+        age_gender = self.preprocessing.age_gender
+        embedding = steps.face_embedding(self.embedding_width)
+        specs = [
+            steps.decode_spec(),
+            steps.detect_spec(self.max_faces),
+            steps.align_spec(self.max_faces, self.preprocessing.portrait, age_gender),
+            steps.embed_spec(self.preprocessing.portrait, self.embedding_width),
+        ]
+        if steps.ATTRACTIVENESS in self.models:
+            specs.append(steps.attractiveness_spec(self.embedding_width))
+        if steps.ETHNICITY in self.models:
+            specs.append(steps.ethnicity_spec(self.embedding_width, len(self.labels[ETHNICITY])))
+        if steps.AGE_GENDER in self.models:
+            specs.append(steps.age_gender_spec(embedding if age_gender is None else steps.age_gender_crop(age_gender)))
+        return specs
+
+    def without(self, heads: tuple[str, ...]) -> Pack:
+        """Return the pack with some heads switched off.
+
+        Raises:
+            PackError: One of them is not a head of the pack.
+        """
+        present = [head for head in steps.HEADS if head in self.models]
+        for head in heads:
+            if head not in present:
+                raise PackError(f"pack {self.name!r} has no head {head!r} to switch off; it has {present}")
+        off = {steps.ETHNICITY: ETHNICITY, steps.AGE_GENDER: GENDER}
+        return Pack(
+            name=self.name,
+            description=self.description,
+            preprocessing=self.preprocessing,
+            max_faces=self.max_faces,
+            embedding_width=self.embedding_width,
+            labels={k: v for k, v in self.labels.items() if k not in {off.get(head) for head in heads}},
+            models={step: model for step, model in self.models.items() if step not in heads},
+        )
+
+    def served(self) -> ServedModels:
+        """Return what a server of this pack says of itself."""
+        preprocessing_id = self.preprocessing.preprocessing_id
+        models = {step: f"{step}-{model.sha256[:12]}-{model.precision}" for step, model in sorted(self.models.items())}
+        text = json.dumps([preprocessing_id, models], sort_keys=True)
+        marks: dict[str, list[str]] = {}
+        for step, model in self.models.items():
+            for mark in model.marks:
+                marks.setdefault(mark, []).append(step)
+        return ServedModels(
+            pack=self.name,
+            model_set_id="set-" + hashlib.sha256(text.encode()).hexdigest()[:16],
+            preprocessing_id=preprocessing_id,
+            models=models,
+            labels=dict(self.labels),
+            marks=marks,
+            licences={step: model.licence for step, model in self.models.items()},
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_pack(folder: Path) -> Pack:
+    """Read a pack's description without touching its artifacts.
+
+    Raises:
+        PackError: There is no `pack.json`, or it does not describe a pack.
+    """
+    path = folder / PACK_FILE
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError as exc:
+        raise PackError(f"{folder} holds no {PACK_FILE}; expected a model pack") from exc
+    except (OSError, ValueError) as exc:
+        raise PackError(f"{path} cannot be read as JSON: {exc}") from exc
+    try:
+        return _pack(record)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise PackError(f"{path} does not describe a pack: {exc}") from exc
+
+
+def write_pack(pack: Pack, folder: Path) -> Path:
+    """Write `pack.json`, the last act of making a pack, and return its path."""
+    path = folder / PACK_FILE
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps(asdict(pack), indent=1) + "\n")
+    beside.replace(path)
+    return path
+
+
+def verify_pack(folder: Path) -> Pack:
+    """Read a pack and compare every artifact with its hash.
+
+    Raises:
+        PackError: A file is missing or differs from what `pack.json` says.
+    """
+    pack = read_pack(folder)
+    for step, model in pack.models.items():
+        path = folder / model.file
+        if not path.is_file():
+            raise PackError(f"pack {pack.name!r}, step {step}: {path} is missing; build or fetch the pack again")
+        if (found := file_sha256(path)) != model.sha256:
+            raise PackError(
+                f"pack {pack.name!r}, step {step}: {path} has sha256 {found}, expected {model.sha256}; "
+                "the file was altered: build or fetch the pack again"
+            )
+    return pack
+
+
+def _names(*groups: tuple[TensorSpec, ...]) -> str:
+    """Return tensors for a message."""
+    return " -> ".join(", ".join(f"{t.name} {t.dtype.value}{list(t.shape)}" for t in group) for group in groups)
+
+
+def _strict(cls: type[T], record: Mapping[str, Any], **read: Any) -> T:
+    """Build a dataclass from a JSON object; unknown keys are refused."""
+    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    if unknown := set(record) - names:
+        raise ValueError(f"unknown keys {sorted(unknown)} for {cls.__name__}; expected {sorted(names)}")
+    return cls(**{**record, **read})
+
+
+def _crop(record: Mapping[str, Any]) -> CropSpec:
+    return _strict(CropSpec, record, kind=CropKind(record["kind"]))
+
+
+def _tensor(record: Mapping[str, Any]) -> TensorSpec:
+    return _strict(TensorSpec, record, dtype=DType(record["dtype"]), shape=tuple(record["shape"]))
+
+
+def _model(record: Mapping[str, Any]) -> PackModel:
+    return _strict(
+        PackModel,
+        record,
+        marks=tuple(record["marks"]),
+        inputs=tuple(_tensor(t) for t in record["inputs"]),
+        outputs=tuple(_tensor(t) for t in record["outputs"]),
+    )
+
+
+def _pack(record: Mapping[str, Any]) -> Pack:
+    preprocessing = record["preprocessing"]
+    age_gender = preprocessing["age_gender"]
+    return _strict(
+        Pack,
+        record,
+        preprocessing=_strict(
+            Preprocessing,
+            preprocessing,
+            portrait=_crop(preprocessing["portrait"]),
+            age_gender=None if age_gender is None else _crop(age_gender),
+        ),
+        models={step: _model(model) for step, model in record["models"].items()},
+    )

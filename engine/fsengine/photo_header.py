@@ -1,0 +1,60 @@
+"""What the first bytes of a photo say: its format and its size in pixels, without decoding it."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from PIL import Image
+
+from fsengine.preprocessing import MAX_PHOTO_PIXELS
+
+# Pillow has a lower limit of its own; the project's stands in its place.
+Image.MAX_IMAGE_PIXELS = MAX_PHOTO_PIXELS
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+READ_FORMATS = frozenset({"JPEG", "PNG", "WebP", "BMP", "TIFF", "JPEG 2000", "PNM"})
+"""Formats that the decode step reads."""
+
+_SIGNATURES = (
+    ("JPEG", 0, b"\xff\xd8"),
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
+    ("WebP", 8, b"WEBP"),
+    ("BMP", 0, b"BM"),
+    ("TIFF", 0, b"II*\x00"),
+    ("TIFF", 0, b"MM\x00*"),
+    ("JPEG 2000", 0, b"\x00\x00\x00\x0cjP  "),
+    ("JPEG 2000", 0, b"\xff\x4f\xff\x51"),
+    ("PNM", 0, b"P5"),
+    ("PNM", 0, b"P6"),
+    ("GIF", 0, b"GIF8"),
+    ("ICO", 0, b"\x00\x00\x01\x00"),
+    ("HEIC", 4, b"ftyphei"),
+    ("HEIC", 4, b"ftypmif1"),
+    ("AVIF", 4, b"ftypavif"),
+    ("SVG", 0, b"<svg"),
+    ("PDF", 0, b"%PDF"),
+)
+"""Name, offset and bytes of each known signature."""
+
+
+def sniff_format(data: bytes) -> str | None:
+    """Return the format that a file's first bytes announce, or None."""
+    for name, offset, magic in _SIGNATURES:
+        if data[offset : offset + len(magic)] == magic:
+            return name
+    return None
+
+
+def too_many_pixels(data: bytes) -> str | None:
+    """Return why a photo has too many pixels to decode, or None where it has not, or its header is broken."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+    except Image.DecompressionBombError:
+        return f"more than {2 * MAX_PHOTO_PIXELS} pixels, at most {MAX_PHOTO_PIXELS} are decoded"
+    except Exception:  # Pillow's parsers raise nearly anything on a broken header
+        return None
+    if width * height > MAX_PHOTO_PIXELS:
+        return f"{width} x {height} pixels, at most {MAX_PHOTO_PIXELS} are decoded"
+    return None

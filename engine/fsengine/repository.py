@@ -1,0 +1,163 @@
+"""Assemble the repository that Triton serves: the canonical configs, adapted to a pack and a target."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fsengine import steps
+from fsengine.errors import PackError
+from fsengine.model_config import CONFIG_FILE, apply_ensemble, apply_spec, config_text, read_config
+from fsengine.onnx_contract import check_onnx
+from fsengine.packs import PACK_FILE, Pack, read_pack, verify_pack
+from fsengine.shipped import shipped_folder
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+MANIFEST_FILE = "facestats.json"
+"""Written last: a repository that has it is whole."""
+
+_CANONICAL_FILES = {steps.DECODE: "dali.py"}
+_ARTIFACT_NAMES = {steps.ETHNICITY: "checkpoint.tl"}
+
+
+class Target(str, Enum):
+    """Who serves the repository.
+
+    PIP: Triton 2.51 of `nvidia-pytriton` with the stand-in backends, on the CPU.
+    CONTAINER: NVIDIA's Triton container with its native backends.
+    """
+
+    PIP = "pip"
+    CONTAINER = "container"
+
+
+def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str, ...] = ()) -> Pack:
+    """Assemble a served repository, complete or not at all, and return the pack it serves.
+
+    Every artifact is compared with its hash and every ONNX graph with its contract. An `out` that already
+    holds the same assembly is left as it is; one that holds another repository is replaced.
+
+    Args:
+        pack_folder: Folder of the pack.
+        out: Folder of the repository.
+        target: Who serves it.
+        without: Heads to switch off; they are then absent from steps, results and API.
+
+    Raises:
+        PackError: The pack is incomplete, altered or does not fit its contracts, or `out` holds something else.
+    """
+    whole = read_pack(pack_folder)
+    pack = whole.without(without)
+    manifest = _manifest(pack, target)
+    if _is_current(out, manifest):
+        return pack
+    if out.exists() and not (out / MANIFEST_FILE).is_file() and any(out.iterdir()):
+        raise PackError(f"{out} holds something other than an assembled repository; choose another folder")
+    verify_pack(pack_folder)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        _fill(beside, pack, pack_folder, target)
+        (beside / MANIFEST_FILE).write_text(manifest)
+        beside.chmod(0o755)
+        _replace(beside, out)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return pack
+
+
+def adapt(canonical: dict[str, pb.ModelConfig], pack: Pack, target: Target) -> dict[str, pb.ModelConfig]:
+    """Return the configs of a pack for a target, made in place from the canonical ones.
+
+    Steps that the pack lacks are left out, and so are fields that the target's Triton does not know.
+    """
+    specs = pack.specs()
+    configs = {spec.name: canonical[spec.name] for spec in specs}
+    for spec in specs:
+        apply_spec(configs[spec.name], spec)
+    ensemble = configs[steps.ENSEMBLE] = canonical[steps.ENSEMBLE]
+    apply_ensemble(ensemble, specs)
+    for name, value in pack.served().to_parameters().items():
+        ensemble.parameters[name].string_value = value
+    if target is Target.PIP:
+        ensemble.ensemble_scheduling.ClearField("max_inflight_requests")  # Triton 25.11 and newer
+    return configs
+
+
+def read_canonical(folder: Path | None = None) -> dict[str, pb.ModelConfig]:
+    """Return every configuration of `model_repository/` by the name of its model."""
+    root = shipped_folder("model_repository") if folder is None else folder
+    return {path.parent.name: read_config(path) for path in sorted(root.glob(f"*/{CONFIG_FILE}"))}
+
+
+def _fill(out: Path, pack: Pack, pack_folder: Path, target: Target) -> None:
+    """Write configs and artifacts of every step."""
+    root = shipped_folder("model_repository")
+    specs = {spec.name: spec for spec in pack.specs()}
+    for name, config in adapt(read_canonical(root), pack, target).items():
+        version = out / name / "1"
+        version.mkdir(parents=True)
+        (out / name / CONFIG_FILE).write_text(config_text(config))
+        if name in _CANONICAL_FILES:
+            shutil.copyfile(root / name / "1" / _CANONICAL_FILES[name], version / _CANONICAL_FILES[name])
+        if name in pack.models:
+            source = pack_folder / pack.models[name].file
+            artifact = version / _ARTIFACT_NAMES.get(name, f"model{source.suffix}")
+            if source.suffix == ".onnx":
+                check_onnx(source, specs[name])
+            _link_or_copy(source, artifact)
+
+
+def _manifest(pack: Pack, target: Target) -> str:
+    """Return what decides an assembly, as text."""
+    root = shipped_folder("model_repository")
+    canonical = {
+        str(path.relative_to(root)): path.read_text()
+        for path in sorted([*root.glob(f"*/{CONFIG_FILE}"), *root.glob("*/1/*.py")])
+    }
+    record = {"target": target.value, "served": pack.served().to_parameters(), "canonical": canonical}
+    return json.dumps(record, sort_keys=True)
+
+
+def _is_current(out: Path, manifest: str) -> bool:
+    try:
+        return (out / MANIFEST_FILE).read_text() == manifest
+    except OSError:
+        return False
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link an artifact where the file system allows it, since some are hundreds of megabytes."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _replace(beside: Path, out: Path) -> None:
+    """Put a finished folder in the place of an older one."""
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
+    try:
+        if out.exists():
+            out.rename(old / out.name)
+        beside.rename(out)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def is_pack(folder: Path) -> bool:
+    """Tell whether a folder is a pack."""
+    return (folder / PACK_FILE).is_file()
+
+
+def is_repository(folder: Path) -> bool:
+    """Tell whether a folder is an assembled repository."""
+    return (folder / MANIFEST_FILE).is_file()

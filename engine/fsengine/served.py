@@ -1,0 +1,78 @@
+"""What a served ensemble says of itself: its model set, labels, marks and licences.
+
+The facts travel in the `parameters` of the `facestats` config. Whoever assembles a repository writes them; a
+client reads them before its first photo and keeps no list of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from fsengine.errors import InferenceError
+
+GENDER = "gender"
+ETHNICITY = "ethnicity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModels:
+    """The identity of what is served.
+
+    Attributes:
+        pack: Name of the model pack.
+        model_set_id: Hash of the models and the preprocessing; results of different sets never mix.
+        preprocessing_id: See `fsengine.preprocessing`.
+        models: Step to model id, for example `{"embed": "embed-0123456789ab-fp32"}`.
+        labels: Head to its class labels in the order of its probabilities.
+        marks: What a reader must know of the results (`demonstration`, `untrained weights`), and of which steps.
+        licences: Step to the licence of its model.
+    """
+
+    pack: str
+    model_set_id: str
+    preprocessing_id: str
+    models: Mapping[str, str]
+    labels: Mapping[str, list[str]]
+    marks: Mapping[str, list[str]]
+    licences: Mapping[str, str]
+
+    def to_parameters(self) -> dict[str, str]:
+        """Return the facts as the strings that a Triton config holds."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str]) -> ServedModels:
+        """Read the facts back from a Triton config.
+
+        Raises:
+            InferenceError: The config lacks one of them, so the server serves something else.
+        """
+        missing = [field.name for field in fields(cls) if field.name not in parameters]
+        if missing:
+            raise InferenceError(
+                f"the server's `facestats` model does not state {', '.join(missing)} in its parameters; "
+                "expected a repository assembled by `fsclient models build`"
+            )
+        try:
+            return cls(
+                pack=parameters["pack"],
+                model_set_id=parameters["model_set_id"],
+                preprocessing_id=parameters["preprocessing_id"],
+                models=json.loads(parameters["models"]),
+                labels=json.loads(parameters["labels"]),
+                marks=json.loads(parameters["marks"]),
+                licences=json.loads(parameters["licences"]),
+            )
+        except json.JSONDecodeError as exc:
+            raise InferenceError(f"the server's `facestats` parameters are not JSON: {exc}") from exc
+
+    @property
+    def marks_text(self) -> str:
+        """Return the marks for people, for example `untrained weights: embed, ethnicity`; empty without any."""
+        return "; ".join(f"{mark}: {', '.join(steps)}" for mark, steps in sorted(self.marks.items()))

@@ -1,0 +1,177 @@
+"""The steps of the photo ensemble and their contracts.
+
+A step is described by a function of what a pack may choose (faces per photo, crop sides, embedding width,
+classes), so that export, `config.pbtxt`, packs, client and tests read the same names and shapes.
+"""
+
+from __future__ import annotations
+
+from fsengine.preprocessing import DETECTOR_SIDE_PX, CropSpec
+from fsengine.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
+
+ENSEMBLE = "facestats"
+DECODE = "decode"
+DETECT = "detect"
+ALIGN = "align"
+EMBED = "embed"
+ATTRACTIVENESS = "attractiveness"
+ETHNICITY = "ethnicity"
+AGE_GENDER = "age_gender"
+
+HEADS = (ATTRACTIVENESS, ETHNICITY, AGE_GENDER)
+"""Steps that a pack may lack or a user may switch off."""
+
+FACE_BATCH_LIMIT = 256
+"""The most faces of one photo, and the most rows of one execution of a step on faces."""
+
+DECODE_BATCH_LIMIT = 16
+DETECT_BATCH_LIMIT = 16
+
+DECODE_FAILED = "decode failed"
+PHOTO_TOO_LARGE = "too large"
+"""How the decode step's errors begin: for bytes that are no photo, and for one with too many pixels."""
+
+FIL_INPUT = "input__0"
+FIL_OUTPUT = "output__0"
+"""Triton's FIL backend fixes both names."""
+
+ENCODED_IMAGE = TensorSpec(name="encoded_image", dtype=DType.UINT8, shape=(DYNAMIC,))
+IMAGE = TensorSpec(name="image", dtype=DType.UINT8, shape=(DYNAMIC, DYNAMIC, 3))
+DETECTOR_INPUT = TensorSpec(name="detector_input", dtype=DType.UINT8, shape=(DETECTOR_SIDE_PX, DETECTOR_SIDE_PX, 3))
+DETECTOR_SCALE = TensorSpec(name="detector_scale", dtype=DType.FP32, shape=(2,))
+"""Detector pixels per pixel of the upright full-size photo, (x, y)."""
+IMAGE_SIZE = TensorSpec(name="image_size", dtype=DType.INT32, shape=(2,))
+"""(width, height) of the upright full-size photo in pixels."""
+FACES_TRUNCATED = TensorSpec(name="faces_truncated", dtype=DType.BOOL, shape=(1,))
+"""True where the photo had more faces than the pack's limit and the rest were left out."""
+
+FACE_BOX = TensorSpec(name="face_box", dtype=DType.FP32, shape=(DYNAMIC, 4))
+FACE_LANDMARKS = TensorSpec(name="face_landmarks", dtype=DType.FP32, shape=(DYNAMIC, 5, 2))
+FACE_SCORE = TensorSpec(name="face_score", dtype=DType.FP32, shape=(DYNAMIC, 1))
+
+
+def face_embedding(width: int) -> TensorSpec:
+    """Return the embedding of one face: float32 (width,), L2-normalized."""
+    return TensorSpec(name="face_embedding", dtype=DType.FP32, shape=(width,))
+
+
+def portrait_crop(crop: CropSpec) -> TensorSpec:
+    """Return the encoder's view of one face: uint8 (side, side, 3), RGB."""
+    return TensorSpec(name="portrait_crop", dtype=DType.UINT8, shape=(crop.side_px, crop.side_px, 3))
+
+
+def age_gender_crop(crop: CropSpec) -> TensorSpec:
+    """Return the age/gender model's view of one face: uint8 (side, side, 3), RGB."""
+    return TensorSpec(name="age_gender_crop", dtype=DType.UINT8, shape=(crop.side_px, crop.side_px, 3))
+
+
+ATTRACTIVENESS_SCORE = TensorSpec(name="attractiveness", dtype=DType.FP32, shape=(1,))
+ATTRACTIVENESS_PERCENTILE = TensorSpec(name="attractiveness_percentile", dtype=DType.FP32, shape=(1,))
+"""Share of the reference distribution at or below the score, 0 to 100."""
+GENDER_PROBABILITY = TensorSpec(name="gender_probability", dtype=DType.FP32, shape=(2,))
+"""Probabilities in the order of the pack's gender labels; they sum to 1."""
+AGE_YEARS = TensorSpec(name="age_years", dtype=DType.FP32, shape=(1,))
+
+
+def decode_spec() -> ModelSpec:
+    """Return the contract of the decode step: encoded bytes to pixels."""
+    return ModelSpec(
+        name=DECODE,
+        max_batch_size=DECODE_BATCH_LIMIT,
+        inputs=(ENCODED_IMAGE,),
+        outputs=(IMAGE, DETECTOR_INPUT, DETECTOR_SCALE, IMAGE_SIZE),
+    )
+
+
+def detected(max_faces: int) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
+    """Return box, landmarks and score of the detections of one photo, sorted by falling score.
+
+    Box (x0, y0, x1, y1) and landmarks (x, y) are in pixels of `detector_input`. The five landmarks are
+    the eye, the eye, the nose tip, the mouth corner, the mouth corner, each pair from the left of the image to
+    its right. Rows without a face are zero, their score included; faces come first.
+    """
+    return (
+        TensorSpec(name="detected_box", dtype=DType.FP32, shape=(max_faces, 4)),
+        TensorSpec(name="detected_landmarks", dtype=DType.FP32, shape=(max_faces, 5, 2)),
+        TensorSpec(name="detected_score", dtype=DType.FP32, shape=(max_faces,)),
+    )
+
+
+def detect_spec(max_faces: int) -> ModelSpec:
+    """Return the contract of the detect step: at most `max_faces` faces of each photo."""
+    return ModelSpec(
+        name=DETECT,
+        max_batch_size=DETECT_BATCH_LIMIT,
+        inputs=(DETECTOR_INPUT,),
+        outputs=(*detected(max_faces), FACES_TRUNCATED),
+    )
+
+
+def _alone(spec: TensorSpec) -> TensorSpec:
+    """Return the tensor of one photo with its batch axis of 1 written out."""
+    return TensorSpec(name=spec.name, dtype=spec.dtype, shape=(1, *spec.shape))
+
+
+def _rows(spec: TensorSpec) -> TensorSpec:
+    """Return the tensor of the F faces of a photo with the face axis written out."""
+    return TensorSpec(name=spec.name, dtype=spec.dtype, shape=(DYNAMIC, *spec.shape))
+
+
+def align_spec(max_faces: int, portrait: CropSpec, age_gender: CropSpec | None) -> ModelSpec:
+    """Return the contract of the align step: one photo and its detections to F >= 1 faces.
+
+    A photo without a face gives one placeholder row whose score is 0, because Triton refuses zero rows.
+    """
+    crops = [_rows(portrait_crop(portrait))]
+    if age_gender is not None:
+        crops.append(_rows(age_gender_crop(age_gender)))
+    return ModelSpec(
+        name=ALIGN,
+        max_batch_size=0,
+        inputs=tuple(_alone(s) for s in (IMAGE, IMAGE_SIZE, DETECTOR_SCALE, *detected(max_faces))),
+        outputs=(FACE_BOX, FACE_LANDMARKS, FACE_SCORE, *crops),
+    )
+
+
+def embed_spec(portrait: CropSpec, width: int) -> ModelSpec:
+    """Return the contract of the embed step."""
+    return ModelSpec(
+        name=EMBED,
+        max_batch_size=FACE_BATCH_LIMIT,
+        inputs=(portrait_crop(portrait),),
+        outputs=(face_embedding(width),),
+    )
+
+
+def attractiveness_spec(width: int) -> ModelSpec:
+    """Return the contract of the attractiveness head."""
+    return ModelSpec(
+        name=ATTRACTIVENESS,
+        max_batch_size=FACE_BATCH_LIMIT,
+        inputs=(face_embedding(width),),
+        outputs=(ATTRACTIVENESS_SCORE, ATTRACTIVENESS_PERCENTILE),
+    )
+
+
+def ethnicity_spec(width: int, num_classes: int) -> ModelSpec:
+    """Return the contract of the ethnicity head, in the names that the FIL backend fixes."""
+    return ModelSpec(
+        name=ETHNICITY,
+        max_batch_size=FACE_BATCH_LIMIT,
+        inputs=(TensorSpec(name=FIL_INPUT, dtype=DType.FP32, shape=(width,)),),
+        outputs=(TensorSpec(name=FIL_OUTPUT, dtype=DType.FP32, shape=(num_classes,)),),
+    )
+
+
+def age_gender_spec(source: TensorSpec) -> ModelSpec:
+    """Return the contract of the age/gender head, which reads a crop or the embedding.
+
+    Args:
+        source: `age_gender_crop(...)` or `face_embedding(...)`.
+    """
+    return ModelSpec(
+        name=AGE_GENDER,
+        max_batch_size=FACE_BATCH_LIMIT,
+        inputs=(source,),
+        outputs=(GENDER_PROBABILITY, AGE_YEARS),
+    )
