@@ -1,0 +1,82 @@
+"""Stand-in for the `onnxruntime` backend: the requests of one execution run as one batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from fsengine.backends.config_rules import BackendConfig, read_backend_config
+from fsengine.backends.onnxruntime_rules import check_tensors, session_settings
+from fsengine.server.threads import step_threads
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CHUNK_ROWS = 16
+"""Rows of one run, so that a crowd does not take memory for all of its faces at once."""
+
+
+class TritonPythonModel:
+    """One ONNX graph on the CPU."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the graph and compare it with the configuration."""
+        import onnxruntime as ort
+
+        self._config: BackendConfig = read_backend_config(args, "model.onnx")
+        settings = session_settings(self._config, step_threads())
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = settings.intra_op_threads
+        options.inter_op_num_threads = settings.inter_op_threads
+        options.execution_mode = ort.ExecutionMode(settings.execution_mode)
+        options.graph_optimization_level = ort.GraphOptimizationLevel(settings.graph_level)
+        # Spinning threads of one step would take the cores from the others.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = ort.InferenceSession(
+            str(self._config.artifact), options, providers=["CPUExecutionProvider"]
+        )
+        check_tensors(self._config, self._session.get_inputs(), self._session.get_outputs())
+        self._output_names = [tensor.name for tensor in self._config.outputs]
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer the requests of one execution."""
+        if self._config.max_batch_size == 0:
+            return [self._answer(request, self._run(_inputs(request, self._config))) for request in requests]
+        inputs = [_inputs(request, self._config) for request in requests]
+        rows = [len(next(iter(feed.values()))) for feed in inputs]
+        merged = inputs[0]
+        if len(inputs) > 1:
+            merged = {name: np.concatenate([feed[name] for feed in inputs]) for name in merged}
+        outputs = self._run_in_chunks(merged, sum(rows))
+        responses, start = [], 0
+        for request, count in zip(requests, rows, strict=True):
+            part = {name: array[start : start + count] for name, array in outputs.items()}
+            responses.append(self._answer(request, part))
+            start += count
+        return responses
+
+    def _run_in_chunks(self, feed: dict[str, NDArray[Any]], num_rows: int) -> dict[str, NDArray[Any]]:
+        """Run a batch, a chunk of rows at a time."""
+        if num_rows <= CHUNK_ROWS:
+            return self._run(feed)
+        chunks = [
+            self._run({name: array[start : start + CHUNK_ROWS] for name, array in feed.items()})
+            for start in range(0, num_rows, CHUNK_ROWS)
+        ]
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self._output_names}
+
+    def _run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self._output_names, self._session.run(self._output_names, feed), strict=True))
+
+    def _answer(self, request: Any, outputs: dict[str, NDArray[Any]]) -> Any:
+        wanted = request.requested_output_names()
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in wanted])
+
+
+def _inputs(request: Any, config: BackendConfig) -> dict[str, NDArray[Any]]:
+    """Return a request's tensors by name."""
+    return {
+        tensor.name: pb_utils.get_input_tensor_by_name(request, tensor.name).as_numpy() for tensor in config.inputs
+    }

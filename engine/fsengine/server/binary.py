@@ -1,0 +1,82 @@
+"""The tritonserver binary of `nvidia-pytriton`, and a backend folder made around it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.resources import files
+from pathlib import Path
+
+from fsengine.errors import MissingDependencyError
+
+BACKENDS = ("dali", "fil", "onnxruntime")
+
+EXIT_TIMEOUT_S = 5
+
+
+def triton_folder() -> Path:
+    """Return the folder of the pip package's server.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+    """
+    try:
+        root = Path(str(distribution("nvidia-pytriton").locate_file("pytriton"))) / "tritonserver"
+    except PackageNotFoundError as exc:
+        raise MissingDependencyError("nvidia-pytriton is missing: pip install 'facestats[server]'") from exc
+    if not (root / "bin" / "tritonserver").is_file():
+        raise MissingDependencyError(f"{root} holds no server binary: pip install --force-reinstall nvidia-pytriton")
+    return root
+
+
+def make_backend_folder(folder: Path) -> None:
+    """Lay out a backend directory: Triton's Python backend, and a folder for each stand-in.
+
+    Raises:
+        MissingDependencyError: The package has no stub for this interpreter.
+    """
+    root = triton_folder()
+    minor = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = root / "python_backend_stubs" / minor / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise MissingDependencyError(f"nvidia-pytriton has no Python stub for {minor}; use CPython 3.10 to 3.12")
+    python = folder / "python"
+    python.mkdir(parents=True)
+    for source in (root / "backends" / "python").iterdir():
+        if source.is_file():
+            # Triton refuses libraries that a link takes out of the backend directory.
+            shutil.copy2(source, python / source.name)
+    shutil.copy2(stub, python / stub.name)
+    for name in BACKENDS:
+        shutil.copytree(
+            Path(str(files("fsengine.backends"))) / "folders" / name,
+            folder / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+
+
+def server_command(
+    repository: Path, backends: Path, port: int, shm_prefix: str, region_bytes: int
+) -> Sequence[str]:
+    """Return the command line of a server on one loopback port."""
+    root = triton_folder()
+    return [
+        str(root / "bin" / "tritonserver"),
+        f"--model-repository={repository}",
+        f"--backend-directory={backends}",
+        f"--cache-directory={root / 'caches'}",
+        "--disable-auto-complete-config",
+        "--strict-readiness=true",
+        "--exit-on-error=true",
+        f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
+        "--model-load-thread-count=8",
+        "--allow-http=false",
+        "--allow-metrics=false",
+        "--allow-gpu-metrics=false",
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={port}",
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        f"--backend-config=python,shm-default-byte-size={region_bytes}",
+    ]

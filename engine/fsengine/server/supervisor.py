@@ -1,0 +1,107 @@
+"""The process between a client and its embedded server.
+
+It starts the server in a session of its own, so that Ctrl-C in a terminal does not reach it before the client
+is done. When the client closes its pipe, or dies of anything, the pipe ends, and this process stops the server
+and all that it started, and removes its shared memory and its run folder.
+
+Run as `python -m fsengine.server.supervisor RUN_FOLDER SHM_PREFIX LOG COMMAND...` with the pipe on stdin.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from fsengine.server.shared_memory import remove_regions
+
+STOP_TIMEOUT_S = 8.0
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(arguments: list[str]) -> int:
+    """Run a server until its client is gone; return the server's exit code."""
+    run_folder, shm_prefix, log_path, *command = arguments
+    libc = ctypes.CDLL(None, use_errno=True)
+    # Orphans of the server become children of this process, so that it can wait for them.
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+    def in_server() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+    with open(log_path, "ab") as log:
+        # This process has one thread, so a function between fork and exec is safe, and the death signal,
+        # which follows the thread that forked, follows the process.
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=in_server
+        )
+    try:
+        _wait_for_either(server)
+        _stop(server)
+    finally:
+        _kill_group(server.pid)
+        _reap()
+        remove_regions(shm_prefix)
+        shutil.rmtree(run_folder, ignore_errors=True)
+    return server.returncode
+
+
+def _wait_for_either(server: subprocess.Popen[bytes]) -> None:
+    """Return when the client's pipe ends or the server exits."""
+    exit_descriptor = os.pidfd_open(server.pid)
+    try:
+        ready = [sys.stdin.fileno(), exit_descriptor]
+        while True:
+            readable, _, _ = select.select(ready, [], [])
+            if exit_descriptor in readable or not os.read(sys.stdin.fileno(), 64):
+                return
+    finally:
+        os.close(exit_descriptor)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Ask the server to stop, and make it after a while."""
+    if server.poll() is None:
+        server.terminate()
+        try:
+            server.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _kill_group(group: int) -> None:
+    """Kill what is left of the server's session."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _reap() -> None:
+    """Wait for the children that the server left, for a moment at most."""
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    assert Path(sys.argv[1]).is_dir()
+    sys.exit(main(sys.argv[1:]))
