@@ -1,0 +1,1 @@
+"""The thin client of FaceStats: photos in, Parquet out, through a Triton server."""

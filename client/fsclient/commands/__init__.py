@@ -1,0 +1,1 @@
+"""The subcommands of `fsclient`: each parses, calls one function of the library, and reports."""

@@ -1,0 +1,69 @@
+"""`fsclient ingest`: photos in, Parquet out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fsclient.ingest import IngestConfig
+from fsclient.ingest_run import run_ingest
+from fsclient.options import say, server_choice, server_options
+from fsclient.photo import Status
+from fsclient.scoring import RetryPolicy
+from fsclient.summary import summary_text
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the parts.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=None,
+    help="Photos in flight.  [default: 8, less on a small /dev/shm]",
+)
+@click.option("--part-size", type=click.IntRange(1), default=1000, show_default=True, help="Photos of one part.")
+@click.option(
+    "--retry",
+    "retry_statuses",
+    type=click.Choice([status.value for status in Status]),
+    multiple=True,
+    help="Do photos of earlier runs with this status again; may be given again.",
+)
+@server_options
+def ingest(
+    sources: tuple[str, ...],
+    out: Path,
+    concurrency: int | None,
+    part_size: int,
+    retry_statuses: tuple[str, ...],
+    server: str | None,
+    models: str | None,
+    without: tuple[str, ...],
+) -> None:
+    r"""Find, embed and score every face in photos, into Parquet.
+
+    SOURCE is a photo, a folder (searched with all below it) or a quoted pattern such as 'photos/**/*.jpg'.
+    Run the same command again and it goes on where it stopped.
+
+    \b
+    Exit codes: 0 every photo is ok or has no face; 3 some photos could not be
+    scored; 4 some are unfinished; 130 Ctrl-C; 1 any other error; 2 usage.
+
+    Example: fsclient ingest photos/ --out results
+    """
+    config = IngestConfig(
+        sources=sources,
+        out=out,
+        part_size=part_size,
+        retry_statuses=frozenset(Status(status) for status in retry_statuses),
+        retry=RetryPolicy(),
+    )
+    try:
+        summary = run_ingest(config, server_choice(server, models, without), concurrency, say)
+    except KeyboardInterrupt:
+        say("interrupted; run the same command again to go on")
+        raise SystemExit(130) from None
+    say(summary_text(summary, out))
+    raise SystemExit(summary.exit_code)

@@ -1,0 +1,28 @@
+"""`fsclient serve`: the embedded server in the foreground."""
+
+from __future__ import annotations
+
+import signal
+
+import click
+
+from fsclient.options import models_options, say
+from fsclient.serving import ServerChoice, open_server
+
+
+@click.command()
+@models_options
+def serve(models: str | None, without: tuple[str, ...]) -> None:
+    """Run the embedded Triton server until Ctrl-C; others use it with --server.
+
+    Example: fsclient serve --models demo
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with open_server(ServerChoice(models=models, without=without), say) as server:
+            assert server.embedded is not None
+            click.echo(server.url)
+            say(f"serving on {server.url} (gRPC); log: {server.embedded.log_path}; Ctrl-C stops it")
+            server.embedded.wait()
+    except KeyboardInterrupt:
+        say("stopped")

@@ -1,0 +1,43 @@
+"""`fsclient table`: the master table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fsclient.options import say
+from fsclient.table import build_table, describe
+from fsclient.table_text import info_text
+
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.group()
+def table() -> None:
+    """Build and describe the master table: a row per face, flat.
+
+    Example: fsclient table build results && fsclient table info results
+    """
+
+
+@table.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+def build(folder: Path) -> None:
+    """Build DIR/faces.parquet from the parts in DIR.
+
+    Example: fsclient table build results
+    """
+    path = build_table(folder)
+    say(f"wrote {path}")
+    say(f"next: fsclient table info {folder}")
+
+
+@table.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+def info(folder: Path) -> None:
+    """Say what DIR holds: photos, faces, models, columns and the first rows.
+
+    Example: fsclient table info results
+    """
+    click.echo(info_text(describe(folder)))

@@ -1,0 +1,44 @@
+"""Write a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from fsengine.errors import ResultsError
+
+BESIDE_SUFFIX = ".writing"
+
+
+@contextmanager
+def durable_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `path`; at the end it is synced and renamed to it, and the folder synced.
+
+    On any error nothing of it stays.
+
+    Raises:
+        ResultsError: The disk is full, or the folder is gone or not writable.
+    """
+    beside = path.with_name(path.name + BESIDE_SUFFIX)
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as exc:
+        beside.unlink(missing_ok=True)
+        raise ResultsError(
+            f"{path} cannot be written: {exc.strerror}; make room or choose another folder, and run again"
+        ) from exc
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,61 @@
+"""Options that several subcommands share, with one spelling, help and default each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from fsclient.serving import ServerChoice
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def server_options(function: F) -> F:
+    """Add `--server`, `--models` and `--without`."""
+    for option in reversed(
+        [
+            click.option(
+                "--server",
+                metavar="HOST:PORT",
+                help="gRPC address of a running server; without it one is started.",
+            ),
+            *_models_options(),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def models_options(function: F) -> F:
+    """Add `--models` and `--without`."""
+    for option in reversed(_models_options()):
+        function = option(function)
+    return function
+
+
+def server_choice(server: str | None, models: str | None, without: tuple[str, ...]) -> ServerChoice:
+    """Return what the options of `server_options` say."""
+    return ServerChoice(server=server, models=models, without=without)
+
+
+def say(line: str) -> None:
+    """Write a line for people, to stderr."""
+    click.echo(line, err=True)
+
+
+def _models_options() -> list[Callable[[F], F]]:
+    return [
+        click.option(
+            "--models",
+            metavar="PACK|DIR",
+            help="Model pack by name, or a folder: a pack or an assembled repository.  [default: demo]",
+        ),
+        click.option(
+            "--without",
+            metavar="HEAD",
+            multiple=True,
+            help="Switch a head off (attractiveness, ethnicity, age_gender); may be given again.",
+        ),
+    ]

@@ -1,0 +1,120 @@
+"""The inference backend that talks to a Triton server over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fsengine.errors import (
+    DeadlineError,
+    InferenceError,
+    InvalidInputError,
+    PhotoRejectedError,
+    ServerUnavailableError,
+)
+from fsengine.served import ServedModels
+from fsengine.steps import ENCODED_IMAGE, ENSEMBLE
+from numpy.typing import NDArray
+
+from fsclient.inference import ServedEnsemble
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import aio
+
+CONNECT_TIMEOUT_S = 20.0
+REQUEST_TIMEOUT_S = 120.0
+
+_UNAVAILABLE_STATES = ("UNAVAILABLE", "CANCELLED", "RESOURCE_EXHAUSTED")
+_SICK_SERVER_MARKS = ("is not healthy", "Stub process", "shared memory", "Shared memory")
+"""What Triton writes when a Python backend died or /dev/shm is full: the photo is not to blame."""
+
+
+class TritonBackend:
+    """One gRPC channel to a Triton server that serves the `facestats` ensemble."""
+
+    def __init__(self, url: str, *, request_timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        """Prepare a connection; nothing is sent yet.
+
+        Args:
+            url: `host:port` of the server's gRPC endpoint.
+            request_timeout_s: The longest wait for one photo.
+
+        Raises:
+            InvalidInputError: `url` is not `host:port`.
+        """
+        host, colon, port = url.rpartition(":")
+        if not (host and colon and port.isdigit() and "/" not in url):
+            raise InvalidInputError(f"server {url!r} is not HOST:PORT, for example localhost:8001 (the gRPC port)")
+        self._url = url
+        self._request_timeout_s = request_timeout_s
+        self._client: aio.InferenceServerClient | None = None
+
+    async def served(self) -> ServedEnsemble:
+        """Return what the server serves; see `InferenceBackend.served`."""
+        client = self._connected()
+        with _translated(self._url):
+            config = (await client.get_model_config(ENSEMBLE, client_timeout=CONNECT_TIMEOUT_S)).config
+            metadata = await client.get_server_metadata(client_timeout=CONNECT_TIMEOUT_S)
+            if not await client.is_model_ready(ENSEMBLE, client_timeout=CONNECT_TIMEOUT_S):
+                raise ServerUnavailableError(f"the server at {self._url} is not ready yet; try again")
+        return ServedEnsemble(
+            models=ServedModels.from_parameters(
+                {name: value.string_value for name, value in config.parameters.items()}
+            ),
+            outputs={tensor.name: tuple(tensor.dims) for tensor in config.output},
+            runtime=f"{metadata.name} {metadata.version}",
+        )
+
+    async def infer(self, data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Score one photo; see `InferenceBackend.infer`."""
+        from tritonclient.grpc import InferInput, InferRequestedOutput
+
+        client = self._connected()
+        encoded = InferInput(ENCODED_IMAGE.name, [1, len(data)], ENCODED_IMAGE.dtype.value)
+        encoded.set_data_from_numpy(np.frombuffer(data, np.uint8)[None])
+        with _translated(self._url):
+            result = await client.infer(
+                ENSEMBLE,
+                [encoded],
+                outputs=[InferRequestedOutput(name) for name in outputs],
+                client_timeout=self._request_timeout_s,
+            )
+            arrays = {name: result.as_numpy(name) for name in outputs}
+        if missing := [name for name, array in arrays.items() if array is None]:
+            raise InferenceError(f"the server at {self._url} sent no {', '.join(missing)}; expected {list(outputs)}")
+        return arrays
+
+    async def close(self) -> None:
+        """Close the channel."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    def _connected(self) -> aio.InferenceServerClient:
+        """Return the client, made inside the running event loop on first use."""
+        if self._client is None:
+            from tritonclient.grpc import aio
+
+            self._client = aio.InferenceServerClient(self._url)
+        return self._client
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Turn the exceptions of tritonclient and grpc into ours."""
+    from grpc import RpcError
+    from tritonclient.utils import InferenceServerException
+
+    try:
+        yield
+    except InferenceServerException as exc:
+        state, message = str(exc.status() or ""), exc.message()
+        if "DEADLINE_EXCEEDED" in state or "Deadline Exceeded" in message:
+            raise DeadlineError(f"the server at {url} did not answer in time") from exc
+        if any(name in state for name in _UNAVAILABLE_STATES) or any(m in message for m in _SICK_SERVER_MARKS):
+            raise ServerUnavailableError(f"the server at {url} is unavailable: {message}") from exc
+        raise PhotoRejectedError(message) from exc
+    except RpcError as exc:
+        raise ServerUnavailableError(f"the connection to {url} broke: {exc}") from exc

@@ -1,0 +1,1 @@
+"""Data of FaceStats: the photos that ship with the project."""
