@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fsengine.photo_header import READ_FORMATS, sniff_format, too_many_pixels
+
 from fsclient.sources import source_text
 
 MAX_FILE_BYTES = 1 << 30

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.served import ETHNICITY, GENDER
+from numpy.typing import NDArray
 
 from fsclient.durable import durable_file
 from fsclient.parts import open_part, part_paths

@@ -46,6 +46,16 @@ def sniff_format(data: bytes) -> str | None:
     return None
 
 
+def decoding_error(data: bytes) -> str | None:
+    """Return what Pillow finds wrong with a photo that another decoder refused, or None where it decodes it."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+    except Exception as exc:  # Pillow's parsers raise nearly anything on broken data
+        return str(exc).replace("<_io.BytesIO object at ", "<").split(" <0x")[0] or type(exc).__name__
+    return None
+
+
 def too_many_pixels(data: bytes) -> str | None:
     """Return why a photo has too many pixels to decode, or None where it has not, or its header is broken."""
     try:

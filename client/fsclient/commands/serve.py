@@ -23,6 +23,9 @@ def serve(models: str | None, without: tuple[str, ...]) -> None:
             assert server.embedded is not None
             click.echo(server.url)
             say(f"serving on {server.url} (gRPC); log: {server.embedded.log_path}; Ctrl-C stops it")
-            server.embedded.wait()
+            try:
+                server.embedded.wait()
+            finally:
+                server.embedded.stop(drain=True)
     except KeyboardInterrupt:
         say("stopped")

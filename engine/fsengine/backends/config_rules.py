@@ -74,7 +74,9 @@ def read_backend_config(arguments: dict[str, str], default_artifact: str) -> Bac
     config: dict[str, Any] = json.loads(arguments["model_config"])
     name = arguments["model_name"]
     if arguments["model_instance_kind"] not in ("CPU", "KIND_CPU"):
-        raise PackError(f"model {name!r} asks for {arguments['model_instance_kind']}; the embedded server has CPUs alone")
+        raise PackError(
+            f"model {name!r} asks for {arguments['model_instance_kind']}; the embedded server has CPUs alone"
+        )
     file = config.get("default_model_filename") or default_artifact
     artifact = Path(arguments["model_repository"]) / arguments["model_version"] / file
     if not artifact.exists():

@@ -13,12 +13,12 @@ import triton_python_backend_utils as pb_utils
 from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig, read_backend_config
 from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups
 from fsengine.errors import PackError
-from fsengine.photo_header import too_many_pixels
+from fsengine.photo_header import decoding_error, too_many_pixels
 from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
 
 if TYPE_CHECKING:
-    from nvidia.dali.pipeline import Pipeline
     from numpy.typing import NDArray
+    from nvidia.dali.pipeline import Pipeline
 
 Sample = dict[str, "NDArray[Any]"]
 
@@ -63,7 +63,7 @@ class TritonPythonModel:
                 try:
                     answers[index] = self._run([photos[index][0]])[0]
                 except RuntimeError as exc:
-                    answers[index] = f"{DECODE_FAILED}: {_reason(exc)}"
+                    answers[index] = f"{DECODE_FAILED}: {_reason(exc, photos[index])}"
         return answers
 
     def _run(self, encoded: list[NDArray[np.uint8]]) -> list[Sample]:
@@ -138,13 +138,14 @@ def _refusal(photo: NDArray[np.uint8]) -> str | None:
     return f"{PHOTO_TOO_LARGE}: {reason}" if reason else None
 
 
-def _reason(error: RuntimeError) -> str:
-    """Return the telling line of a DALI error, which comes with pages of context."""
+def _reason(error: RuntimeError, photo: NDArray[np.uint8]) -> str:
+    """Return the telling line of a DALI error, which comes with pages of context, and what Pillow says."""
     text = str(error)
     match = re.search(r"encountered:\s*(.*?)(?:\n\n|Stacktrace|Current pipeline|$)", text, re.DOTALL)
     lines = (match[1] if match else text).split("\n")
     telling = [re.sub(r"^\[.*?\]\s*|^Error in thread \d+:\s*", "", line.strip()) for line in lines if line.strip()]
-    return " ".join(telling)[:300] or "unknown error"
+    second = decoding_error(photo.tobytes())
+    return (" ".join(telling)[:300] or "unknown error") + (f" ({second})" if second else "")
 
 
 def _response(request: Any, answer: Sample | str) -> Any:

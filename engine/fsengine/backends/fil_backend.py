@@ -36,10 +36,14 @@ class TritonPythonModel:
             self._model = treelite.Model.deserialize(str(config.artifact))
         width = config.inputs[0].dims[0]
         if self._model.num_feature != width:
-            raise PackError(f"model {config.name!r}: the forest has {self._model.num_feature} features, {width} configured")
+            raise PackError(
+                f"model {config.name!r}: the forest has {self._model.num_feature} features, {width} configured"
+            )
         classes = self._probabilities(np.zeros((1, width), np.float32)).shape[1]
         if classes != self._settings.num_classes:
-            raise PackError(f"model {config.name!r}: the forest has {classes} classes, {self._settings.num_classes} configured")
+            raise PackError(
+                f"model {config.name!r}: the forest has {classes} classes, {self._settings.num_classes} configured"
+            )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer the requests of one execution as one batch."""

@@ -34,9 +34,7 @@ class TritonPythonModel:
         options.graph_optimization_level = ort.GraphOptimizationLevel(settings.graph_level)
         # Spinning threads of one step would take the cores from the others.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(
-            str(self._config.artifact), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = ort.InferenceSession(str(self._config.artifact), options, providers=["CPUExecutionProvider"])
         check_tensors(self._config, self._session.get_inputs(), self._session.get_outputs())
         self._output_names = [tensor.name for tensor in self._config.outputs]
 
@@ -77,6 +75,4 @@ class TritonPythonModel:
 
 def _inputs(request: Any, config: BackendConfig) -> dict[str, NDArray[Any]]:
     """Return a request's tensors by name."""
-    return {
-        tensor.name: pb_utils.get_input_tensor_by_name(request, tensor.name).as_numpy() for tensor in config.inputs
-    }
+    return {tensor.name: pb_utils.get_input_tensor_by_name(request, tensor.name).as_numpy() for tensor in config.inputs}

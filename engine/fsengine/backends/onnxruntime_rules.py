@@ -65,9 +65,7 @@ def session_settings(config: BackendConfig, default_threads: int) -> SessionSett
     )
 
 
-def check_tensors(
-    config: BackendConfig, inputs: Sequence[NodeArgument], outputs: Sequence[NodeArgument]
-) -> None:
+def check_tensors(config: BackendConfig, inputs: Sequence[NodeArgument], outputs: Sequence[NodeArgument]) -> None:
     """Compare a configuration with the graph's own tensors, as the native backend does at load.
 
     Raises:
@@ -102,7 +100,9 @@ def _check_tensor(config: BackendConfig, tensor: TensorConfig, node: NodeArgumen
         for have, want in zip(shape, tensor.dims, strict=True)
     )
     if not same:
-        raise PackError(f"model {config.name!r}: {tensor.name} has dims {shape} in the graph, {list(tensor.dims)} configured")
+        raise PackError(
+            f"model {config.name!r}: {tensor.name} has dims {shape} in the graph, {list(tensor.dims)} configured"
+        )
 
 
 def _number(config: BackendConfig, name: str, default: int) -> int:

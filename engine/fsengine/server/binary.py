@@ -57,9 +57,7 @@ def make_backend_folder(folder: Path) -> None:
         )
 
 
-def server_command(
-    repository: Path, backends: Path, port: int, shm_prefix: str, region_bytes: int
-) -> Sequence[str]:
+def server_command(repository: Path, backends: Path, port: int, shm_prefix: str, region_bytes: int) -> Sequence[str]:
     """Return the command line of a server on one loopback port."""
     root = triton_folder()
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -16,6 +17,7 @@ from types import TracebackType
 from fsengine.errors import ServerError
 from fsengine.server import binary, shared_memory
 from fsengine.server.interpreter import check_machine, default_library_folder
+from fsengine.server.supervisor import DRAIN
 from fsengine.server.threads import THREADS_VARIABLE, plan_threads
 
 logger = logging.getLogger(__name__)
@@ -103,13 +105,20 @@ class EmbeddedServer:
         self._supervisor.wait()
         raise ServerError(f"the embedded server died{self._log_tail()}")
 
-    def stop(self) -> None:
-        """Stop the server and everything that it started; does nothing when it is stopped already."""
+    def stop(self, *, drain: bool = False) -> None:
+        """Stop the server and everything that it started; does nothing when it is stopped already.
+
+        Args:
+            drain: Whether requests in flight are answered first, which takes two seconds or more.
+        """
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is None:
             return
         assert supervisor.stdin is not None
-        supervisor.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            if drain:
+                supervisor.stdin.write(DRAIN)
+            supervisor.stdin.close()
         try:
             supervisor.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -123,9 +132,7 @@ class EmbeddedServer:
         try:
             backends = run_folder / "backends"
             binary.make_backend_folder(backends)
-            command = binary.server_command(
-                self._repository, backends, port, prefix, shared_memory.REGION_BYTES
-            )
+            command = binary.server_command(self._repository, backends, port, prefix, shared_memory.REGION_BYTES)
             self._supervisor = subprocess.Popen(
                 [
                     sys.executable,
@@ -155,9 +162,7 @@ class EmbeddedServer:
         try:
             while self._supervisor.poll() is None:
                 if time.monotonic() - started > START_TIMEOUT_S:
-                    raise ServerError(
-                        f"the embedded server was not ready in {START_TIMEOUT_S:.0f} s{self._log_tail()}"
-                    )
+                    raise ServerError(f"the embedded server was not ready in {START_TIMEOUT_S:.0f} s{self._log_tail()}")
                 # A gRPC channel that once failed waits a second before it tries again; a socket does not.
                 if client is None and _listens(port):
                     client = InferenceServerClient(f"127.0.0.1:{port}")

@@ -2,13 +2,16 @@
 
 It starts the server in a session of its own, so that Ctrl-C in a terminal does not reach it before the client
 is done. When the client closes its pipe, or dies of anything, the pipe ends, and this process stops the server
-and all that it started, and removes its shared memory and its run folder.
+and all that it started, and removes its shared memory and its run folder. The server holds no state, and a
+client closes its pipe when it has its answers, so the server is killed at once; a client that serves others
+writes `DRAIN` first, and requests in flight are then answered.
 
 Run as `python -m fsengine.server.supervisor RUN_FOLDER SHM_PREFIX LOG COMMAND...` with the pipe on stdin.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -21,7 +24,8 @@ from pathlib import Path
 
 from fsengine.server.shared_memory import remove_regions
 
-STOP_TIMEOUT_S = 8.0
+DRAIN = b"drain"
+DRAIN_TIMEOUT_S = 8.0
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -48,46 +52,46 @@ def main(arguments: list[str]) -> int:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=in_server
         )
     try:
-        _wait_for_either(server)
-        _stop(server)
+        if _wait_for_either(server):
+            _drain(server)
     finally:
         _kill_group(server.pid)
+        server.wait()
         _reap()
         remove_regions(shm_prefix)
         shutil.rmtree(run_folder, ignore_errors=True)
     return server.returncode
 
 
-def _wait_for_either(server: subprocess.Popen[bytes]) -> None:
-    """Return when the client's pipe ends or the server exits."""
+def _wait_for_either(server: subprocess.Popen[bytes]) -> bool:
+    """Return when the client's pipe ends or the server exits, and tell whether the client asked to drain it."""
+    said = b""
     exit_descriptor = os.pidfd_open(server.pid)
     try:
         ready = [sys.stdin.fileno(), exit_descriptor]
         while True:
             readable, _, _ = select.select(ready, [], [])
-            if exit_descriptor in readable or not os.read(sys.stdin.fileno(), 64):
-                return
+            if exit_descriptor in readable:
+                return False
+            heard = os.read(sys.stdin.fileno(), 64)
+            said += heard
+            if not heard:
+                return said == DRAIN
     finally:
         os.close(exit_descriptor)
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Ask the server to stop, and make it after a while."""
-    if server.poll() is None:
-        server.terminate()
-        try:
-            server.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+def _drain(server: subprocess.Popen[bytes]) -> None:
+    """Let the server answer what is in flight, for a while at most."""
+    server.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(DRAIN_TIMEOUT_S)
 
 
 def _kill_group(group: int) -> None:
     """Kill what is left of the server's session."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _reap() -> None:

@@ -1,0 +1,121 @@
+"""The attractiveness head: an MLP on the embedding and its percentile in a reference distribution, in one graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsengine.errors import ExportError, MissingDependencyError
+from fsengine.steps import attractiveness_spec
+from fsengine.tensors import DType
+from fsexport.artifact import save_onnx
+from fsexport.contract_io import ELEMENT_TYPES, model_values
+from fsexport.graph_builder import GraphBuilder
+
+if TYPE_CHECKING:
+    import torch
+
+NUM_QUANTILES = 1001
+"""Quantiles that stand for the reference distribution; the percentile is exact to 0.1."""
+
+Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def export_attractiveness(layers: Sequence[Layer], reference: NDArray[np.float64], out_path: Path) -> Path:
+    """Write the graph of the head.
+
+    Args:
+        layers: (weight, bias) of each linear layer, float32 (out, in) and (out,); ReLU between them. The last
+            one has one output.
+        reference: float64 (R,), scores of the reference distribution, in any order.
+        out_path: Where it shall lie.
+
+    Raises:
+        ExportError: The layers do not fit together, or the reference has fewer than two different scores.
+    """
+    _check(layers, reference)
+    spec = attractiveness_spec(layers[0][0].shape[1])
+    score_spec, percentile_spec = spec.outputs
+    graph = GraphBuilder()
+    value = spec.inputs[0].name
+    for position, (weight, bias) in enumerate(layers):
+        value = graph.add("Gemm", value, graph.constant(weight), graph.constant(bias), transB=1)
+        if position < len(layers) - 1:
+            value = graph.add("Relu", value)
+    graph.rename(value, score_spec.name)
+    quantiles = np.quantile(reference, np.linspace(0, 1, NUM_QUANTILES)).astype(np.float32)
+    graph.rename(_percentile(graph, value, quantiles), percentile_spec.name)
+    return save_onnx(graph.model(spec.name, *model_values(spec)), out_path)
+
+
+def percentile(scores: NDArray[np.float32], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of a reference distribution at or below each score, 0 to 100, as the graph computes it.
+
+    Linear between the quantiles; see `NUM_QUANTILES`.
+    """
+    shares = np.linspace(0, 100, NUM_QUANTILES)
+    return np.interp(scores, np.quantile(reference, shares / 100), shares)
+
+
+def read_torch_mlp(path: Path) -> list[Layer]:
+    """Read the linear layers of a saved torch `state_dict`, without running any code that it holds.
+
+    Covers FaceStats v4's `attractiveness_regressor.pt`, in both of its architectures: keys `net.N.weight` and
+    `net.N.bias`, N rising.
+
+    Raises:
+        MissingDependencyError: torch is not installed.
+        ExportError: The file is not such a state.
+    """
+    try:
+        import torch
+    except ImportError as exc:
+        raise MissingDependencyError(f"reading {path} needs torch: pip install 'facestats[export]'") from exc
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as exc:  # torch raises pickle, zip and runtime errors alike
+        raise ExportError(f"{path} is not a state that torch loads with weights_only: {exc}") from exc
+    return _layers(state, path)
+
+
+def _layers(state: dict[str, torch.Tensor], path: Path) -> list[Layer]:
+    if not isinstance(state, dict):
+        raise ExportError(f"{path} holds a {type(state).__name__}, expected a state_dict")
+    numbers = sorted({int(match[1]) for key in state if (match := re.fullmatch(r"net\.(\d+)\.(?:weight|bias)", key))})
+    expected = {f"net.{n}.{part}" for n in numbers for part in ("weight", "bias")}
+    if not numbers or set(state) != expected:
+        raise ExportError(f"{path} has keys {sorted(state)}, expected net.N.weight and net.N.bias alone")
+    return [
+        (state[f"net.{n}.weight"].numpy().astype(np.float32), state[f"net.{n}.bias"].numpy().astype(np.float32))
+        for n in numbers
+    ]
+
+
+def _check(layers: Sequence[Layer], reference: NDArray[np.float64]) -> None:
+    shapes = [weight.shape for weight, _ in layers]
+    chained = all(shapes[i][0] == shapes[i + 1][1] for i in range(len(shapes) - 1))
+    if not shapes or not chained or shapes[-1][0] != 1:
+        raise ExportError(f"layers of shapes {shapes} (out, in) do not form an MLP with one output")
+    if len(np.unique(reference)) < 2 or not np.isfinite(reference).all():
+        raise ExportError("the reference distribution needs at least two different, finite scores")
+
+
+def _percentile(graph: GraphBuilder, score: str, quantiles: NDArray[np.float32]) -> str:
+    """Return the percentile of scores (N, 1) by a piecewise linear look-up."""
+    last = len(quantiles) - 1
+    table = graph.constant(quantiles)
+    reached = graph.add("Cast", graph.add("GreaterOrEqual", score, table), to=ELEMENT_TYPES[DType.INT64])  # (N, quantiles)
+    count = graph.add("ReduceSum", reached, graph.ints(1), keepdims=1)
+    lower = graph.add("Max", graph.add("Sub", count, graph.ints(1)), graph.ints(0))
+    lower = graph.add("Min", lower, graph.ints(last - 1))
+    low = graph.add("Gather", table, lower, axis=0)
+    high = graph.add("Gather", table, graph.add("Add", lower, graph.ints(1)), axis=0)
+    width = graph.add("Max", graph.add("Sub", high, low), graph.number(1e-12))
+    part = graph.add("Clip", graph.add("Div", graph.add("Sub", score, low), width), graph.number(0), graph.number(1))
+    position = graph.add("Add", graph.add("Cast", lower, to=ELEMENT_TYPES[DType.FP32]), part)
+    return str(graph.add("Mul", position, graph.number(100 / last)))

@@ -1,0 +1,77 @@
+"""Fixtures that the whole suite shares: test assets, an own place for models and logs, running servers."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fsclient.models import served_repository
+from fsdata.sample_photos import sample_folder
+from fsengine.server.embedded import EmbeddedServer
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def find_shared() -> Path | None:
+    folder = Path(os.environ.get("FACESTATS_TEST_ASSETS") or ROOT.parent / "shared")
+    return folder if (folder / "samples" / "MANIFEST.tsv").is_file() else None
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the test assets."""
+    folder = find_shared()
+    if folder is None:
+        pytest.skip("the test assets are missing; set FACESTATS_TEST_ASSETS to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def manifest(shared: Path) -> dict[str, dict[str, str]]:
+    """What is known of each asset, by its path below `samples/`."""
+    with (shared / "samples" / "MANIFEST.tsv").open(newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep built models, logs and caches of the suite out of the user's folders."""
+    home = tmp_path_factory.mktemp("home")
+    saved = dict(os.environ)
+    # A folder that outlives the run saves building the test pack again.
+    os.environ.setdefault("FACESTATS_MODELS", str(home / "models"))
+    os.environ["XDG_STATE_HOME"] = str(home / "state")
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """Folder of the photos that ship with the project."""
+    return sample_folder()
+
+
+@pytest.fixture(scope="session")
+def demo_server() -> Iterator[EmbeddedServer]:
+    """A running embedded server of the demo pack."""
+    with EmbeddedServer(served_repository("demo", print)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def full_server(shared: Path) -> Iterator[EmbeddedServer]:
+    """A running embedded server of the test pack: full-size graphs, every head."""
+    pytest.importorskip("torch", reason="torch is missing; it makes the test pack's CLIP graph")
+    with EmbeddedServer(served_repository("test", print)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fsclient_command() -> list[str]:
+    """The command line of `fsclient` in this environment."""
+    return [sys.executable, "-c", "from fsclient.cli import main; main()"]

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from fsengine import preprocessing, steps
+from fsengine.errors import InferenceError, PackError
+from fsengine.model_config import config_text, read_config
+from fsengine.packs import Pack
+from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.repository import Target, adapt, read_canonical
+from fsengine.served import ServedModels
+from fsengine.shipped import shipped_folder
+from packs_for_tests import official_pack, pack_model
+
+
+def test_the_canonical_configs_are_those_of_the_official_pack() -> None:
+    canonical = read_canonical()
+    adapted = adapt(read_canonical(), official_pack(), Target.CONTAINER)
+    adapted[steps.ENSEMBLE].ClearField("parameters")
+    assert set(adapted) == set(canonical)
+    for name, config in canonical.items():
+        assert config_text(adapted[name]) == config_text(config)
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in official_pack().specs()])
+def test_every_config_states_batch_instances_and_tensors(name: str) -> None:
+    config = read_canonical()[name]
+    assert config.name == name
+    assert [group.count for group in config.instance_group] == [1]
+    assert config.input
+    assert config.output
+    assert (config.max_batch_size == 0) == (name == steps.ALIGN)
+    assert config.HasField("dynamic_batching") == (config.max_batch_size > 0)
+
+
+def test_every_tensor_of_the_ensemble_is_made_once_and_before_it_is_read() -> None:
+    ensemble = read_canonical()[steps.ENSEMBLE]
+    made = {tensor.name for tensor in ensemble.input}
+    for step in ensemble.ensemble_scheduling.step:
+        assert set(step.input_map.values()) <= made, step.model_name
+        assert not made & set(step.output_map.values()), step.model_name
+        made |= set(step.output_map.values())
+    assert {tensor.name for tensor in ensemble.output} <= made
+
+
+def small_pack() -> Pack:
+    """A pack that differs from the official one in all that a pack may choose."""
+    crop = CropSpec(kind=CropKind.BOX, side_px=96)
+    specs = [
+        steps.detect_spec(32),
+        steps.align_spec(32, crop, None),
+        steps.embed_spec(crop, 64),
+        steps.age_gender_spec(steps.face_embedding(64)),
+    ]
+    return official_pack(
+        preprocessing=Preprocessing(portrait=crop, age_gender=None),
+        max_faces=32,
+        embedding_width=64,
+        labels={"gender": ["female", "male"]},
+        models={spec.name: pack_model(spec) for spec in specs},
+    )
+
+
+def test_a_head_that_a_pack_lacks_is_absent_from_steps_and_outputs() -> None:
+    configs = adapt(read_canonical(), small_pack(), Target.CONTAINER)
+    assert set(configs) == {"facestats", "decode", "detect", "align", "embed", "age_gender"}
+    ensemble = configs[steps.ENSEMBLE]
+    outputs = {tensor.name: list(tensor.dims) for tensor in ensemble.output}
+    assert outputs["face_embedding"] == [-1, 64]
+    assert outputs["aligned_face"] == [-1, 96, 96, 3]
+    assert not {"attractiveness", "ethnicity_probability"} & set(outputs)
+    wiring = {step.model_name: dict(step.input_map) for step in ensemble.ensemble_scheduling.step}
+    assert wiring["age_gender"] == {"face_embedding": "face_embedding"}
+    assert [tensor.name for tensor in configs["align"].output] == [
+        "face_box",
+        "face_landmarks",
+        "face_score",
+        "portrait_crop",
+    ]
+    assert list(configs["detect"].output[0].dims) == [32, 4]
+
+
+def test_the_pip_server_gets_no_field_that_it_does_not_know() -> None:
+    for target, expected in ((Target.PIP, 0), (Target.CONTAINER, 64)):
+        ensemble = adapt(read_canonical(), official_pack(), target)[steps.ENSEMBLE]
+        assert ensemble.ensemble_scheduling.max_inflight_requests == expected
+
+
+def test_what_is_served_comes_back_from_the_parameters() -> None:
+    ensemble = adapt(read_canonical(), official_pack(), Target.PIP)[steps.ENSEMBLE]
+    parameters = {name: value.string_value for name, value in ensemble.parameters.items()}
+    assert ServedModels.from_parameters(parameters) == official_pack().served()
+    del parameters["labels"]
+    with pytest.raises(InferenceError, match="labels"):
+        ServedModels.from_parameters(parameters)
+
+
+def test_an_unknown_field_is_refused_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.pbtxt"
+    path.write_text('name: "x" max_batch_sise: 4')
+    with pytest.raises(PackError, match="max_batch_sise"):
+        read_config(path)
+
+
+def test_the_decode_pipeline_repeats_the_contract() -> None:
+    text = (shipped_folder("model_repository") / "decode" / "1" / "dali.py").read_text()
+    for name in ("DETECTOR_SIDE_PX", "MAX_SIDE_PX"):
+        found = re.search(rf"^{name} = (\d+)$", text, re.MULTILINE)
+        assert found is not None
+        assert int(found[1]) == getattr(preprocessing, name)
