@@ -23,7 +23,8 @@ from fsclient.durable import durable_file
 from fsclient.parts import open_part, part_paths
 from fsclient.schema import FACES, METADATA_KEY, PartInfo, read_info
 
-TABLE_FILE = "faces.parquet"
+TABLE_FILE = Path("_table") / "faces.parquet"
+"""Below a folder of parts; readers of a whole folder (pyarrow, Spark) leave names with an underscore out."""
 
 PHOTO_COLUMNS = ("source", "content_hash", "width", "height", "faces_truncated", "model_set_id")
 """Columns of the photo that each of its faces repeats."""
@@ -60,6 +61,7 @@ def build_table(folder: Path) -> Path:
     paths, info = _parts(folder)
     latest = _latest_rows(paths)
     target = folder / TABLE_FILE
+    target.parent.mkdir(exist_ok=True)
     with durable_file(target) as file:
         writer: pq.ParquetWriter | None = None
         for path, keep in zip(paths, latest, strict=True):

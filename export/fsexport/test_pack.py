@@ -73,7 +73,7 @@ def build_test_pack(folder: Path, say: Callable[[str], None]) -> Pack:
     say("detect: SCRFD")
     export_scrfd(assets / _SCRFD, out[DETECT], settings)
     say("align")
-    export_align(out[ALIGN], settings.max_faces, _PORTRAIT, V1_CROP)
+    export_align(out[ALIGN], settings.merge.max_faces, _PORTRAIT, V1_CROP)
     say("embed: CLIP ViT-B/32 with seeded weights")
     width = export_clip(ClipSource(seed=_SEED), _PORTRAIT, out[EMBED])
     say("attractiveness: the MLP of FaceStats v4")
@@ -87,7 +87,7 @@ def build_test_pack(folder: Path, say: Callable[[str], None]) -> Pack:
     export_trees(forest, out[ETHNICITY_STEP])
     say("age_gender: InsightFace v1")
     export_genderage(assets / _GENDERAGE, V1_CROP, out[AGE_GENDER])
-    return finish_pack(_design(assets, settings.max_faces, width), folder)
+    return finish_pack(_design(assets, settings.merge.max_faces, width), folder)
 
 
 def _design(assets: Path, max_faces: int, width: int) -> PackDesign:

@@ -24,7 +24,7 @@ def table() -> None:
 @table.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 def build(folder: Path) -> None:
-    """Build DIR/faces.parquet from the parts in DIR.
+    """Build DIR/_table/faces.parquet from the parts in DIR.
 
     Example: fsclient table build results
     """

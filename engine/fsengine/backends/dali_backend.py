@@ -139,13 +139,12 @@ def _refusal(photo: NDArray[np.uint8]) -> str | None:
 
 
 def _reason(error: RuntimeError, photo: NDArray[np.uint8]) -> str:
-    """Return the telling line of a DALI error, which comes with pages of context, and what Pillow says."""
+    """Return what is wrong with a photo: Pillow's words, or where it decodes the photo the telling line of DALI's."""
     text = str(error)
     match = re.search(r"encountered:\s*(.*?)(?:\n\n|Stacktrace|Current pipeline|$)", text, re.DOTALL)
     lines = (match[1] if match else text).split("\n")
     telling = [re.sub(r"^\[.*?\]\s*|^Error in thread \d+:\s*", "", line.strip()) for line in lines if line.strip()]
-    second = decoding_error(photo.tobytes())
-    return (" ".join(telling)[:300] or "unknown error") + (f" ({second})" if second else "")
+    return decoding_error(photo.tobytes()) or f"DALI: {' '.join(telling)[:300] or 'unknown error'}"
 
 
 def _response(request: Any, answer: Sample | str) -> Any:
