@@ -84,6 +84,23 @@ def fold_temperature(booster: Booster, temperature: float) -> None:
             booster.set_leaf_output(index, leaf, booster.get_leaf_output(index, leaf) / temperature)
 
 
+def best_temperature(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Return the temperature whose softmax gives labels the largest likelihood (Guo et al. 2017), 0.25 to 8.
+
+    Args:
+        scores: float64 (N, classes), raw scores.
+        labels: int64 (N,).
+    """
+
+    def loss(temperature: float) -> float:
+        scaled = scores / temperature
+        scaled = scaled - scaled.max(axis=1, keepdims=True)
+        log_likelihood = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(axis=1))
+        return -float(log_likelihood.mean())
+
+    return float(min(np.geomspace(0.25, 8.0, 201), key=loss))
+
+
 def export_trees(booster: Booster, out_path: Path) -> Path:
     """Write a classifier as a Treelite checkpoint.
 

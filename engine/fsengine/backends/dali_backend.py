@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig, read_backend_config
+from fsengine.backends.dali_pipeline import build_pipeline, has_input, serialize_pipeline
 from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups
 from fsengine.errors import PackError
 from fsengine.photo_header import decoding_error, too_many_pixels
@@ -30,10 +29,8 @@ class TritonPythonModel:
         """Serialise the pipeline of `dali.py`, as the native backend does, and load it."""
         self._config: BackendConfig = read_backend_config(args, "dali.py")
         check_config(self._config)
-        definition = load_pipeline(self._config.artifact)
-        pipeline = definition(batch_size=self._config.max_batch_size, num_threads=1, device_id=None)
-        self._serialized: bytes = pipeline.serialize()
-        self._pipeline = self._deserialize()
+        self._serialized = serialize_pipeline(self._config.artifact, self._config.max_batch_size)
+        self._pipeline = self._build()
         check_pipeline(
             self._config,
             has_input=has_input(self._pipeline, self._config.inputs[0].name),
@@ -79,7 +76,7 @@ class TritonPythonModel:
             outputs = [output.as_cpu() for output in self._pipeline.run()]
         except RuntimeError:
             # A pipeline that failed is not valid any more.
-            self._pipeline = self._deserialize()
+            self._pipeline = self._build()
             raise
         samples = []
         for row in range(len(encoded)):
@@ -92,45 +89,9 @@ class TritonPythonModel:
             samples.append(sample)
         return samples
 
-    def _deserialize(self) -> Pipeline:
-        from nvidia.dali.pipeline import Pipeline
-
-        pipeline = Pipeline.deserialize(
-            serialized_pipeline=self._serialized,
-            batch_size=self._config.max_batch_size,
-            num_threads=int(self._config.parameters.get("num_threads", "1")),
-            prefetch_queue_depth=1,
-            exec_pipelined=False,
-            exec_async=False,
-        )
-        pipeline.build()
-        return pipeline
-
-
-def load_pipeline(path: Path) -> Any:
-    """Import a `dali.py` and return its one autoserialize pipeline definition.
-
-    Raises:
-        PackError: It has none, or more than one.
-    """
-    spec = importlib.util.spec_from_file_location("facestats_decode", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = [value for value in vars(module).values() if getattr(value, "_is_autoserialize", False)]
-    if len(found) != 1:
-        raise PackError(f"{path} has {len(found)} @autoserialize pipelines, expected one")
-    return found[0]
-
-
-def has_input(pipeline: Pipeline, name: str) -> bool:
-    """Tell whether a built pipeline has an external source of a name."""
-    try:
-        pipeline.input_feed_count(name)
-    except RuntimeError:
-        return False
-    return True
+    def _build(self) -> Pipeline:
+        threads = int(self._config.parameters.get("num_threads", "1"))
+        return build_pipeline(self._serialized, self._config.max_batch_size, threads)
 
 
 def _refusal(photo: NDArray[np.uint8]) -> str | None:

@@ -1,0 +1,55 @@
+"""Load the pipeline of a `dali.py` as Triton's DALI backend does: define, serialise, deserialise, build."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsengine.errors import PackError
+
+if TYPE_CHECKING:
+    from nvidia.dali.pipeline import Pipeline
+
+
+def serialize_pipeline(path: Path, batch_size: int) -> bytes:
+    """Import a `dali.py` and serialise its one autoserialize pipeline, on the CPU.
+
+    Raises:
+        PackError: It has none, or more than one.
+    """
+    spec = importlib.util.spec_from_file_location("facestats_decode", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: list[Any] = [value for value in vars(module).values() if getattr(value, "_is_autoserialize", False)]
+    if len(found) != 1:
+        raise PackError(f"{path} has {len(found)} @autoserialize pipelines, expected one")
+    serialized: bytes = found[0](batch_size=batch_size, num_threads=1, device_id=None).serialize()
+    return serialized
+
+
+def build_pipeline(serialized: bytes, batch_size: int, num_threads: int) -> Pipeline:
+    """Build a serialised pipeline so that each run answers the feed before it."""
+    from nvidia.dali.pipeline import Pipeline
+
+    pipeline = Pipeline.deserialize(
+        serialized_pipeline=serialized,
+        batch_size=batch_size,
+        num_threads=num_threads,
+        prefetch_queue_depth=1,
+        exec_pipelined=False,
+        exec_async=False,
+    )
+    pipeline.build()
+    return pipeline
+
+
+def has_input(pipeline: Pipeline, name: str) -> bool:
+    """Tell whether a built pipeline has an external source of a name."""
+    try:
+        pipeline.input_feed_count(name)
+    except RuntimeError:
+        return False
+    return True

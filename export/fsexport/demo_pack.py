@@ -1,0 +1,190 @@
+"""The `demo` pack: small, permissively licensed or our own throughout, shipped with the project.
+
+BlazeFace finds faces, pooled features of the face mesh network describe them, and linear and forest heads are
+fitted on FairFace crops. It shows the whole path on any machine; it is a demonstration and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsengine.packs import Pack
+from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.served import ETHNICITY, GENDER
+from fsengine.steps import AGE_GENDER, ALIGN, DETECT, EMBED
+from fsengine.steps import ETHNICITY as ETHNICITY_STEP
+from fsexport.align import export_align
+from fsexport.artifact import whole_file
+from fsexport.demo_encoder import export_demo_encoder
+from fsexport.demo_figures import head_figures
+from fsexport.demo_labels import LabelledFace, Split, read_fairface
+from fsexport.demo_projection import fit_projection
+from fsexport.detect_blazeface import BlazeFaceSettings, export_blazeface
+from fsexport.face_crops import largest_faces
+from fsexport.genderage import GENDER_LABELS
+from fsexport.linear_age_gender import export_linear_age_gender, fit_age_gender, predict_age_gender
+from fsexport.mediapipe_wheel import (
+    FACE_DETECTION_FULL_RANGE,
+    FACE_DETECTION_SHORT_RANGE,
+    FACE_LANDMARK,
+    SOURCE,
+    WheelModel,
+)
+from fsexport.mesh_features import MESH_SIDE_PX, export_mesh_features
+from fsexport.pack_builder import ARTIFACT_FILES, ModelOrigin, PackDesign, begin_pack, finish_pack
+from fsexport.trees import FAIRFACE_CLASSES, best_temperature, export_trees, fit_classifier, fold_temperature
+
+DEMONSTRATION = "demonstration"
+FIGURES_FILE = "figures.json"
+
+CROP = CropSpec(kind=CropKind.ARCFACE, side_px=MESH_SIDE_PX)
+EMBEDDING_WIDTH = 128
+
+_PROJECTION_RIDGE = 0.3
+_HEAD_RIDGE = 0.3
+_ROUNDS = 60
+_LEAVES = 4
+_SEED = 20260101
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Faces:
+    """Labelled faces that were found: features float32 (N, P) and labels (N,)."""
+
+    features: NDArray[np.float32]
+    gender: NDArray[np.int64]
+    ethnicity: NDArray[np.int64]
+    years: NDArray[np.float64]
+    split: NDArray[np.str_]
+
+
+def build_demo_pack(wheel: Path, labels: Path, folder: Path, say: Callable[[str], None]) -> Pack:
+    """Build the pack.
+
+    Args:
+        wheel: The wheel of mediapipe 0.10.14.
+        labels: Table of the labelled FairFace crops, see `read_fairface`.
+        folder: Where the pack shall lie.
+        say: Called with each line of progress.
+
+    Raises:
+        InvalidInputError: The labels cannot be read.
+        MissingDependencyError: LightGBM is not installed.
+        ExportError: A model cannot be converted.
+    """
+    begin_pack(folder)
+    out = {step: folder / file for step, file in ARTIFACT_FILES.items()}
+    settings = BlazeFaceSettings()
+    say("detect: BlazeFace")
+    export_blazeface(wheel, out[DETECT], settings)
+    export_align(out[ALIGN], settings.merge.max_faces, CROP, None)
+    faces = _read_faces(wheel, read_fairface(labels), folder, say)
+    fit = faces.split == Split.FIT.value
+    projection = fit_projection(faces.features[fit], _targets(faces)[fit], EMBEDDING_WIDTH, _PROJECTION_RIDGE)
+    say("embed: pooled face mesh features")
+    export_demo_encoder(wheel, projection, CROP, out[EMBED])
+    embeddings = projection.embed(faces.features)
+    say("heads")
+    head = fit_age_gender(embeddings[fit], faces.gender[fit] == 1, faces.years[fit], _HEAD_RIDGE)
+    export_linear_age_gender(head, out[AGE_GENDER])
+    forest = fit_classifier(
+        embeddings[fit], faces.ethnicity[fit], len(FAIRFACE_CLASSES), rounds=_ROUNDS, leaves=_LEAVES, seed=_SEED
+    )
+    calibrate = faces.split == Split.CALIBRATE.value
+    scores = np.asarray(forest.predict(embeddings[calibrate], raw_score=True))
+    temperature = best_temperature(scores, faces.ethnicity[calibrate])
+    fold_temperature(forest, temperature)
+    export_trees(forest, out[ETHNICITY_STEP])
+    test = faces.split == Split.TEST.value
+    second_gender, years = predict_age_gender(head, embeddings[test])
+    figures = {
+        "data": "FairFace crops (CC BY 4.0), kept out of fitting by content hash",
+        "fitted_on": int(fit.sum()),
+        "temperature": round(temperature, 3),
+        **head_figures(
+            genders=faces.gender[test],
+            predicted_genders=(second_gender > 0.5).astype(np.int64),
+            ethnicities=faces.ethnicity[test],
+            predicted_ethnicities=np.asarray(forest.predict(embeddings[test])).argmax(axis=1),
+            years=faces.years[test],
+            predicted_years=years,
+        ),
+    }
+    with whole_file(folder / FIGURES_FILE) as beside:
+        beside.write_text(json.dumps(figures, indent=1) + "\n")
+    return finish_pack(_design(settings), folder)
+
+
+def _read_faces(wheel: Path, labelled: list[LabelledFace], folder: Path, say: Callable[[str], None]) -> _Faces:
+    """Cut out every labelled face and compute its features; crops without a face are left out."""
+    import onnxruntime as ort
+
+    say(f"features of {len(labelled)} FairFace crops")
+    features_file = export_mesh_features(wheel, CROP, folder / ".features.onnx")
+    try:
+        session = ort.InferenceSession(str(features_file), providers=["CPUExecutionProvider"])
+        crops = largest_faces(
+            [face.path for face in labelled], folder / ARTIFACT_FILES[DETECT], folder / ARTIFACT_FILES[ALIGN]
+        )
+        found = [
+            (face, session.run(None, {"portrait_crop": crop[None]})[0][0])
+            for face, crop in zip(labelled, crops, strict=True)
+            if crop is not None
+        ]
+    finally:
+        features_file.unlink()
+    say(f"{len(found)} of them have a face")
+    kept = [face for face, _ in found]
+    return _Faces(
+        features=np.stack([features for _, features in found]),
+        gender=np.array([GENDER_LABELS.index(face.gender) for face in kept]),
+        ethnicity=np.array([FAIRFACE_CLASSES.index(face.ethnicity) for face in kept]),
+        years=np.array([face.age_years for face in kept]),
+        split=np.array([face.split.value for face in kept]),
+    )
+
+
+def _targets(faces: _Faces) -> NDArray[np.float64]:
+    """Return what the embedding's first directions shall tell apart: classes but one, gender, age; (N, 8)."""
+    classes = np.eye(len(FAIRFACE_CLASSES))[faces.ethnicity][:, 1:]
+    return np.column_stack([classes, 2.0 * faces.gender - 1.0, faces.years / 25.0])
+
+
+def _design(settings: BlazeFaceSettings) -> PackDesign:
+    def mediapipe(what: str, *models: WheelModel, marks: tuple[str, ...] = (DEMONSTRATION,)) -> ModelOrigin:
+        return ModelOrigin(
+            source=f"{what}, from {SOURCE}",
+            licence="Apache-2.0",
+            sources={model.member: model.sha256 for model in models},
+            marks=marks,
+        )
+
+    ours = ModelOrigin(
+        source="fitted by fsexport on FairFace crops (CC BY 4.0)",
+        licence="Apache-2.0",
+        sources={},
+        marks=(DEMONSTRATION,),
+    )
+    labels: dict[str, Any] = {GENDER: GENDER_LABELS, ETHNICITY: FAIRFACE_CLASSES}
+    return PackDesign(
+        name="demo",
+        description="a demonstration: BlazeFace, pooled face mesh features, small heads; ships with the project",
+        preprocessing=Preprocessing(portrait=CROP, age_gender=None),
+        max_faces=settings.merge.max_faces,
+        embedding_width=EMBEDDING_WIDTH,
+        labels=labels,
+        origins={
+            DETECT: mediapipe("BlazeFace, both ranges", FACE_DETECTION_SHORT_RANGE, FACE_DETECTION_FULL_RANGE),
+            ALIGN: ModelOrigin(source="fsexport.align", licence="Apache-2.0", sources={}),
+            EMBED: mediapipe("face mesh features, projected", FACE_LANDMARK),
+            ETHNICITY_STEP: ours,
+            AGE_GENDER: ours,
+        },
+    )

@@ -1,0 +1,122 @@
+"""Write an ONNX graph node by node, in the dialect that every runtime of the project loads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+IR_VERSION = 10
+"""The newest pair that ONNX Runtime 1.28 and TensorRT 10 both load; onnx itself writes newer ones by default."""
+
+
+@dataclass(slots=True)
+class GraphBuilder:
+    """Nodes and constants of a graph that is being written.
+
+    Values are known by name. Every name that the builder makes starts with `prefix` and is unique.
+    """
+
+    prefix: str = ""
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    initializers: list[onnx.TensorProto] = field(default_factory=list)
+    _constants: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
+    _count: int = 0
+
+    def fresh_name(self, hint: str) -> str:
+        """Return a name that no value of this graph has yet."""
+        self._count += 1
+        return f"{self.prefix}{hint}_{self._count}"
+
+    def constant(self, value: NDArray[Any], hint: str = "constant") -> str:
+        """Add an initializer, or find the equal one that is there already, and return its name."""
+        from onnx import numpy_helper
+
+        value = np.ascontiguousarray(value).reshape(value.shape)
+        key = (value.dtype.str, value.shape, value.tobytes())
+        if key not in self._constants:
+            name = self.fresh_name(hint)
+            self.initializers.append(numpy_helper.from_array(value, name))
+            self._constants[key] = name
+        return self._constants[key]
+
+    def ints(self, *values: int) -> str:
+        """Add an int64 (len(values),) constant and return its name."""
+        return self.constant(np.array(values, np.int64), "ints")
+
+    def number(self, value: float) -> str:
+        """Add a float32 scalar and return its name."""
+        return self.constant(np.float32(value).reshape(()), "number")
+
+    def add(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """Add a node.
+
+        Args:
+            op_type: Name of an operator of the ONNX domain.
+            *inputs: Names of its inputs; an empty name leaves an optional one out.
+            outputs: How many outputs to name.
+            **attributes: Its attributes.
+
+        Returns:
+            The name of the output, or a list of names where `outputs` is above 1.
+        """
+        from onnx import helper
+
+        names = [self.fresh_name(op_type.lower()) for _ in range(outputs)]
+        self.nodes.append(helper.make_node(op_type, list(inputs), names, name=names[0], **attributes))
+        return names[0] if outputs == 1 else names
+
+    def rename(self, value: str, name: str) -> None:
+        """Give a value its public name, for a graph output."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+
+    def model(
+        self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
+        """Return the finished model; `onnx.checker` has passed it, shapes inferred strictly."""
+        import onnx
+        from onnx import helper
+
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, initializer=self.initializers)
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="fsexport",
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def save_model(model: onnx.ModelProto, out_path: Path) -> Path:
+    """Write a model beside its place, load it once in ONNX Runtime, and move it there.
+
+    Args:
+        model: A model that the checker has passed.
+        out_path: Where it shall lie; missing folders are made.
+
+    Returns:
+        `out_path`.
+    """
+    import onnxruntime as ort
+
+    out_path.parent.mkdir(parents=True, exist_ok=True)
+    content = model.SerializeToString(deterministic=True)
+    ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    beside = out_path.with_name(f".{out_path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(out_path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return out_path

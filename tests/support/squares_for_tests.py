@@ -1,0 +1,21 @@
+"""Photos as the detect step sees them, made with Pillow instead of DALI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from fsengine.preprocessing import DETECTOR_SIDE_PX
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+
+def detector_square(photo: Path) -> NDArray[np.uint8]:
+    """Return uint8 (640, 640, 3): the upright photo, ratio kept, top left, zero padding."""
+    with Image.open(photo) as file:
+        upright = ImageOps.exif_transpose(file).convert("RGB")
+    scale = DETECTOR_SIDE_PX / max(upright.size)
+    width, height = (max(round(side * scale), 1) for side in upright.size)
+    square = np.zeros((DETECTOR_SIDE_PX, DETECTOR_SIDE_PX, 3), np.uint8)
+    square[:height, :width] = np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR))
+    return square
