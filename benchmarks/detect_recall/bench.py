@@ -22,8 +22,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from fsengine.shipped import shipped_folder
 from numpy.typing import NDArray
+
+from fsengine.shipped import shipped_folder
 
 EXACT_LIMIT = 0.90
 """Share of counted photos whose number of faces is exact."""

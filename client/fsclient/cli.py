@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import click
+
 from fsengine.errors import FaceStatsError
 
 _COMMANDS = {

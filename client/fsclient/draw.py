@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsengine.errors import InvalidInputError
-from fsengine.served import ServedModels
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fsclient.rows import PhotoRow
 from fsclient.score import Scores
 from fsclient.score_text import face_json, face_values
 from fsclient.sources import source_path
+from fsengine.errors import InvalidInputError
+from fsengine.served import ServedModels
 
 _BOX_COLOUR = (255, 214, 10)
 _POINT_COLOUR = (0, 229, 255)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fsengine.served import ServedModels
 from numpy.typing import NDArray
+
+from fsengine.served import ServedModels
 
 ALIGNED_FACE = "aligned_face"
 """Ensemble output that is sent on request alone: uint8 (F, S, S, 3), RGB."""

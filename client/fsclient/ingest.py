@@ -12,14 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fsengine.errors import (
-    DeadlineError,
-    FaceStatsError,
-    InferenceError,
-    ResultsError,
-    ServerUnavailableError,
-)
-
 from fsclient.inference import InferenceBackend, ServedEnsemble
 from fsclient.parts import PartWriter, read_ledger
 from fsclient.photo import Status, resume_key
@@ -27,6 +19,13 @@ from fsclient.rows import PhotoRow
 from fsclient.schema import face_outputs, part_schema
 from fsclient.scoring import RetryPolicy, score_file
 from fsclient.sources import find_photos, source_text
+from fsengine.errors import (
+    DeadlineError,
+    FaceStatsError,
+    InferenceError,
+    ResultsError,
+    ServerUnavailableError,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsengine.errors import InvalidInputError, ResultsError
 
 from fsclient.durable import BESIDE_SUFFIX, durable_file
 from fsclient.photo import Status
 from fsclient.rows import PhotoRow, rows_table
 from fsclient.schema import PartInfo, read_info
+from fsengine.errors import InvalidInputError, ResultsError
 
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOCK_NAME = ".facestats.lock"

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
-from fsengine.errors import ResultsError
-from fsengine.served import ServedModels
 
 from fsclient.inference import ServedEnsemble
+from fsengine.errors import ResultsError
+from fsengine.served import ServedModels
 
 METADATA_KEY = b"facestats"
 FORMAT_VERSION = 1
@@ -41,7 +41,7 @@ UNITS = {
     "read_ms": "milliseconds to read and hash the file",
     "infer_ms": "milliseconds from request to answer, waiting included",
     "box": "x0, y0, x1, y1 in pixels of the upright full-size photo",
-    "landmarks": "x, y of eye, eye, nose, mouth corner, mouth corner, each pair from the left of the photo to its right",
+    "landmarks": "x, y of eye, eye, nose, mouth corner, mouth corner; the first of a pair lies left on an upright face",
     "score": "0 to 1, the detector's confidence",
     "embedding": "L2-normalized",
     "attractiveness": "the head's own scale",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from fsengine.served import ServedModels
-
 from fsclient.inference import InferenceBackend
 from fsclient.models import Say
 from fsclient.photo import Status
@@ -16,6 +14,7 @@ from fsclient.scoring import RetryPolicy, score_file
 from fsclient.serving import ServerChoice, open_server
 from fsclient.sources import find_photos
 from fsclient.triton import TritonBackend
+from fsengine.served import ServedModels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fsengine.served import ETHNICITY, GENDER, ServedModels
-
 from fsclient.rows import PhotoRow
 from fsclient.schema import FACE_COLUMNS
+from fsengine.served import ETHNICITY, GENDER, ServedModels
 
 
 def photo_json(row: PhotoRow, models: ServedModels) -> dict[str, Any]:

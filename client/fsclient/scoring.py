@@ -8,12 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
-from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
-
 from fsclient.inference import InferenceBackend
 from fsclient.photo import Photo, Status, read_photo
 from fsclient.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
+from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
+from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

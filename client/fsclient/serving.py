@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fsengine.errors import InvalidInputError, MissingDependencyError
-
 from fsclient.models import DEFAULT_PACK, Say, served_repository
+from fsengine.errors import InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from fsengine.server.embedded import EmbeddedServer

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from fsengine.errors import InvalidInputError, ResultsError
-from fsengine.served import ETHNICITY, GENDER
 from numpy.typing import NDArray
 
 from fsclient.durable import durable_file
 from fsclient.parts import open_part, part_paths
 from fsclient.schema import FACES, METADATA_KEY, PartInfo, read_info
+from fsengine.errors import InvalidInputError, ResultsError
+from fsengine.served import ETHNICITY, GENDER
 
 TABLE_FILE = Path("_table") / "faces.parquet"
 """Below a folder of parts; readers of a whole folder (pyarrow, Spark) leave names with an underscore out."""

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from fsclient.inference import ServedEnsemble
 from fsengine.errors import (
     DeadlineError,
     InferenceError,
@@ -16,9 +19,6 @@ from fsengine.errors import (
 )
 from fsengine.served import ServedModels
 from fsengine.steps import ENCODED_IMAGE, ENSEMBLE
-from numpy.typing import NDArray
-
-from fsclient.inference import ServedEnsemble
 
 if TYPE_CHECKING:
     from tritonclient.grpc import aio

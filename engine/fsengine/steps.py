@@ -87,8 +87,8 @@ def detected(max_faces: int) -> tuple[TensorSpec, TensorSpec, TensorSpec]:
     """Return box, landmarks and score of the detections of one photo, sorted by falling score.
 
     Box (x0, y0, x1, y1) and landmarks (x, y) are in pixels of `detector_input`. The five landmarks are
-    the eye, the eye, the nose tip, the mouth corner, the mouth corner, each pair from the left of the image to
-    its right. Rows without a face are zero, their score included; faces come first.
+    the eye, the eye, the nose tip, the mouth corner, the mouth corner; of each pair the person's right one comes
+    first, which lies left on an upright face. Rows without a face are zero, their score included; faces come first.
     """
     return (
         TensorSpec(name="detected_box", dtype=DType.FP32, shape=(max_faces, 4)),

@@ -17,8 +17,9 @@ from fsengine.preprocessing import CropKind, CropSpec
 from fsengine.steps import align_spec
 from fsengine.tensors import DType
 from fsexport import crop_geometry as geometry
+from fsexport.artifact import save_onnx
 from fsexport.contract_io import ELEMENT_TYPES, spec_values
-from fsexport.graph_builder import GraphBuilder, save_model
+from fsexport.graph_builder import GraphBuilder
 from fsexport.pyramid import LEVEL_BIAS, NUM_LEVELS
 
 
@@ -71,7 +72,7 @@ def export_align(out_path: Path, max_faces: int, portrait: CropSpec, age_gender:
     for value, tensor in zip(values, spec.outputs, strict=True):
         builder.graph.rename(value, tensor.name)
     model = builder.graph.model("align", spec_values(spec.inputs), spec_values(spec.outputs))
-    return save_model(model, out_path)
+    return save_onnx(model, out_path)
 
 
 class _Faces(NamedTuple):
@@ -133,9 +134,7 @@ class _AlignBuilder:
         width = self._axis(level, 3)
         padded, sizes = [level], [self._size_of(level)]
         for _ in range(NUM_LEVELS - 1):
-            level = g.add(
-                "AveragePool", level, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, count_include_pad=0
-            )
+            level = g.add("AveragePool", level, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, count_include_pad=0)
             sizes.append(self._size_of(level))
             missing = g.add("Sub", width, self._axis(level, 3))
             pads = g.add("Concat", g.ints(0, 0, 0, 0, 0, 0, 0), missing, axis=0)

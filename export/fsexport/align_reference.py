@@ -49,4 +49,6 @@ def _halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return means of 2 x 2 pixels; an odd last row or column stands for itself."""
     even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
     # (H/2, 2, W/2, 2, C) -> (H/2, W/2, C)
-    return even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, 3).mean(axis=(1, 3), dtype=np.float32)
+    blocks = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, 3)
+    halved: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
+    return halved

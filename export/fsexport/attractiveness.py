@@ -109,7 +109,9 @@ def _percentile(graph: GraphBuilder, score: str, quantiles: NDArray[np.float32])
     """Return the percentile of scores (N, 1) by a piecewise linear look-up."""
     last = len(quantiles) - 1
     table = graph.constant(quantiles)
-    reached = graph.add("Cast", graph.add("GreaterOrEqual", score, table), to=ELEMENT_TYPES[DType.INT64])  # (N, quantiles)
+    reached = graph.add(
+        "Cast", graph.add("GreaterOrEqual", score, table), to=ELEMENT_TYPES[DType.INT64]
+    )  # (N, quantiles)
     count = graph.add("ReduceSum", reached, graph.ints(1), keepdims=1)
     lower = graph.add("Max", graph.add("Sub", count, graph.ints(1)), graph.ints(0))
     lower = graph.add("Min", lower, graph.ints(last - 1))

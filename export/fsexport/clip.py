@@ -68,6 +68,9 @@ def _encoder(visual: torch.nn.Module) -> torch.nn.Module:
     import torch
 
     class Encoder(torch.nn.Module):
+        scale: torch.Tensor
+        shift: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.visual = visual

@@ -23,12 +23,11 @@ class Projection:
     def embed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (N, D), L2-normalized, for float32 (N, P)."""
         projected = features @ self.matrix + self.shift
-        return (projected / np.linalg.norm(projected, axis=1, keepdims=True)).astype(np.float32)
+        normalized: NDArray[np.float32] = projected / np.linalg.norm(projected, axis=1, keepdims=True)
+        return normalized
 
 
-def fit_projection(
-    features: NDArray[np.float32], targets: NDArray[np.float64], width: int, ridge: float
-) -> Projection:
+def fit_projection(features: NDArray[np.float32], targets: NDArray[np.float64], width: int, ridge: float) -> Projection:
     """Fit the map.
 
     Features are standardized and projected on their principal components. A rotation then puts the

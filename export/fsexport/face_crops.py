@@ -28,13 +28,13 @@ def largest_faces(paths: Iterable[Path], detect: Path, align: Path) -> Iterator[
 
     pipeline_file = shipped_folder("model_repository") / "decode" / "1" / "dali.py"
     pipeline = build_pipeline(serialize_pipeline(pipeline_file, 1), 1, 1)
-    detector, aligner = (ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in (detect, align))
+    detector, aligner = (
+        ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in (detect, align)
+    )
     names = [tensor.name for tensor in decode_spec().outputs]
     for path in paths:
         pipeline.feed_input(decode_spec().inputs[0].name, [np.fromfile(path, np.uint8)])
-        decoded = {
-            name: np.array(output.as_cpu()[0])[None] for name, output in zip(names, pipeline.run(), strict=True)
-        }
+        decoded = {name: np.array(output.as_cpu()[0])[None] for name, output in zip(names, pipeline.run(), strict=True)}
         boxes, landmarks, scores = detector.run(
             [tensor.name for tensor in detected(1)], {"detector_input": decoded.pop("detector_input")}
         )

@@ -63,7 +63,7 @@ def export_genderage(source: Path, crop: CropSpec, out_path: Path) -> Path:
     width = outputs[0].type.tensor_type.shape.dim[1].dim_value
     if width == _V1_OUTPUTS:
         pairs = graph.add("Reshape", _columns(graph, raw, 2, _V1_OUTPUTS), graph.ints(-1, 100, 2))
-        first, second = (graph.add("Gather", pairs, graph.constant(np.int64(i)), axis=2) for i in range(2))
+        first, second = (graph.add("Gather", pairs, graph.constant(np.array(i, np.int64)), axis=2) for i in range(2))
         years = graph.add("ReduceSum", _to_float(graph, graph.add("Greater", second, first)), graph.ints(1))
     elif width == _BUFFALO_OUTPUTS:
         years = graph.add("Mul", _columns(graph, raw, 2, 3), graph.number(_BUFFALO_YEARS))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,27 +94,3 @@ class GraphBuilder:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
-
-
-def save_model(model: onnx.ModelProto, out_path: Path) -> Path:
-    """Write a model beside its place, load it once in ONNX Runtime, and move it there.
-
-    Args:
-        model: A model that the checker has passed.
-        out_path: Where it shall lie; missing folders are made.
-
-    Returns:
-        `out_path`.
-    """
-    import onnxruntime as ort
-
-    out_path.parent.mkdir(parents=True, exist_ok=True)
-    content = model.SerializeToString(deterministic=True)
-    ort.InferenceSession(content, providers=["CPUExecutionProvider"])
-    beside = out_path.with_name(f".{out_path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        beside.replace(out_path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return out_path

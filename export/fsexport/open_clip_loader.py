@@ -55,7 +55,9 @@ def load_visual_tower(source: ClipSource) -> torch.nn.Module:
     torch.manual_seed(source.seed)
     try:
         model = open_clip.create_model(
-            source.architecture, pretrained=str(source.checkpoint) if source.checkpoint else None, load_weights=source.trained
+            source.architecture,
+            pretrained=str(source.checkpoint) if source.checkpoint else None,
+            load_weights=source.trained,
         )
     except (RuntimeError, ValueError, OSError, KeyError) as exc:
         raise ExportError(
@@ -80,8 +82,10 @@ def import_open_clip() -> None:
             missing = re.search(r"operator torchvision::(\w+) does not exist", str(exc))
             if missing is None:
                 raise
-            library = torch.library.Library("torchvision", "FRAGMENT")
-            library.define(f"{missing[1]}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+            library.define(  # type: ignore[no-untyped-call]
+                f"{missing[1]}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
             _OPERATOR_LIBRARIES.append(library)
         else:
             return

@@ -16,7 +16,8 @@ from fsengine.errors import InvalidInputError
 from fsengine.packs import Pack, file_sha256
 from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
 from fsengine.served import ETHNICITY, GENDER
-from fsengine.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY as ETHNICITY_STEP
+from fsengine.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED
+from fsengine.steps import ETHNICITY as ETHNICITY_STEP
 from fsexport.align import export_align
 from fsexport.attractiveness import export_attractiveness, read_torch_mlp
 from fsexport.clip import export_clip

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
 from fake_backend import FakeBackend, answer, ensemble
 from fsclient.ingest import IngestConfig, IngestSummary, ingest
 from fsclient.parts import locked, part_paths, read_ledger
@@ -22,8 +25,6 @@ from fsengine.errors import (
     ResultsError,
     ServerUnavailableError,
 )
-from numpy.typing import NDArray
-from PIL import Image
 
 Respond = Callable[[bytes, Sequence[str]], dict[str, NDArray[Any]]]
 
@@ -54,7 +55,7 @@ def run(folder: Path, respond: Respond | FakeBackend, out: Path, **settings: Any
     backend = respond if isinstance(respond, FakeBackend) else FakeBackend(respond)
     config = IngestConfig(sources=(str(folder),), out=out, retry=QUICK, **settings)
     with locked(out):
-        return asyncio.run(ingest(config, backend, lambda row: None))
+        return asyncio.run(ingest(config, backend, lambda _: None))
 
 
 def faces_as_numbered(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -172,7 +173,7 @@ def test_another_model_set_is_not_mixed_in(folder: Path, tmp_path: Path) -> None
     run(folder, faces_as_numbered, tmp_path / "out")
     backend = FakeBackend(faces_as_numbered)
     backend.ensemble = ensemble("set-2")
-    with pytest.raises(ResultsError, match="set-1.*set-2"):
+    with pytest.raises(ResultsError, match=r"set-1.*set-2"):
         run(folder, backend, tmp_path / "out")
 
 
@@ -212,7 +213,7 @@ def test_a_broken_part_is_named(folder: Path, tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_utf8_is_a_photo_like_any_other(tmp_path: Path) -> None:
     source = os.fsencode(tmp_path) + b"/photos"
-    os.mkdir(source)
+    Path(os.fsdecode(source)).mkdir()
     with open(source + b"/\xff.jpg", "wb") as file:
         file.write(jpeg(80))
     summary = run(Path(os.fsdecode(source)), faces_as_numbered, tmp_path / "out")

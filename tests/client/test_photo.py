@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from fsclient.photo import Status, read_photo
 from PIL import Image
+
+from fsclient.photo import Status, read_photo
 
 
 def encoded(form: str, size: tuple[int, int] = (8, 8)) -> bytes:

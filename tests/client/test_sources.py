@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from fsclient.sources import find_photos, source_path, source_text
 from fsengine.errors import InvalidInputError
 

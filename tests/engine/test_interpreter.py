@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fsengine.errors import ServerError
 from fsengine.server.interpreter import check_machine, find_library, library_folders, library_name
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from fsengine import preprocessing, steps
 from fsengine.errors import InferenceError, PackError
 from fsengine.model_config import config_text, read_config

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fsengine import steps
 from fsengine.errors import PackError
 from fsengine.packs import PACK_FILE, read_pack, verify_pack, write_pack

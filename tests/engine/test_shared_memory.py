@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fsengine.errors import ServerError
 from fsengine.server.shared_memory import (
     MAX_PHOTOS_IN_FLIGHT,

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from fsengine.steps import detect_spec
 from fsexport.contract_io import spec_values
 from fsexport.detect_merge import MergeSettings, write_faces
 from fsexport.detect_reference import merge_candidates
 from fsexport.graph_builder import GraphBuilder
-from numpy.typing import NDArray
 
 onnx = pytest.importorskip("onnx", reason="onnx is missing; it writes graphs")
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is missing; it runs graphs")

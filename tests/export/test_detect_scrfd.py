@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fsengine.errors import ExportError
 from fsengine.steps import detect_spec
 from fsexport.detect_merge import MergeSettings

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fsexport.detect_reference import frame_of, window_of
 from fsexport.detect_views import View, write_windows
 from fsexport.graph_builder import GraphBuilder

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fsengine.errors import ExportError, InvalidInputError
 from fsexport.mediapipe_wheel import (
     FACE_DETECTION_FULL_RANGE,

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fsclient.inference import ServedEnsemble
 from fsengine.served import ServedModels
-from numpy.typing import NDArray
 
 OUTPUTS = {
     "image_size": (1, 2),

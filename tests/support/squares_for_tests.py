@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from fsengine.preprocessing import DETECTOR_SIDE_PX
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from fsengine.preprocessing import DETECTOR_SIDE_PX
 
 
 def detector_square(photo: Path) -> NDArray[np.uint8]:

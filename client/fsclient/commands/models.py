@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from fsengine.repository import Target
 
 from fsclient.models import DEFAULT_PACK, list_packs, served_repository, verify
 from fsclient.options import say
+from fsengine.repository import Target
 
 
 @click.group()

@@ -62,7 +62,8 @@ def check_packages() -> None:
             missing.append(name)
     if missing:
         raise MissingDependencyError(
-            f"the embedded server needs {', '.join(missing)}: pip install 'facestats[server]', or give --server HOST:PORT"
+            f"the embedded server needs {', '.join(missing)}: pip install 'facestats[server]', "
+            "or give --server HOST:PORT"
         )
     if int(version("numpy").split(".")[0]) >= 2:
         raise MissingDependencyError(

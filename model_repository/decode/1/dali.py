@@ -20,6 +20,7 @@ def _height_width(images):
 @autoserialize
 @pipeline_def(batch_size=16, num_threads=1, device_id=None if DECODE_DEVICE == "cpu" else 0)
 def decode():
+    """Return image, detector_input, detector_scale and image_size; see `fsengine.steps.decode_spec`."""
     encoded = fn.external_source(name="encoded_image", dtype=types.UINT8, ndim=1, device="cpu")
     upright = fn.decoders.image(encoded, device=DECODE_DEVICE, output_type=types.RGB, adjust_orientation=True)
     full_hw = _height_width(upright)
