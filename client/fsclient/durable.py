@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from fsengine.errors import ResultsError
 
-BESIDE_SUFFIX = ".writing"
+BESIDE_PATTERN = ".*.writing"
+"""Half-written files; readers of a whole folder leave names with a dot out."""
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def durable_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ResultsError: The disk is full, or the folder is gone or not writable.
     """
-    beside = path.with_name(path.name + BESIDE_SUFFIX)
+    beside = path.with_name(f".{path.name}.writing")
     try:
         with beside.open("wb") as file:
             yield file

@@ -40,7 +40,10 @@ def run_ingest(config: IngestConfig, choice: ServerChoice, concurrency: int | No
         with open_server(choice, say) as server:
             config = replace(config, concurrency=_concurrency(concurrency, server, say))
             with tqdm(total=len(plan.todo), unit="photo", desc="ingest", smoothing=0.05) as bar:
-                return asyncio.run(_ingest(config, server, bar))
+                summary = asyncio.run(_ingest(config, server, bar))
+            if server.embedded is not None and not server.embedded.alive():
+                say(f"the embedded server died; its log is {server.embedded.log_path}")
+            return summary
 
 
 async def _ingest(config: IngestConfig, server: OpenServer, bar: tqdm[None]) -> IngestSummary:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fsclient.durable import BESIDE_SUFFIX, durable_file
+from fsclient.durable import BESIDE_PATTERN, durable_file
 from fsclient.photo import Status
 from fsclient.rows import PhotoRow, rows_table
 from fsclient.schema import PartInfo, read_info
@@ -50,7 +50,7 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise ResultsError(f"another fsclient is writing to {folder}; wait for it or choose another --out") from exc
-        for left_over in folder.glob(f"*{BESIDE_SUFFIX}"):
+        for left_over in folder.glob(BESIDE_PATTERN):
             left_over.unlink()
         yield
 

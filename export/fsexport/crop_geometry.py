@@ -72,7 +72,7 @@ def _arcface(points: NDArray[np.complex128], side_px: int) -> Crops:
     power = np.maximum((np.abs(centred) ** 2).sum(axis=1), 1e-6)
     to_crop = (np.conj(centred) * target).sum(axis=1) / power
     to_crop = np.where(np.abs(to_crop) < 1e-6, 1e-6, to_crop)
-    step: NDArray[np.complex128] = 1 / to_crop
+    step: NDArray[np.complex128] = (1 / to_crop).astype(np.complex128)
     return points.mean(axis=1) - step * template.mean(), step
 
 

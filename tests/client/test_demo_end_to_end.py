@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+
 from fsdata.sample_photos import sample_photos
 from fsengine.server.embedded import EmbeddedServer
-from PIL import Image
 
 pytestmark = pytest.mark.triton
 
@@ -126,7 +128,15 @@ def test_bad_files_are_rows_and_fail_no_neighbour(
     (folder / "empty.jpg").touch()
     shutil.copy(photos / "hopper.jpg", os.fsencode(folder) + b"/\xff.jpg")
     done = fsclient(
-        fsclient_command, "ingest", folder, "--out", tmp_path / "out", "--server", demo_server.url, "--concurrency", "12"
+        fsclient_command,
+        "ingest",
+        folder,
+        "--out",
+        tmp_path / "out",
+        "--server",
+        demo_server.url,
+        "--concurrency",
+        "12",
     )
     assert done.returncode == 3, done.stderr
     rows = rows_of(tmp_path / "out")
@@ -230,7 +240,7 @@ def test_ctrl_c_writes_what_is_done_and_stops_the_server(
     assert client.stderr is not None
     seen = ""
     # The progress bar shows a number of faces once photos are done.
-    while " 3 faces" not in seen:
+    while not re.search(r"[1-9]\d* faces", seen):
         character = client.stderr.read(1)
         assert character, seen
         seen += character
@@ -238,21 +248,23 @@ def test_ctrl_c_writes_what_is_done_and_stops_the_server(
     rest = client.stderr.read()
     assert client.wait(60) == 130
     rows = rows_of(tmp_path / "out")
-    assert 3 <= len(rows) < 40
+    assert 1 <= len(rows) < 40
     assert "unfinished; run the same command again" in rest
     assert wait_until(lambda: server_processes() == before, 15)
 
 
+@pytest.mark.parametrize("also_killed", ["", "fsengine.server.supervisor"])
 def test_a_server_that_dies_leaves_photos_unfinished_and_names_its_log(
-    tmp_path: Path, photos: Path, fsclient_command: list[str]
+    tmp_path: Path, photos: Path, fsclient_command: list[str], also_killed: str
 ) -> None:
     many_photos(tmp_path / "photos", photos, 40)
     before = server_processes()
-    command = [*fsclient_command, "ingest", str(tmp_path / "photos"), "--out", str(tmp_path / "out"), "--part-size", "2"]
-    client = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    command = [*fsclient_command, "ingest", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
+    client = subprocess.Popen([*command, "--part-size", "2"], stderr=subprocess.PIPE, text=True)
     assert wait_until(lambda: list((tmp_path / "out").glob("part-*.parquet")), TIMEOUT_S)
     for process in server_processes() - before:
-        if b"tritonserver" in (Path("/proc") / str(process) / "cmdline").read_bytes():
+        words = (Path("/proc") / str(process) / "cmdline").read_bytes().decode().split("\0")
+        if words[0].endswith("/tritonserver") or (also_killed and also_killed in words):
             os.kill(process, signal.SIGKILL)
     _, said = client.communicate(timeout=TIMEOUT_S)
     assert client.returncode == 4, said
@@ -274,9 +286,7 @@ def test_score_draws_on_a_copy(
     tmp_path: Path, photos: Path, fsclient_command: list[str], demo_server: EmbeddedServer
 ) -> None:
     drawing = tmp_path / "drawn.png"
-    done = fsclient(
-        fsclient_command, "score", photos / "obama.jpg", "--draw", drawing, "--server", demo_server.url
-    )
+    done = fsclient(fsclient_command, "score", photos / "obama.jpg", "--draw", drawing, "--server", demo_server.url)
     assert done.returncode == 0, done.stderr
     assert "1 faces" in done.stdout
     original = np.asarray(Image.open(photos / "obama.jpg").convert("RGB"), np.int16)

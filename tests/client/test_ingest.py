@@ -198,9 +198,9 @@ def test_two_runs_do_not_write_into_one_folder(folder: Path, tmp_path: Path) -> 
 def test_a_half_written_part_is_no_part_and_is_cleared_away(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "part-000001.parquet.writing").write_bytes(b"PAR1 half")
+    (out / ".part-000001.parquet.writing").write_bytes(b"PAR1 half")
     assert run(folder, faces_as_numbered, out).num_rows == 5
-    assert not list(out.glob("*.writing"))
+    assert not list(out.glob(".*.writing"))
 
 
 def test_a_broken_part_is_named(folder: Path, tmp_path: Path) -> None:

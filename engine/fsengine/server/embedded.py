@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from types import TracebackType
 from fsengine.errors import ServerError
 from fsengine.server import binary, shared_memory
 from fsengine.server.interpreter import check_machine, default_library_folder
-from fsengine.server.supervisor import DRAIN
+from fsengine.server.supervisor import DRAIN, PID_FILE
 from fsengine.server.threads import THREADS_VARIABLE, plan_threads
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class EmbeddedServer:
         """Prepare a server for an assembled repository; `start` or a `with` block starts it."""
         self._repository = repository.absolute()
         self._supervisor: subprocess.Popen[bytes] | None = None
+        self._run_folder = Path()
+        self._shm_prefix = ""
         self.url = ""
         self.log_path = Path()
         self.photos_in_flight = 0
@@ -124,11 +127,20 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             supervisor.kill()
             supervisor.wait()
+        if self._run_folder.exists():
+            self._clear_away()
+
+    def _clear_away(self) -> None:
+        """Do what the supervisor, killed itself, could not."""
+        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            os.killpg(int((self._run_folder / PID_FILE).read_text()), signal.SIGKILL)
+        shared_memory.remove_regions(self._shm_prefix)
+        shutil.rmtree(self._run_folder, ignore_errors=True)
 
     def _spawn(self, port: int, library_folder: Path) -> None:
         """Start the supervisor, which starts the server."""
-        prefix = shared_memory.region_prefix(os.getpid())
-        run_folder = Path(tempfile.mkdtemp(prefix="facestats-"))
+        self._shm_prefix = prefix = shared_memory.region_prefix(os.getpid())
+        self._run_folder = run_folder = Path(tempfile.mkdtemp(prefix="facestats-"))
         try:
             backends = run_folder / "backends"
             binary.make_backend_folder(backends)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 from pathlib import Path
 
 from fsengine.errors import ServerError
@@ -61,8 +62,8 @@ def free_shared_memory(folder: Path = SHARED_MEMORY) -> int:
 
 
 def region_prefix(pid: int) -> str:
-    """Return how the names of a server's regions begin: they tell which process it serves, and since when."""
-    return f"facestats-{pid}-{process_start(pid) or 0}-"
+    """Return how the names of a new server's regions begin: which process it serves, since when, and which server."""
+    return f"facestats-{pid}-{process_start(pid) or 0}-{secrets.token_hex(4)}-"
 
 
 def process_start(pid: int) -> int | None:

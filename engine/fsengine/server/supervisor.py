@@ -24,6 +24,9 @@ from pathlib import Path
 
 from fsengine.server.shared_memory import remove_regions
 
+PID_FILE = "server.pid"
+"""In the run folder: the server's process, which is its process group too."""
+
 DRAIN = b"drain"
 DRAIN_TIMEOUT_S = 8.0
 
@@ -51,6 +54,7 @@ def main(arguments: list[str]) -> int:
         server = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=in_server
         )
+    Path(run_folder, PID_FILE).write_text(str(server.pid))
     try:
         if _wait_for_either(server):
             _drain(server)
