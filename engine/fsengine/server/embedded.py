@@ -42,6 +42,7 @@ class EmbeddedServer:
     """A Triton server on loopback that lives as long as a `with` block, or as this process.
 
     Attributes:
+        repository: The assembled repository that it serves.
         url: `host:port` of its gRPC endpoint, once started.
         log_path: File that holds what it writes.
         photos_in_flight: The most photos that shared memory has room for.
@@ -49,7 +50,7 @@ class EmbeddedServer:
 
     def __init__(self, repository: Path) -> None:
         """Prepare a server for an assembled repository; `start` or a `with` block starts it."""
-        self._repository = repository.absolute()
+        self.repository = repository.absolute()
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._run_folder = Path()
         self._shm_prefix = ""
@@ -144,7 +145,7 @@ class EmbeddedServer:
         try:
             backends = run_folder / "backends"
             binary.make_backend_folder(backends)
-            command = binary.server_command(self._repository, backends, port, prefix, shared_memory.REGION_BYTES)
+            command = binary.server_command(self.repository, backends, port, prefix, shared_memory.REGION_BYTES)
             self._supervisor = subprocess.Popen(
                 [
                     sys.executable,

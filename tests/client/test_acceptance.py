@@ -1,0 +1,145 @@
+"""What both packs must find on the labelled test assets, each with its one default setting."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fsdata.sample_photos import sample_photos
+from fsengine.server.embedded import EmbeddedServer
+from fsengine.shipped import shipped_folder
+from fsexport.demo_labels import Split, split_of
+
+pytestmark = pytest.mark.triton
+
+TIMEOUT_S = 900
+
+Rows = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=["demo", "test"])
+def server(request: pytest.FixtureRequest) -> EmbeddedServer:
+    running: EmbeddedServer = request.getfixturevalue("demo_server" if request.param == "demo" else "full_server")
+    return running
+
+
+@pytest.fixture(scope="module")
+def ingest(
+    server: EmbeddedServer, shared: Path, fsclient_command: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, int], Rows]:
+    """Ingest a folder of the assets and return its rows by their path below `samples/`; each folder once."""
+    done: dict[str, Rows] = {}
+
+    def run(name: str, exit_code: int) -> Rows:
+        if name not in done:
+            out = tmp_path_factory.mktemp("out")
+            command = [*fsclient_command, "ingest", str(shared / "samples" / name), "--out", str(out)]
+            result = subprocess.run(
+                [*command, "--server", server.url], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            )
+            assert result.returncode == exit_code, result.stderr
+            rows = pq.read_table(out).to_pylist()
+            done[name] = {os.path.relpath(row["source"], shared / "samples"): row for row in rows}
+        return done[name]
+
+    return run
+
+
+def test_photos_with_counted_faces_have_that_many(
+    ingest: Callable[[str, int], Rows], manifest: dict[str, dict[str, str]]
+) -> None:
+    rows = ingest("photos", 3)
+    counted = {
+        name: int(known["faces"])
+        for name, known in manifest.items()
+        if name.startswith("photos/") and known["faces"].isdigit() and rows[name]["status"] in ("ok", "no_face")
+    }
+    assert len(counted) == 68
+    wrong = {name: len(rows[name]["faces"]) for name, count in counted.items() if len(rows[name]["faces"]) != count}
+    assert len(wrong) <= 6, wrong
+    assert len(rows["photos/group/solvay_conference_1927.png"]["faces"]) >= 20
+
+
+def test_a_crowd_is_cut_off_only_with_a_word(ingest: Callable[[str, int], Rows], server: EmbeddedServer) -> None:
+    for name in ("photos/crowd/17.jpg", "photos/crowd/26.jpg"):
+        row = ingest("photos", 3)[name]
+        assert row["status"] == "ok"
+        assert len(row["faces"]) >= 25
+        assert row["faces_truncated"] == (len(row["faces"]) == 256)
+
+
+@pytest.mark.parametrize("name", ["utkface", "fairface"])
+def test_labelled_crops_have_one_face(ingest: Callable[[str, int], Rows], name: str) -> None:
+    rows = ingest("labelled", 3)
+    counts = np.array([len(row["faces"]) for path, row in rows.items() if path.startswith(f"labelled/{name}/")])
+    assert len(counts) == {"utkface": 315, "fairface": 504}[name]
+    assert (counts >= 1).mean() >= 0.98
+    assert (counts == 1).mean() >= 0.95
+
+
+def test_the_orientations_give_the_same_boxes(ingest: Callable[[str, int], Rows]) -> None:
+    rows = ingest("derived", 3)
+    boxes = np.array([rows[f"derived/astronaut_exif{n}.jpg"]["faces"][0]["box"] for n in range(1, 9)])
+    assert np.ptp(boxes, axis=0).max() < 2.0
+
+
+def test_every_malformed_file_is_a_row_and_the_server_lives(
+    ingest: Callable[[str, int], Rows], shared: Path, server: EmbeddedServer
+) -> None:
+    rows = ingest("malformed", 3)
+    assert len(rows) == len(list((shared / "samples" / "malformed").iterdir()))
+    for row in rows.values():
+        assert (row["reason"] is None) == (row["status"] in ("ok", "no_face"))
+    assert rows["malformed/bomb_20000x20000_valid.png"]["status"] == "too_large"
+    assert rows["malformed/truncated.jpg"]["status"] == "corrupt"
+    assert rows["malformed/text.jpg"]["status"] == "unsupported"
+    assert server.alive()
+
+
+def test_a_photo_gives_the_same_numbers_alone_and_among_others(
+    ingest: Callable[[str, int], Rows], shared: Path, server: EmbeddedServer, fsclient_command: list[str]
+) -> None:
+    names = ["photos/portrait/obama.jpg", "photos/group/t1.jpg", "photos/camera/Canon_IXUS.jpg"]
+    for name in names:
+        command = [*fsclient_command, "score", str(shared / "samples" / name), "--json", "--server", server.url]
+        scored = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)[0]
+        faces = ingest("photos", 3)[name]["faces"]
+        assert len(scored["faces"]) == len(faces)
+        for alone, among in zip(scored["faces"], faces, strict=True):
+            for key in among.keys() - {"ethnicity_probability", "gender_probability"}:
+                np.testing.assert_allclose(alone[key], among[key], atol=1e-4)
+            for key in ("ethnicity_probability", "gender_probability"):
+                np.testing.assert_allclose(list(alone[key].values()), among[key], atol=1e-4)
+
+
+def test_the_demo_packs_figures_are_those_of_what_is_served(
+    ingest: Callable[[str, int], Rows], shared: Path, manifest: dict[str, dict[str, str]], server: EmbeddedServer
+) -> None:
+    if "demo" not in str(server.repository):
+        pytest.skip("only the demo pack has figures")
+    figures = json.loads((shipped_folder("packs") / "demo" / "figures.json").read_text())
+    hits = []
+    for name, row in ingest("labelled", 3).items():
+        if not name.startswith("labelled/fairface/") or not row["faces"]:
+            continue
+        if split_of((shared / "samples" / name).read_bytes()) is Split.TEST:
+            label = dict(part.split("=") for part in manifest[name]["label"].split(";"))["gender"]
+            hits.append(["female", "male"][int(np.argmax(row["faces"][0]["gender_probability"]))] == label)
+    assert len(hits) == figures["gender_accuracy"]["n"]
+    # A photo of two faces may give another one first than the one that was measured.
+    assert np.mean(hits) == pytest.approx(figures["gender_accuracy"]["value"], abs=0.02)
+
+
+def test_the_shipped_photos_are_what_their_table_says() -> None:
+    import hashlib
+
+    for photo in sample_photos():
+        assert hashlib.sha256(photo.path.read_bytes()).hexdigest() == photo.sha256

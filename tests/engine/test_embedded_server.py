@@ -1,0 +1,88 @@
+"""The embedded server itself: start, several at once, failure, stop."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from fsclient.models import served_repository
+from fsengine.errors import ServerError
+from fsengine.server import shared_memory
+from fsengine.server.embedded import EmbeddedServer
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository of the demo pack that a test may break."""
+    return Path(shutil.copytree(served_repository("demo", print), tmp_path / "repository"))
+
+
+def regions() -> set[str]:
+    return {name for name in os.listdir("/dev/shm") if name.startswith(f"facestats-{os.getpid()}-")}
+
+
+def test_two_servers_run_side_by_side_and_clear_up_after_themselves(repository: Path) -> None:
+    before = regions()
+    with EmbeddedServer(repository) as first:
+        during = regions()
+        with EmbeddedServer(repository) as second:
+            assert first.url != second.url
+            assert regions() > during
+        assert first.alive()
+        assert regions() == during
+    assert regions() == before
+    assert not first.alive()
+
+
+def test_it_listens_on_loopback_alone(repository: Path) -> None:
+    with EmbeddedServer(repository) as server:
+        host, port = server.url.split(":")
+        assert host == "127.0.0.1"
+        tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+        entries = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+        listening = [entry[1].split(":") for entry in entries if entry[3] == "0A"]
+        addresses = {address for address, number in listening if int(number, 16) == int(port)}
+        # 127.0.0.1, plain or mapped into IPv6.
+        assert addresses
+        assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def test_a_broken_repository_is_an_error_that_quotes_and_names_the_log(repository: Path) -> None:
+    (repository / "embed" / "1" / "model.onnx").unlink()
+    before = regions()
+    server = EmbeddedServer(repository)
+    with pytest.raises(ServerError, match="did not start") as caught:
+        server.start()
+    assert "embed" in str(caught.value)
+    assert str(server.log_path) in str(caught.value)
+    assert server.log_path.read_text()
+    assert regions() == before
+
+
+def test_a_backend_refuses_a_configuration_at_load(repository: Path) -> None:
+    config = repository / "ethnicity" / "config.pbtxt"
+    config.write_text(config.read_text().replace("is_classifier", "output_class"))
+    with pytest.raises(ServerError, match="output_class"):
+        EmbeddedServer(repository).start()
+
+
+def test_too_little_shared_memory_is_found_before_the_start(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "free_shared_memory", lambda: 64 << 20)
+    with pytest.raises(ServerError, match="--shm-size"):
+        EmbeddedServer(repository).start()
+
+
+def test_a_drained_server_stops_too(repository: Path) -> None:
+    server = EmbeddedServer(repository)
+    server.start()
+    started = time.monotonic()
+    server.stop(drain=True)
+    assert not server.alive()
+    assert time.monotonic() - started < 15
+    server.stop()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fsengine import steps
+from fsengine.errors import PackError
+from fsengine.model_config import read_config
+from fsengine.packs import file_sha256
+from fsengine.repository import MANIFEST_FILE, Target, assemble, is_repository
+from fsengine.shipped import shipped_folder
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    """A copy of the demo pack."""
+    return Path(shutil.copytree(shipped_folder("packs") / "demo", tmp_path / "demo"))
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_a_repository_holds_every_step_with_config_and_artifact(demo: Path, tmp_path: Path, target: Target) -> None:
+    pack = assemble(demo, tmp_path / "repository", target=target)
+    expected = {MANIFEST_FILE, "facestats/config.pbtxt", "decode/config.pbtxt", "decode/1/dali.py"}
+    for step in ("detect", "align", "embed", "age_gender"):
+        expected |= {f"{step}/config.pbtxt", f"{step}/1/model.onnx"}
+    expected |= {"ethnicity/config.pbtxt", "ethnicity/1/checkpoint.tl"}
+    assert files(tmp_path / "repository") == expected
+    assert (tmp_path / "repository" / "facestats" / "1").is_dir()
+    ensemble = read_config(tmp_path / "repository" / "facestats" / "config.pbtxt")
+    assert ensemble.parameters["model_set_id"].string_value == pack.served().model_set_id
+
+
+def test_an_assembly_is_repeated_only_when_something_changed(demo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "repository"
+    assemble(demo, out, target=Target.PIP)
+    first = (out / "decode" / "config.pbtxt").stat().st_ino
+    assemble(demo, out, target=Target.PIP)
+    assert (out / "decode" / "config.pbtxt").stat().st_ino == first
+    assemble(demo, out, target=Target.PIP, without=(steps.ETHNICITY,))
+    assert not (out / "ethnicity").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo", "repository"]
+
+
+def test_an_altered_artifact_leaves_no_repository(demo: Path, tmp_path: Path) -> None:
+    with (demo / "embed" / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(PackError, match=r"embed.*was altered"):
+        assemble(demo, tmp_path / "repository", target=Target.PIP)
+    assert not is_repository(tmp_path / "repository")
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_a_graph_that_breaks_its_contract_is_refused(demo: Path, tmp_path: Path) -> None:
+    shutil.copy(demo / "age_gender" / "model.onnx", demo / "embed" / "model.onnx")
+    record = json.loads((demo / "pack.json").read_text())
+    record["models"]["embed"]["sha256"] = file_sha256(demo / "embed" / "model.onnx")
+    (demo / "pack.json").write_text(json.dumps(record))
+    with pytest.raises(PackError, match=r"inputs are \['face_embedding'\], the contract of embed has"):
+        assemble(demo, tmp_path / "repository", target=Target.PIP)
+
+
+def test_a_file_that_is_no_graph_is_refused(demo: Path, tmp_path: Path) -> None:
+    (demo / "embed" / "model.onnx").write_bytes(b"no graph")
+    record = json.loads((demo / "pack.json").read_text())
+    record["models"]["embed"]["sha256"] = file_sha256(demo / "embed" / "model.onnx")
+    (demo / "pack.json").write_text(json.dumps(record))
+    with pytest.raises(PackError, match="does not load in ONNX Runtime"):
+        assemble(demo, tmp_path / "repository", target=Target.PIP)
+
+
+def test_a_folder_with_something_else_is_left_alone(demo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "chapter1.tex").write_text("years of work")
+    with pytest.raises(PackError, match="choose another folder"):
+        assemble(demo, out, target=Target.PIP)
+    assert (out / "chapter1.tex").read_text() == "years of work"
