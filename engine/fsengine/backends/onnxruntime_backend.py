@@ -14,7 +14,7 @@ from fsengine.server.threads import step_threads
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CHUNK_ROWS = 16
+CHUNK_ROWS = 4
 """Rows of one run, so that a crowd does not take memory for all of its faces at once."""
 
 

@@ -11,12 +11,12 @@ THREADS_VARIABLE = "FACESTATS_STEP_THREADS"
 def plan_threads(num_cores: int | None = None) -> int:
     """Return the threads of one step for a number of cores, by default those that this process may use.
 
-    Photos pass through the steps as on a belt, so several steps run at once, each in its own process. Two
-    of them, detect and embed, do nearly all the work: each gets half of the cores, and the light steps fill
-    the gaps. With all cores for each step the two would take turns at twice the cores.
+    A step may use every core while it computes. Its threads sleep otherwise (ONNX Runtime's spinning is off), so
+    the processes of the steps share the cores as one pool, and the step that bounds the pipeline, embed or
+    detect, is not held back while the others idle. Half of the cores for each made a run with CLIP 1.8 times as
+    long on two cores (benchmarks/ingest).
     """
-    cores = num_cores or len(os.sched_getaffinity(0))
-    return max(1, cores // 2)
+    return num_cores or len(os.sched_getaffinity(0))
 
 
 def step_threads() -> int:
