@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -38,6 +41,12 @@ def models_options(function: F) -> F:
 def server_choice(server: str | None, models: str | None, without: tuple[str, ...]) -> ServerChoice:
     """Return what the options of `server_options` say."""
     return ServerChoice(server=server, models=models, without=without)
+
+
+def program_name() -> str:
+    """Return how the user calls this program: its name, or its path where the shell would not find it."""
+    called = sys.argv[0]
+    return called if os.path.basename(called) == "fsclient" and shutil.which("fsclient") is None else "fsclient"
 
 
 def say(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from fsclient.ingest import IngestSummary
@@ -10,8 +11,14 @@ from fsclient.photo import Status
 _SHOWN_UNFINISHED = 5
 
 
-def summary_text(summary: IngestSummary, out: Path) -> str:
-    """Return the summary of a run: counts, speed, marks, where the result lies and what to type next."""
+def summary_text(summary: IngestSummary, out: Path, program: str = "fsclient") -> str:
+    """Return the summary of a run: counts, speed, marks, where the result lies and what to type next.
+
+    Args:
+        summary: The run.
+        out: Folder of the parts.
+        program: How the user calls this program.
+    """
     done = summary.all_statuses
     lines = [f"{summary.num_inputs} photos: " + ", ".join(f"{done[s]} {s.value}" for s in Status if done[s])]
     if summary.num_done_before:
@@ -27,5 +34,5 @@ def summary_text(summary: IngestSummary, out: Path) -> str:
     if summary.served is not None and summary.served.models.marks_text:
         lines.append(f"note: results are marked ({summary.served.models.marks_text})")
     lines.append(f"parts: {out.absolute()}")
-    lines.append(f"next: fsclient table build {out} && fsclient table info {out}")
+    lines.append(f"next: {program} table build {shlex.quote(str(out))} && {program} table info {shlex.quote(str(out))}")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import click
 
 from fsclient.ingest import IngestConfig
 from fsclient.ingest_run import run_ingest
-from fsclient.options import say, server_choice, server_options
+from fsclient.options import program_name, say, server_choice, server_options
 from fsclient.photo import Status
 from fsclient.scoring import RetryPolicy
 from fsclient.summary import summary_text
@@ -65,5 +65,5 @@ def ingest(
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise SystemExit(130) from None
-    say(summary_text(summary, out))
+    say(summary_text(summary, out, program_name()))
     raise SystemExit(summary.exit_code)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fsclient.options import say
+from fsclient.options import program_name, say
 from fsclient.table import build_table, describe
 from fsclient.table_text import info_text
 
@@ -30,7 +30,7 @@ def build(folder: Path) -> None:
     """
     path = build_table(folder)
     say(f"wrote {path}")
-    say(f"next: fsclient table info {folder}")
+    say(f"next: {program_name()} table info {folder}")
 
 
 @table.command()
