@@ -50,7 +50,8 @@ def _excerpt(info: TableInfo) -> list[str]:
     rows = [[os.path.basename(row["source"]), *(_cell(row[name]) for name in names)] for row in batch.to_pylist()]
     rows.insert(0, ["photo", *names])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [f"  {line.rstrip()}" for line in lines]
 
 
 def _cell(value: object) -> str:

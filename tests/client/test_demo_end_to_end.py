@@ -262,10 +262,19 @@ def test_a_server_that_dies_leaves_photos_unfinished_and_names_its_log(
     command = [*fsclient_command, "ingest", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
     client = subprocess.Popen([*command, "--part-size", "2"], stderr=subprocess.PIPE, text=True)
     assert wait_until(lambda: list((tmp_path / "out").glob("part-*.parquet")), TIMEOUT_S)
-    for process in server_processes() - before:
-        words = (Path("/proc") / str(process) / "cmdline").read_bytes().decode().split("\0")
-        if words[0].endswith("/tritonserver") or (also_killed and also_killed in words):
-            os.kill(process, signal.SIGKILL)
+    commands = {
+        process: (Path("/proc") / str(process) / "cmdline").read_bytes().decode().split("\0")
+        for process in server_processes() - before
+    }
+    doomed = [
+        process
+        for process, words in commands.items()
+        if words[0].endswith("/tritonserver") or (also_killed and also_killed in words)
+    ]
+    assert len(doomed) == (2 if also_killed else 1)
+    # The supervisor goes first, or it would clear away what the server leaves.
+    for process in sorted(doomed):
+        os.kill(process, signal.SIGKILL)
     _, said = client.communicate(timeout=TIMEOUT_S)
     assert client.returncode == 4, said
     assert "unfinished" in said
