@@ -22,6 +22,7 @@ from fsengine.steps import AGE_GENDER, ALIGN, DETECT, EMBED
 from fsengine.steps import ETHNICITY as ETHNICITY_STEP
 from fsexport.align import export_align
 from fsexport.artifact import whole_file
+from fsexport.demo_card import CARD_FILE, card_text
 from fsexport.demo_encoder import export_demo_encoder
 from fsexport.demo_figures import head_figures
 from fsexport.demo_labels import LabelledFace, Split, read_fairface
@@ -119,7 +120,10 @@ def build_demo_pack(wheel: Path, labels: Path, folder: Path, say: Callable[[str]
     }
     with whole_file(folder / FIGURES_FILE) as beside:
         beside.write_text(json.dumps(figures, indent=1) + "\n")
-    return finish_pack(_design(settings), folder)
+    pack = finish_pack(_design(settings), folder)
+    with whole_file(folder / CARD_FILE) as beside:
+        beside.write_text(card_text(pack, figures))
+    return pack
 
 
 def _read_faces(wheel: Path, labelled: list[LabelledFace], folder: Path, say: Callable[[str], None]) -> _Faces:

@@ -12,6 +12,7 @@ import pytest
 from fsengine.errors import InvalidInputError
 from fsengine.packs import verify_pack
 from fsengine.shipped import shipped_folder
+from fsexport.demo_card import CARD_FILE, card_text
 from fsexport.demo_figures import head_figures, mean_with_interval, share_with_interval
 from fsexport.demo_labels import Split, read_fairface, split_of
 from fsexport.demo_projection import fit_projection
@@ -37,6 +38,11 @@ def test_its_heads_are_better_than_chance_on_crops_kept_out() -> None:
         assert figures[name]["interval"][0] > figures[name]["chance"]
     age = figures["age_mean_absolute_error_years"]
     assert age["interval"][1] < age["chance"]
+
+
+def test_its_card_says_what_was_measured() -> None:
+    figures = json.loads((DEMO / "figures.json").read_text())
+    assert (DEMO / CARD_FILE).read_text() == card_text(verify_pack(DEMO), figures)
 
 
 def test_the_encoder_gives_unit_rows_alike_for_a_face_its_mirror_image_and_in_any_batch() -> None:
