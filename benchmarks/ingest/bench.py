@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
-from fsclient.ingest import IngestConfig, IngestSummary, ingest
+from fsclient.ingest import IngestConfig, IngestSummary, find_inputs, ingest
 from fsclient.models import served_repository
 from fsclient.parts import locked
 from fsclient.triton import TritonBackend
@@ -79,9 +79,8 @@ def run(photos: str, url: str, concurrency: int) -> IngestSummary:
     async def once(out: Path) -> IngestSummary:
         backend = TritonBackend(url)
         try:
-            return await ingest(
-                IngestConfig(sources=(photos,), out=out, concurrency=concurrency), backend, lambda _: None
-            )
+            config = IngestConfig(sources=(photos,), out=out, concurrency=concurrency)
+            return await ingest(config, find_inputs(config), backend, lambda _: None)
         finally:
             await backend.close()
 

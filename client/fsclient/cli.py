@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import Any
 
 import click
 
-from fsengine.errors import FaceStatsError
+from fsengine.command_group import ExplainedGroup
 
 _COMMANDS = {
     "ingest": "find, embed and score every face in folders of photos, into Parquet",
@@ -20,7 +19,7 @@ _COMMANDS = {
 """Name of each subcommand to its line in the help; its module is `fsclient.commands.<name>`."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ExplainedGroup):
     """Imports a subcommand's module on first use, so that `--help` is instant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -39,13 +38,6 @@ class LazyGroup(click.Group):
         """Write the list of subcommands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand; every error that FaceStats explains becomes one line and exit code 1."""
-        try:
-            return super().invoke(ctx)
-        except FaceStatsError as exc:
-            raise click.ClickException(str(exc)) from exc
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -23,6 +23,7 @@ from fsengine.errors import (
     DeadlineError,
     FaceStatsError,
     InferenceError,
+    InvalidInputError,
     ResultsError,
     ServerUnavailableError,
 )
@@ -129,18 +130,31 @@ class Plan:
     summary: IngestSummary
 
 
-def plan_ingest(config: IngestConfig, *, model_set_id: str | None = None) -> Plan:
-    """Compare the sources with what the parts say was done.
+def find_inputs(config: IngestConfig) -> list[bytes]:
+    """Return the paths of the photos that a run's sources name.
+
+    Raises:
+        InvalidInputError: A source names nothing, or all that it names lies in the folder of results.
+    """
+    paths = find_photos(config.sources, skip=config.out)
+    if not paths:
+        raise InvalidInputError(
+            f"{', '.join(config.sources)} holds no file, or none outside of --out {config.out}; expected photos"
+        )
+    return paths
+
+
+def plan_ingest(config: IngestConfig, paths: list[bytes], *, model_set_id: str | None = None) -> Plan:
+    """Compare photos with what the parts say was done.
 
     Args:
         config: The run.
+        paths: Of the photos, see `find_inputs`.
         model_set_id: What would be served; None to leave it unchecked.
 
     Raises:
-        InvalidInputError: A source names nothing.
         ResultsError: A part cannot be read, or was made with another model set.
     """
-    paths = find_photos(config.sources, skip=config.out)
     ledger = read_ledger(config.out)
     if ledger.info is not None and model_set_id not in (None, ledger.info.models.model_set_id):
         raise ResultsError(
@@ -160,13 +174,16 @@ def plan_ingest(config: IngestConfig, *, model_set_id: str | None = None) -> Pla
     return Plan(todo=todo, summary=summary)
 
 
-async def ingest(config: IngestConfig, backend: InferenceBackend, on_row: Progress) -> IngestSummary:
+async def ingest(
+    config: IngestConfig, paths: list[bytes], backend: InferenceBackend, on_row: Progress
+) -> IngestSummary:
     """Score every photo that has no row yet and write parts.
 
     The folder must be held by `fsclient.parts.locked`.
 
     Args:
         config: The run.
+        paths: Of the photos, see `find_inputs`.
         backend: What runs the models.
         on_row: Called with each row as it is made.
 
@@ -177,7 +194,7 @@ async def ingest(config: IngestConfig, backend: InferenceBackend, on_row: Progre
         FaceStatsError: The folder cannot be continued or written to, or the server serves something else.
     """
     served = await backend.served()
-    plan = plan_ingest(config, model_set_id=served.models.model_set_id)
+    plan = plan_ingest(config, paths, model_set_id=served.models.model_set_id)
     plan.summary.served = served
     writer = PartWriter(config.out, part_schema(served), served.models.model_set_id)
     run = _Run(config=config, backend=backend, served=served, writer=writer, plan=plan, on_row=on_row)

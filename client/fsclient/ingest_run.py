@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from fsclient.ingest import IngestConfig, IngestSummary, ingest, plan_ingest
+from fsclient.ingest import IngestConfig, IngestSummary, find_inputs, ingest, plan_ingest
 from fsclient.models import Say
 from fsclient.parts import locked
 from fsclient.rows import PhotoRow
@@ -31,22 +31,23 @@ def run_ingest(config: IngestConfig, choice: ServerChoice, concurrency: int | No
     Raises:
         FaceStatsError: The sources, the folder, the models or the server cannot be used.
     """
+    paths = find_inputs(config)
     with locked(config.out):
-        plan = plan_ingest(config)
+        plan = plan_ingest(config, paths)
         if not plan.todo:
             return plan.summary
         if plan.summary.num_done_before:
             say(f"{plan.summary.num_done_before} of {plan.summary.num_inputs} photos are done already")
         with open_server(choice, say) as server:
             config = replace(config, concurrency=_concurrency(concurrency, server, say))
-            with tqdm(total=len(plan.todo), unit="photo", desc="ingest", smoothing=0.05) as bar:
-                summary = asyncio.run(_ingest(config, server, bar))
+            with tqdm(total=len(plan.todo), unit="photo", desc="ingest", smoothing=0.05, delay=0.2) as bar:
+                summary = asyncio.run(_ingest(config, paths, server, bar))
             if server.embedded is not None and not server.embedded.alive():
                 say(f"the embedded server died; its log is {server.embedded.log_path}")
             return summary
 
 
-async def _ingest(config: IngestConfig, server: OpenServer, bar: tqdm[None]) -> IngestSummary:
+async def _ingest(config: IngestConfig, paths: list[bytes], server: OpenServer, bar: tqdm[None]) -> IngestSummary:
     backend = TritonBackend(server.url)
     faces = 0
 
@@ -57,7 +58,7 @@ async def _ingest(config: IngestConfig, server: OpenServer, bar: tqdm[None]) -> 
         bar.update()
 
     try:
-        return await ingest(config, backend, on_row)
+        return await ingest(config, paths, backend, on_row)
     finally:
         await backend.close()
 

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from fsengine.errors import FaceStatsError
+from fsengine.command_group import ExplainedGroup
 from fsengine.packs import Pack
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-class _Group(click.Group):
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand; every error that FaceStats explains becomes one line and exit code 1."""
-        try:
-            return super().invoke(ctx)
-        except FaceStatsError as exc:
-            raise click.ClickException(str(exc)) from exc
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ExplainedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facestats", prog_name="fsexport")
 def main() -> None:
     """Make model packs from their sources.

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fake_backend import FakeBackend, answer, ensemble
-from fsclient.ingest import IngestConfig, IngestSummary, ingest
+from fsclient.ingest import IngestConfig, IngestSummary, find_inputs, ingest
 from fsclient.parts import locked, part_paths, read_ledger
 from fsclient.photo import Status
 from fsclient.scoring import RetryPolicy
 from fsengine.errors import (
     DeadlineError,
     InferenceError,
+    InvalidInputError,
     PhotoRejectedError,
     ResultsError,
     ServerUnavailableError,
@@ -55,7 +56,7 @@ def run(folder: Path, respond: Respond | FakeBackend, out: Path, **settings: Any
     backend = respond if isinstance(respond, FakeBackend) else FakeBackend(respond)
     config = IngestConfig(sources=(str(folder),), out=out, retry=QUICK, **settings)
     with locked(out):
-        return asyncio.run(ingest(config, backend, lambda _: None))
+        return asyncio.run(ingest(config, find_inputs(config), backend, lambda _: None))
 
 
 def faces_as_numbered(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -233,3 +234,12 @@ def test_embeddings_come_back_as_they_were(folder: Path, tmp_path: Path) -> None
     run(folder, respond, tmp_path / "out")
     faces = pq.read_table(tmp_path / "out").column("faces")[0].as_py()
     np.testing.assert_array_equal(faces[1]["embedding"], -vector)
+
+
+def test_sources_without_a_file_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInputError, match="holds no file"):
+        find_inputs(IngestConfig(sources=(str(tmp_path / "empty"),), out=tmp_path / "out"))
+    (tmp_path / "empty" / "a.jpg").write_bytes(jpeg(0))
+    with pytest.raises(InvalidInputError, match="outside of --out"):
+        find_inputs(IngestConfig(sources=(str(tmp_path / "empty"),), out=tmp_path))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fake_backend import FakeBackend, answer
-from fsclient.ingest import IngestConfig, ingest
+from fsclient.ingest import IngestConfig, find_inputs, ingest
 from fsclient.parts import locked
 from fsclient.table import build_table, describe
 from fsclient.table_text import info_text
@@ -44,9 +44,8 @@ def two_faces(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 def run(folder: Path, out: Path) -> None:
     with locked(out):
-        asyncio.run(
-            ingest(IngestConfig(sources=(str(folder),), out=out, part_size=2), FakeBackend(two_faces), lambda _: None)
-        )
+        config = IngestConfig(sources=(str(folder),), out=out, part_size=2)
+        asyncio.run(ingest(config, find_inputs(config), FakeBackend(two_faces), lambda _: None))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from fsclient.options import program_name, say, server_choice, server_options
 from fsclient.photo import Status
 from fsclient.scoring import RetryPolicy
 from fsclient.summary import summary_text
+from fsengine.errors import ServerUnavailableError
 
 
 @click.command()
@@ -49,7 +50,7 @@ def ingest(
 
     \b
     Exit codes: 0 every photo is ok or has no face; 3 some photos could not be
-    scored; 4 some are unfinished; 130 Ctrl-C; 1 any other error; 2 usage.
+    scored; 4 some are unfinished; 130 Ctrl-C; 2 usage; 1 any other error.
 
     Example: fsclient ingest photos/ --out results
     """
@@ -65,5 +66,9 @@ def ingest(
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise SystemExit(130) from None
+    except ServerUnavailableError as exc:
+        say(f"Error: {exc}")
+        say("no photo was done; run the same command again")
+        raise SystemExit(4) from exc
     say(summary_text(summary, out, program_name()))
     raise SystemExit(summary.exit_code)

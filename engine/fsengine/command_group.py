@@ -1,0 +1,28 @@
+"""What the project's commands have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fsengine.errors import FaceStatsError, InvalidInputError
+
+
+class ExplainedGroup(click.Group):
+    """A group whose commands end with one text on every error that FaceStats explains.
+
+    The exit code is 2 where what the user gave cannot be used, as for wrong usage, and 1 otherwise.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand."""
+        try:
+            return super().invoke(ctx)
+        except FaceStatsError as exc:
+            kind = _UnusableInput if isinstance(exc, InvalidInputError) else click.ClickException
+            raise kind(str(exc)) from exc
+
+
+class _UnusableInput(click.ClickException):
+    exit_code = 2

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from fsclient.cli import main
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ingest", "PHOTOS"], "--out"),
+        (["ingest", "missing.jpg", "--out", "OUT"], "does not exist"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--server", "localhost"], "not HOST:PORT"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--server", "http://localhost:8001"], "not HOST:PORT"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--server", "a:1", "--models", "demo"], "exclude each other"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--concurrency", "0"], "0 is not in the range"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--retry", "broken"], "corrupt"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--models", "nosuch"], "known packs: demo"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--models", "./nosuch"], "holds no pack.json"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--without", "smile"], "no head 'smile'"),
+        (["score", "missing.jpg"], "does not exist"),
+        (["models", "build", "nosuch"], "known packs"),
+        (["models", "verify", "nosuch"], "known packs"),
+        (["table", "build", "PHOTOS"], "holds no parts"),
+        (["table", "info", "missing"], "does not exist"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_exit_code_2(
+    tmp_path: Path, photos: Path, arguments: list[str], message: str
+) -> None:
+    places = {"PHOTOS": str(photos), "OUT": str(tmp_path / "out")}
+    result = run(*(places.get(argument, argument) for argument in arguments))
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_server_that_is_not_there_leaves_everything_unfinished(tmp_path: Path, photos: Path) -> None:
+    result = run("ingest", photos, "--out", tmp_path / "out", "--server", "127.0.0.1:9")
+    assert result.exit_code == 4
+    assert "127.0.0.1:9 is unavailable" in result.output
+
+
+def test_models_list_names_files_licences_and_marks() -> None:
+    result = run("models", "list")
+    assert result.exit_code == 0
+    for expected in ("demo (default): here", "test: ", "Apache-2.0", "[demonstration]", "detect", "MB"):
+        assert expected in result.output
+
+
+def test_models_verify_says_what_it_compared() -> None:
+    result = run("models", "verify")
+    assert result.exit_code == 0
+    assert "demo: 5 files" in result.output
+
+
+def test_models_build_prints_the_folder(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["models", "build", "demo", "--without", "ethnicity", "--out", str(tmp_path / "repository")]
+    )
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(tmp_path / "repository")
+    assert not (tmp_path / "repository" / "ethnicity").exists()
