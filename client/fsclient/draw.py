@@ -47,9 +47,18 @@ def draw_all(scores: Scores, out: Path) -> list[Path]:
 
 
 def draw_photo(row: PhotoRow, models: ServedModels) -> Image.Image:
-    """Return a copy of a photo with boxes, landmarks and values on it, and the marks of the models below."""
-    with Image.open(source_path(row.photo.source)) as file:
-        image = ImageOps.exif_transpose(file).convert("RGB")
+    """Return a copy of a photo with boxes, landmarks, values and the marks of the models on it.
+
+    Raises:
+        InvalidInputError: Pillow cannot decode the photo.
+    """
+    try:
+        with Image.open(source_path(row.photo.source)) as file:
+            image = ImageOps.exif_transpose(file).convert("RGB")
+    except (OSError, ValueError) as exc:
+        raise InvalidInputError(
+            f"{row.photo.source} was scored, but Pillow, which draws, cannot decode it: {exc}; leave --draw out"
+        ) from exc
     draw = ImageDraw.Draw(image)
     scale = max(image.size) / 1000
     for index in range(row.num_faces):

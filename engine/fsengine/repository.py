@@ -61,16 +61,19 @@ def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str
     if out.exists() and not (out / MANIFEST_FILE).is_file() and any(out.iterdir()):
         raise PackError(f"{out} holds something other than an assembled repository; choose another folder")
     verify_pack(pack_folder)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _fill(beside, pack, pack_folder, target)
-        (beside / MANIFEST_FILE).write_text(manifest)
-        beside.chmod(0o755)
-        _replace(beside, out)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+            beside = Path(folder) / "repository"
+            _fill(beside, pack, pack_folder, target)
+            (beside / MANIFEST_FILE).write_text(manifest)
+            if out.exists():
+                out.rename(Path(folder) / "replaced")
+            beside.rename(out)
+    except OSError as exc:
+        raise PackError(
+            f"{out} cannot be written: {exc.strerror}; make room, or choose another folder (--out, FACESTATS_MODELS)"
+        ) from exc
     return pack
 
 
@@ -140,17 +143,6 @@ def _link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _replace(beside: Path, out: Path) -> None:
-    """Put a finished folder in the place of an older one."""
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-    try:
-        if out.exists():
-            out.rename(old / out.name)
-        beside.rename(out)
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def is_pack(folder: Path) -> bool:
