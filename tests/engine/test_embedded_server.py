@@ -12,6 +12,7 @@ import pytest
 from fsclient.models import served_repository
 from fsengine.errors import ServerError
 from fsengine.server import shared_memory
+from fsengine.server import binary
 from fsengine.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
@@ -38,6 +39,22 @@ def test_two_servers_run_side_by_side_and_clear_up_after_themselves(repository: 
         assert regions() == during
     assert regions() == before
     assert not first.alive()
+
+
+def test_folders_for_packed_environments_do_not_pile_up(repository: Path) -> None:
+    before = set(Path("/tmp").glob("python_env_*"))
+    with EmbeddedServer(repository):
+        pass
+    assert set(Path("/tmp").glob("python_env_*")) <= before
+
+
+def test_only_new_and_empty_environment_folders_are_removed(tmp_path: Path) -> None:
+    for name in ("python_env_old", "python_env_new", "python_env_full", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "python_env_full" / "bin").mkdir()
+    os.utime(tmp_path / "python_env_old", (0, 0))
+    binary.remove_environment_folders(1.0, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"python_env_old", "python_env_full", "other"}
 
 
 def test_it_listens_on_loopback_alone(repository: Path) -> None:

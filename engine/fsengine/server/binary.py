@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,6 +16,9 @@ from fsengine.errors import MissingDependencyError
 BACKENDS = ("dali", "fil", "onnxruntime")
 
 EXIT_TIMEOUT_S = 5
+
+_ENVIRONMENT_FOLDERS = "python_env_*"
+"""What each Python-based backend makes in /tmp, for packed environments, and a killed server leaves there."""
 
 
 def triton_folder() -> Path:
@@ -78,3 +83,17 @@ def server_command(repository: Path, backends: Path, port: int, shm_prefix: str,
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=python,shm-default-byte-size={region_bytes}",
     ]
+
+
+def remove_environment_folders(since: float, folder: Path = Path("/tmp")) -> None:
+    """Remove the folders for packed environments, which none of our models has, that a server made.
+
+    Args:
+        since: When the server was started, in seconds since the epoch.
+        folder: Where its backends make them; Triton has /tmp written in.
+    """
+    for made in folder.glob(_ENVIRONMENT_FOLDERS):
+        with contextlib.suppress(OSError):
+            status = made.lstat()
+            if status.st_uid == os.getuid() and status.st_mtime >= since:
+                made.rmdir()  # which spares a folder that holds something

@@ -81,6 +81,7 @@ class EmbeddedServer:
         self.log_path = _new_log()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             port = _free_port()
+            started = time.time()
             self._spawn(port, library_folder)
             try:
                 self._wait_ready(port)
@@ -92,6 +93,8 @@ class EmbeddedServer:
             except BaseException:
                 self.stop()
                 raise
+            finally:
+                binary.remove_environment_folders(started)
             self.url = f"127.0.0.1:{port}"
             return
 

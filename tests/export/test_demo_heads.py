@@ -1,0 +1,111 @@
+"""The demo pack's heads as they ship: the forest walked by hand, and the published figures measured again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fsengine.shipped import shipped_folder
+from fsexport.demo_figures import head_figures
+from fsexport.demo_labels import LabelledFace, Split, read_fairface
+from fsexport.face_crops import largest_faces
+from fsexport.genderage import GENDER_LABELS
+from fsexport.trees import FAIRFACE_CLASSES, checkpoint_probabilities
+
+ort = pytest.importorskip("onnxruntime")
+treelite = pytest.importorskip("treelite")
+
+DEMO = shipped_folder("packs") / "demo"
+CHECKPOINT = DEMO / "ethnicity" / "checkpoint.tl"
+WIDTH = 128
+
+
+def unit_rows(count: int) -> NDArray[np.float32]:
+    rows = np.random.default_rng(5).normal(size=(count, WIDTH))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def run(path: Path, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feed), strict=True))
+
+
+def walked(forest: dict[str, Any], row: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the class probabilities of one row, float64 (classes,): every tree followed, then the softmax."""
+    scores = np.zeros(len(FAIRFACE_CLASSES))
+    for tree, cls in zip(forest["trees"], forest["class_id"], strict=True):
+        nodes = {node["node_id"]: node for node in tree["nodes"]}
+        node = nodes[0]
+        while "leaf_value" not in node:
+            left = float(row[node["split_feature_id"]]) <= node["threshold"]
+            node = nodes[node["left_child" if left else "right_child"]]
+        scores[cls] += node["leaf_value"]
+    exponents = np.exp(scores - scores.max())
+    probabilities: NDArray[np.float64] = exponents / exponents.sum()
+    return probabilities
+
+
+def test_the_shipped_forest_is_the_softmax_of_its_leaves() -> None:
+    forest = json.loads(treelite.Model.deserialize(str(CHECKPOINT)).dump_as_json(pretty_print=False))
+    assert forest["postprocessor"] == "softmax"
+    rows = unit_rows(20)
+    found = checkpoint_probabilities(CHECKPOINT, rows)
+    np.testing.assert_allclose(found, [walked(forest, row) for row in rows], atol=1e-6)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+
+
+def test_the_shipped_heads_give_single_rows_what_a_batch_gives() -> None:
+    rows = unit_rows(6)
+    ethnicity = checkpoint_probabilities(CHECKPOINT, rows)
+    age_gender = run(DEMO / "age_gender" / "model.onnx", {"face_embedding": rows})
+    assert age_gender["gender_probability"].shape == (6, 2)
+    assert age_gender["age_years"].shape == (6, 1)
+    for row in range(len(rows)):
+        one = rows[row : row + 1]
+        np.testing.assert_allclose(checkpoint_probabilities(CHECKPOINT, one)[0], ethnicity[row], atol=1e-7)
+        for name, values in run(DEMO / "age_gender" / "model.onnx", {"face_embedding": one}).items():
+            np.testing.assert_allclose(values[0], age_gender[name][row], atol=1e-4)
+
+
+def test_the_published_figures_are_measured_again(shared: Path) -> None:
+    """The shipped files alone, from encoded photo to head, on the crops kept out of fitting."""
+    pytest.importorskip("nvidia.dali", reason="DALI is missing; the crops come from the real decode step")
+    faces = [face for face in read_fairface(shared / "samples" / "labelled" / "labels.tsv") if face.split is Split.TEST]
+    crops = largest_faces([face.path for face in faces], DEMO / "detect" / "model.onnx", DEMO / "align" / "model.onnx")
+    found: list[tuple[LabelledFace, NDArray[np.uint8]]] = [
+        (face, crop) for face, crop in zip(faces, crops, strict=True) if crop is not None
+    ]
+    kept = [face for face, _ in found]
+    embeddings = np.concatenate(
+        [
+            run(DEMO / "embed" / "model.onnx", {"portrait_crop": np.stack([crop for _, crop in found[i : i + 16]])})[
+                "face_embedding"
+            ]
+            for i in range(0, len(found), 16)
+        ]
+    )
+    age_gender = run(DEMO / "age_gender" / "model.onnx", {"face_embedding": embeddings})
+    measured = head_figures(
+        genders=np.array([GENDER_LABELS.index(face.gender) for face in kept]),
+        predicted_genders=age_gender["gender_probability"].argmax(axis=1),
+        ethnicities=np.array([FAIRFACE_CLASSES.index(face.ethnicity) for face in kept]),
+        predicted_ethnicities=checkpoint_probabilities(CHECKPOINT, embeddings).argmax(axis=1),
+        years=np.array([face.age_years for face in kept]),
+        predicted_years=age_gender["age_years"][:, 0].astype(np.float64),
+    )
+    published = json.loads((DEMO / "figures.json").read_text())
+    # Another machine's arithmetic may move a crop or two over a border: 2 of 147 are 0.014.
+    for name, tolerance in (
+        ("gender_accuracy", 0.014),
+        ("ethnicity_accuracy", 0.014),
+        ("age_mean_absolute_error_years", 0.1),
+    ):
+        assert measured[name]["n"] == published[name]["n"]
+        assert measured[name]["chance"] == published[name]["chance"]
+        assert measured[name]["value"] == pytest.approx(published[name]["value"], abs=tolerance)
