@@ -11,8 +11,7 @@ import pytest
 
 from fsclient.models import served_repository
 from fsengine.errors import ServerError
-from fsengine.server import shared_memory
-from fsengine.server import binary
+from fsengine.server import binary, shared_memory
 from fsengine.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
