@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {
     "client/fsclient": {"fsclient", "fsengine", "fsexport"},
     "engine/fsengine": {"fsengine"},
-    "export/fsexport": {"fsexport", "fsengine"},
+    "export/fsexport": {"fsexport", "fsengine", "fsdata"},
     "data/fsdata": {"fsdata"},
 }
 OURS = {"fsclient", "fsengine", "fsexport", "fsdata"}

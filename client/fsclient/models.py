@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsengine.errors import InvalidInputError, MissingDependencyError, PackError
-from fsengine.packs import PACK_FILE, Pack, read_pack, verify_pack
+from fsclient.pack_build import BuildChoice, build_on_request, built_folder, packs_on_request
+from fsengine.errors import InvalidInputError, PackError
+from fsengine.packs import PACK_FILE, Pack, read_pack
+from fsengine.registry.home import models_home
 from fsengine.repository import Target, assemble, is_pack, is_repository
 from fsengine.shipped import shipped_folder
 
 DEFAULT_PACK = "demo"
-
-BUILT_PACKS = {"test": "full-size graphs for tests: SCRFD, seeded CLIP, every head; needs the test assets and torch"}
-"""Packs that are made on first use, each with what it is."""
 
 Say = Callable[[str], None]
 
@@ -37,39 +36,37 @@ class PackEntry:
     summary: str
 
 
-def models_home() -> Path:
-    """Return the folder of built packs and repositories: `FACESTATS_MODELS`, or `facestats` in the XDG cache."""
-    if override := os.environ.get("FACESTATS_MODELS"):
-        return Path(override).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "facestats"
-
-
 def list_packs() -> list[PackEntry]:
     """Return every pack that ships, was built, or can be built by name."""
     folders = {path.parent.name: path.parent for path in sorted(shipped_folder("packs").glob(f"*/{PACK_FILE}"))}
-    built = models_home() / "packs"
-    for name in BUILT_PACKS:
-        folders.setdefault(name, built / name)
-    for path in sorted(built.glob(f"*/{PACK_FILE}")):
+    on_request = packs_on_request()
+    for name in on_request:
+        folders.setdefault(name, built_folder(name))
+    for path in sorted((models_home() / "packs").glob(f"*/{PACK_FILE}")):
         folders.setdefault(path.parent.name, path.parent)
     entries = []
     for name, folder in folders.items():
-        pack = read_pack(folder) if is_pack(folder) else None
-        summary = pack.description if pack else BUILT_PACKS[name]
+        pack, summary = None, on_request.get(name, "")
+        if is_pack(folder):
+            try:
+                pack = read_pack(folder)
+                summary = pack.description
+            except PackError as exc:  # of another version, or damaged: one that is made on request is made again
+                summary = summary or str(exc)
         entries.append(PackEntry(name=name, folder=folder, pack=pack, summary=summary))
     return entries
 
 
-def pack_folder(models: str, say: Say) -> Path:
+def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Path:
     """Return the folder of a pack given by name or path, built if it is not there yet.
 
     Args:
         models: Name of a pack, or a pack's folder.
         say: Called with each line of progress.
+        choice: How to build a pack that is made on request, even where it is there; None builds only one that is not.
 
     Raises:
-        InvalidInputError: There is no such pack.
+        InvalidInputError: There is no such pack, or it is not made on request and a choice was given.
         MissingDependencyError: Building it needs libraries that are not installed.
         ExportError: Building it failed.
     """
@@ -77,6 +74,7 @@ def pack_folder(models: str, say: Say) -> Path:
         folder = Path(models).expanduser()
         if not is_pack(folder):
             raise InvalidInputError(f"{folder} holds no {PACK_FILE}; expected a model pack")
+        _refuse_choice(models, choice)
         return folder
     entries = {entry.name: entry for entry in list_packs()}
     if models not in entries:
@@ -84,8 +82,9 @@ def pack_folder(models: str, say: Say) -> Path:
             f"there is no pack named {models!r}; known packs: {', '.join(sorted(entries))} (see `fsclient models list`)"
         )
     entry = entries[models]
-    if entry.pack is None:
-        _build_pack(entry, say)
+    if models in packs_on_request() and (entry.pack is None or choice is not None):
+        return build_on_request(models, choice or BuildChoice(), say)
+    _refuse_choice(models, choice)
     return entry.folder
 
 
@@ -96,6 +95,7 @@ def served_repository(
     target: Target = Target.PIP,
     without: tuple[str, ...] = (),
     out: Path | None = None,
+    choice: BuildChoice | None = None,
 ) -> Path:
     """Return an assembled repository for a pack's name, a pack's folder or a repository's folder.
 
@@ -105,6 +105,7 @@ def served_repository(
         target: Who serves it.
         without: Heads to switch off.
         out: Where to assemble it; by default below `models_home()`.
+        choice: See `pack_folder`.
 
     Raises:
         InvalidInputError: `models` names nothing that can be served.
@@ -115,11 +116,13 @@ def served_repository(
         if without:
             raise InvalidInputError(f"{folder} is assembled already; heads are switched off when it is: name the pack")
         return folder
-    source = pack_folder(models, say)
+    source = pack_folder(models, say, choice)
     try:
         pack = read_pack(source).without(without)
     except PackError as exc:
         raise InvalidInputError(str(exc)) from exc
+    if choice is not None and choice.licences.commercial_ok:
+        _refuse_non_commercial(pack)
     if out is None:
         name = f"{pack.name}-{pack.served().model_set_id}-{target.value}"
         out = models_home() / "repositories" / name
@@ -129,22 +132,18 @@ def served_repository(
     return out
 
 
-def verify(models: str, say: Say) -> Pack:
-    """Compare every file of a pack with its hash and return the pack.
+def _refuse_choice(models: str, choice: BuildChoice | None) -> None:
+    """Refuse options of building for a pack that is as it is."""
+    if choice is not None and (choice.use or choice.precision != BuildChoice().precision):
+        raise InvalidInputError(
+            f"{models} is not made on request, so --use and --precision do not apply; make one of your own with "
+            "`fsexport` (docs/models.md)"
+        )
 
-    Raises:
-        PackError: A file is missing or altered.
-    """
-    return verify_pack(pack_folder(models, say))
 
-
-def _build_pack(entry: PackEntry, say: Say) -> None:
-    """Build a pack that is made on first use."""
-    try:
-        from fsexport.test_pack import build_test_pack
-    except ImportError as exc:
-        raise MissingDependencyError(
-            f"building the {entry.name} pack needs {exc.name}: pip install 'facestats[export]'"
-        ) from exc
-    say(f"building the {entry.name} pack in {entry.folder} (once)")
-    build_test_pack(entry.folder, say)
+def _refuse_non_commercial(pack: Pack) -> None:
+    if refused := [f"{step} ({model.licence})" for step, model in pack.models.items() if not model.commercial_use]:
+        raise InvalidInputError(
+            f"--commercial-ok refuses the {pack.name} pack for {', '.join(refused)}: their licences allow no "
+            "commercial use, or none was stated. Switch heads off with --without, or build a pack of other models"
+        )

@@ -3,6 +3,7 @@
     FaceStatsError
     ├── InvalidInputError        what the user gave cannot be used
     ├── MissingDependencyError   a library or program that this needs is not installed
+    ├── FetchError               a model file could not be fetched, or is not the one that was expected
     ├── PackError                a model pack is incomplete, altered or does not fit its contract
     ├── ExportError              a model could not be converted, or the result differs from its source
     ├── ServerError              the embedded server could not be started or died
@@ -28,6 +29,10 @@ class InvalidInputError(FaceStatsError):
 
 class MissingDependencyError(FaceStatsError):
     """Raised when a library or a program that a command needs is not installed."""
+
+
+class FetchError(FaceStatsError):
+    """Raised when a model file cannot be fetched, or is not the one that was expected."""
 
 
 class PackError(FaceStatsError):

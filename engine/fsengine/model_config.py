@@ -55,6 +55,10 @@ def apply_spec(config: pb.ModelConfig, spec: ModelSpec) -> None:
     """Write a contract's tensors and batch limit into the configuration of its model."""
     if config.name != spec.name:
         raise PackError(f"configuration of {config.name!r} given for the contract of {spec.name!r}")
+    if config.backend == "fil" and spec.inputs[0].name != steps.FIL_INPUT:
+        # A graph in place of the forest: Triton infers its backend from the artifact.
+        for field in ("backend", "default_model_filename", "parameters"):
+            config.ClearField(field)
     ragged = {tensor.name for tensor in config.input if tensor.allow_ragged_batch}
     config.max_batch_size = spec.max_batch_size
     del config.input[:]

@@ -16,11 +16,14 @@ from typing import Any, TypeVar
 
 from fsengine import steps
 from fsengine.errors import PackError
+from fsengine.hashing import file_sha256
 from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
 from fsengine.served import ETHNICITY, GENDER, ServedModels
 from fsengine.tensors import DType, ModelSpec, TensorSpec
 
 PACK_FILE = "pack.json"
+
+PRECISIONS = ("fp32", "fp16", "int8")
 
 _REQUIRED_STEPS = (steps.DETECT, steps.ALIGN, steps.EMBED)
 
@@ -36,8 +39,10 @@ class PackModel:
         sha256: Its hash in hex.
         precision: `fp32`, `fp16` or `int8`.
         licence: SPDX identifier or the licence's own name.
+        commercial_use: Whether that licence allows commercial use.
         source: Where the weights come from.
         source_sha256: Hash of each source file, by its name.
+        provenance: How the artifact was made: `exporter` with its version, and its `options`.
         marks: What a reader must know of its results, for example `untrained weights`.
         inputs: Its tensors as served, checked against the contract.
         outputs: The same.
@@ -47,8 +52,10 @@ class PackModel:
     sha256: str
     precision: str
     licence: str
+    commercial_use: bool
     source: str
     source_sha256: Mapping[str, str]
+    provenance: Mapping[str, Any]
     marks: tuple[str, ...]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -57,6 +64,10 @@ class PackModel:
         path = Path(self.file)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise PackError(f"pack file {self.file!r} must be a path below the pack's folder")
+        if self.precision not in PRECISIONS:
+            raise PackError(
+                f"pack file {self.file!r} has precision {self.precision!r}, expected {', '.join(PRECISIONS)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +127,12 @@ class Pack:
         if steps.ATTRACTIVENESS in self.models:
             specs.append(steps.attractiveness_spec(self.embedding_width))
         if steps.ETHNICITY in self.models:
-            specs.append(steps.ethnicity_spec(self.embedding_width, len(self.labels[ETHNICITY])))
+            forest = not self.models[steps.ETHNICITY].file.endswith(".onnx")
+            specs.append(steps.ethnicity_spec(self.embedding_width, len(self.labels[ETHNICITY]), forest=forest))
         if steps.AGE_GENDER in self.models:
-            specs.append(steps.age_gender_spec(embedding if age_gender is None else steps.age_gender_crop(age_gender)))
+            source = embedding if age_gender is None else steps.age_gender_crop(age_gender)
+            with_age = steps.AGE_YEARS in self.models[steps.AGE_GENDER].outputs
+            specs.append(steps.age_gender_spec(source, len(self.labels[GENDER]), with_age=with_age))
         return specs
 
     def without(self, heads: tuple[str, ...]) -> Pack:
@@ -160,15 +174,6 @@ class Pack:
             marks=marks,
             licences={step: model.licence for step, model in self.models.items()},
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_pack(folder: Path) -> Pack:

@@ -24,7 +24,8 @@ MANIFEST_FILE = "facestats.json"
 """Written last: a repository that has it is whole."""
 
 _CANONICAL_FILES = {steps.DECODE: "dali.py"}
-_ARTIFACT_NAMES = {steps.ETHNICITY: "checkpoint.tl"}
+_FOREST_FILE = "checkpoint.tl"
+_GRAPH_LEVEL_EXTENDED = 1
 
 
 class Target(str, Enum):
@@ -86,6 +87,10 @@ def adapt(canonical: dict[str, pb.ModelConfig], pack: Pack, target: Target) -> d
     configs = {spec.name: canonical[spec.name] for spec in specs}
     for spec in specs:
         apply_spec(configs[spec.name], spec)
+        model = pack.models.get(spec.name)
+        if model is not None and model.precision == "fp16":
+            # ONNX Runtime's CPU provider crashes on an fp16 CLIP at its highest level.
+            configs[spec.name].optimization.graph.level = _GRAPH_LEVEL_EXTENDED
     ensemble = configs[steps.ENSEMBLE] = canonical[steps.ENSEMBLE]
     apply_ensemble(ensemble, specs)
     for name, value in pack.served().to_parameters().items():
@@ -113,7 +118,7 @@ def _fill(out: Path, pack: Pack, pack_folder: Path, target: Target) -> None:
             shutil.copyfile(root / name / "1" / _CANONICAL_FILES[name], version / _CANONICAL_FILES[name])
         if name in pack.models:
             source = pack_folder / pack.models[name].file
-            artifact = version / _ARTIFACT_NAMES.get(name, f"model{source.suffix}")
+            artifact = version / (_FOREST_FILE if source.suffix == ".tl" else f"model{source.suffix}")
             if source.suffix == ".onnx":
                 check_onnx(source, specs[name])
             _link_or_copy(source, artifact)

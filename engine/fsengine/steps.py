@@ -68,9 +68,17 @@ def age_gender_crop(crop: CropSpec) -> TensorSpec:
 ATTRACTIVENESS_SCORE = TensorSpec(name="attractiveness", dtype=DType.FP32, shape=(1,))
 ATTRACTIVENESS_PERCENTILE = TensorSpec(name="attractiveness_percentile", dtype=DType.FP32, shape=(1,))
 """Share of the reference distribution at or below the score, 0 to 100."""
-GENDER_PROBABILITY = TensorSpec(name="gender_probability", dtype=DType.FP32, shape=(2,))
-"""Probabilities in the order of the pack's gender labels; they sum to 1."""
 AGE_YEARS = TensorSpec(name="age_years", dtype=DType.FP32, shape=(1,))
+
+
+def gender_probability(num_classes: int) -> TensorSpec:
+    """Return probabilities in the order of the pack's gender labels; they sum to 1."""
+    return TensorSpec(name="gender_probability", dtype=DType.FP32, shape=(num_classes,))
+
+
+def ethnicity_probability(num_classes: int) -> TensorSpec:
+    """Return probabilities in the order of the pack's ethnicity labels; they sum to 1."""
+    return TensorSpec(name="ethnicity_probability", dtype=DType.FP32, shape=(num_classes,))
 
 
 def decode_spec() -> ModelSpec:
@@ -153,25 +161,29 @@ def attractiveness_spec(width: int) -> ModelSpec:
     )
 
 
-def ethnicity_spec(width: int, num_classes: int) -> ModelSpec:
-    """Return the contract of the ethnicity head, in the names that the FIL backend fixes."""
-    return ModelSpec(
-        name=ETHNICITY,
-        max_batch_size=FACE_BATCH_LIMIT,
-        inputs=(TensorSpec(name=FIL_INPUT, dtype=DType.FP32, shape=(width,)),),
-        outputs=(TensorSpec(name=FIL_OUTPUT, dtype=DType.FP32, shape=(num_classes,)),),
-    )
+def ethnicity_spec(width: int, num_classes: int, *, forest: bool = True) -> ModelSpec:
+    """Return the contract of the ethnicity head.
+
+    Args:
+        width: D, of the embedding.
+        num_classes: Classes.
+        forest: A forest is served by the FIL backend, which fixes its tensors' names; any other model is a graph.
+    """
+    if forest:
+        features = TensorSpec(name=FIL_INPUT, dtype=DType.FP32, shape=(width,))
+        probability = TensorSpec(name=FIL_OUTPUT, dtype=DType.FP32, shape=(num_classes,))
+    else:
+        features, probability = face_embedding(width), ethnicity_probability(num_classes)
+    return ModelSpec(name=ETHNICITY, max_batch_size=FACE_BATCH_LIMIT, inputs=(features,), outputs=(probability,))
 
 
-def age_gender_spec(source: TensorSpec) -> ModelSpec:
+def age_gender_spec(source: TensorSpec, num_genders: int = 2, *, with_age: bool = True) -> ModelSpec:
     """Return the contract of the age/gender head, which reads a crop or the embedding.
 
     Args:
         source: `age_gender_crop(...)` or `face_embedding(...)`.
+        num_genders: Classes of the gender.
+        with_age: Whether the model gives an age.
     """
-    return ModelSpec(
-        name=AGE_GENDER,
-        max_batch_size=FACE_BATCH_LIMIT,
-        inputs=(source,),
-        outputs=(GENDER_PROBABILITY, AGE_YEARS),
-    )
+    outputs = (gender_probability(num_genders), AGE_YEARS) if with_age else (gender_probability(num_genders),)
+    return ModelSpec(name=AGE_GENDER, max_batch_size=FACE_BATCH_LIMIT, inputs=(source,), outputs=outputs)

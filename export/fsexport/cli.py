@@ -1,30 +1,259 @@
-"""The `fsexport` command: make model packs from their sources."""
+"""The `fsexport` command: models to checked artifacts, artifacts to packs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from fsengine.command_group import ExplainedGroup
-from fsengine.packs import Pack
+from fsengine.packs import PRECISIONS, Pack
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_THERE = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.group(cls=ExplainedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facestats", prog_name="fsexport")
 def main() -> None:
-    """Make model packs from their sources.
+    r"""Export models to checked artifacts, and put artifacts together into packs.
 
-    Example: fsexport demo-pack --wheel mediapipe-0.10.14-*.whl --labels labels.tsv --out packs/demo
+    SOURCE is a file, or a name of `fsclient models list` that was fetched or imported. Every export is compared with
+    its source before it gets its name, and is skipped when nothing changed.
+
+    \b
+    Example: from a CLIP checkpoint of your own to a served pack
+      fsexport clip my_clip.pt --architecture ViT-B-32 --activation gelu --out build/embed
+      fsexport detector scrfd-10g --out build/detect
+      fsexport attractiveness my_mlp.pt --reference scores.csv --out build/attractiveness
+      fsexport pack mine build/embed build/detect build/attractiveness --out packs/mine
+      fsclient ingest photos/ --models ./packs/mine --out results
     """
+
+
+def _out(function: F) -> F:
+    return click.option("--out", type=_FOLDER, required=True, help="Folder of the artifact.")(function)
+
+
+def _photos(function: F) -> F:
+    return click.option(
+        "--photos",
+        type=_THERE,
+        help="Folder of real photos to compare on, and to calibrate int8 on.  [default: the photos that ship]",
+    )(function)
+
+
+def _licence(function: F) -> F:
+    function = click.option(
+        "--commercial-use", is_flag=True, help="That licence allows commercial use; for files that no table knows."
+    )(function)
+    return click.option(
+        "--licence", default=None, metavar="TEXT", help="Licence of the source; for files that no table knows."
+    )(function)
+
+
+@main.command("clip")
+@click.argument("source", metavar="SOURCE")
+@click.option("--architecture", metavar="NAME", help="open_clip's name of the model, such as ViT-B-32-quickgelu.")
+@click.option(
+    "--activation",
+    type=click.Choice(["gelu", "quickgelu"]),
+    help="What the weights were trained with; needed for files that no table knows.",
+)
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the artifact.")
+@_photos
+@_licence
+@_out
+def clip(
+    source: str,
+    architecture: str | None,
+    activation: str | None,
+    precision: str,
+    photos: Path | None,
+    licence: str | None,
+    commercial_use: bool,
+    out: Path,
+) -> None:
+    r"""Export an open_clip ViT image encoder: the embed step.
+
+    SOURCE is a name of the table, a checkpoint file (state_dict or safetensors), or open_clip's own
+    ARCHITECTURE/TAG, which open_clip fetches.
+
+    \b
+    Example:
+      fsexport clip clip-vit-b32-openai --precision fp16 --out build/embed
+      fsexport clip ViT-B-16/datacomp_xl_s13b_b90k --out build/embed
+    """
+    from fsexport.artifacts.clip import Precision, export_clip_artifact
+    from fsexport.clip_given import clip_given
+
+    given, model = clip_given(source, architecture, activation, _stated(licence, commercial_use))
+    export_clip_artifact(model, given, Precision(precision), _photo_list(photos), out, _say)
+    click.echo(out)
+
+
+@main.command("detector")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.option(
+    "--max-faces", type=click.IntRange(1, 256), default=256, show_default=True, help="The most faces of a photo."
+)
+@_photos
+@_licence
+@_out
+def detector(
+    sources: tuple[str, ...], max_faces: int, photos: Path | None, licence: str | None, commercial_use: bool, out: Path
+) -> None:
+    r"""Export a face detector, SCRFD, YuNet or BlazeFace: the detect step.
+
+    \b
+    Example:
+      fsexport detector yunet --out build/detect
+      fsexport detector blazeface-short blazeface-full --out build/detect
+    """
+    from fsexport.artifacts.detector import export_detector_artifact, settings_for
+    from fsexport.origins import resolve
+
+    given = resolve(sources, _stated(licence, commercial_use))
+    settings = settings_for(given.files, max_faces)
+    export_detector_artifact(given.files, given.origin, settings, _photo_list(photos), out, _say)
+    click.echo(out)
+
+
+@main.command("age-gender")
+@click.argument("source", metavar="SOURCE")
+@_photos
+@_licence
+@_out
+def age_gender(source: str, photos: Path | None, licence: str | None, commercial_use: bool, out: Path) -> None:
+    """Export InsightFace's age and gender network, 96 px or the older 112 px one: the age_gender step.
+
+    Example: fsexport age-gender genderage --out build/age_gender
+    """
+    from fsexport.artifacts.age_gender import export_age_gender_artifact
+    from fsexport.origins import resolve
+
+    given = resolve([source], _stated(licence, commercial_use))
+    export_age_gender_artifact(given.files[0], given.origin, _photo_list(photos), out, _say)
+    click.echo(out)
+
+
+@main.command("attractiveness")
+@click.argument("source", metavar="SOURCE")
+@click.option(
+    "--reference", required=True, metavar="SOURCE", help="Scores of the reference distribution: Parquet, CSV or a name."
+)
+@click.option("--column", metavar="NAME", help="Column of the scores.  [default: attractiveness, *_raw or score]")
+@_licence
+@_out
+def attractiveness(
+    source: str, reference: str, column: str | None, licence: str | None, commercial_use: bool, out: Path
+) -> None:
+    r"""Export an MLP of a torch state_dict (net.N.weight, net.N.bias): the attractiveness step.
+
+    \b
+    Example:
+      fsexport attractiveness facestats-v4-attractiveness --reference facestats-v4-scores --out build/attractiveness
+    """
+    from fsexport.artifacts.attractiveness import export_attractiveness_artifact, read_scores
+    from fsexport.attractiveness import read_torch_mlp
+    from fsexport.origins import resolve
+
+    given = resolve([source, reference], _stated(licence, commercial_use))
+    model, scores = given.files
+    export_attractiveness_artifact(read_torch_mlp(model), read_scores(scores, column), given.origin, out, _say)
+    click.echo(out)
+
+
+@main.command("linear")
+@click.argument("source", metavar="SOURCE")
+@click.option("--head", type=click.Choice(["gender", "ethnicity"]), required=True, help="What it tells.")
+@_licence
+@_out
+def linear(source: str, head: str, licence: str | None, commercial_use: bool, out: Path) -> None:
+    """Export a pickled scikit-learn LogisticRegression on the embedding, scaled or not: gender or ethnicity.
+
+    The pickle is read without running what it asks for; labels are its own.
+
+    Example: fsexport linear facestats-v4-ethnicity --head ethnicity --out build/ethnicity
+    """
+    from fsexport.artifacts.linear_head import LinearHead, export_linear_head_artifact
+    from fsexport.origins import resolve
+    from fsexport.sklearn_pickle import read_scaled_classifier
+
+    given = resolve([source], _stated(licence, commercial_use))
+    classifier = read_scaled_classifier(given.files[0])
+    export_linear_head_artifact(classifier, LinearHead(head), given.origin, out, _say)
+    click.echo(out)
+
+
+@main.command("trees")
+@click.argument("source", metavar="FILE", type=_FILE)
+@click.option("--labels", type=_FILE, required=True, help="Text file, a class label a line, in the model's order.")
+@_licence
+@_out
+def trees(source: Path, labels: Path, licence: str | None, commercial_use: bool, out: Path) -> None:
+    """Export a LightGBM multiclass model in its text form to Treelite: the ethnicity step.
+
+    Example: fsexport trees forest.txt --labels labels.txt --out build/ethnicity
+    """
+    from fsexport.artifacts.forest import export_forest_artifact, read_labels
+    from fsexport.origins import resolve
+
+    given = resolve([str(source)], _stated(licence, commercial_use))
+    export_forest_artifact(source, read_labels(labels), given.origin, out, _say)
+    click.echo(out)
+
+
+@main.command("pack")
+@click.argument("name", metavar="NAME")
+@click.argument("artifacts", metavar="ARTIFACT...", nargs=-1, required=True, type=_THERE)
+@click.option("--description", default="", metavar="TEXT", help="One sentence for people.")
+@click.option("--out", type=_FOLDER, required=True, help="Folder of the pack.")
+def pack(name: str, artifacts: tuple[Path, ...], description: str, out: Path) -> None:
+    """Put the folders that other commands wrote together into a pack, with the align graph that fits them.
+
+    Example: fsexport pack mine build/detect build/embed build/attractiveness --out packs/mine
+    """
+    from fsexport.pack_builder import build_pack
+
+    steps = ", ".join(folder.name for folder in artifacts)
+    _report(build_pack(name, description or f"made by fsexport pack from {steps}", artifacts, out), out)
+
+
+@main.command("parity")
+@click.argument("artifacts", metavar="ARTIFACT...", nargs=-1, required=True, type=_THERE)
+def parity(artifacts: tuple[Path, ...]) -> None:
+    """Print what exports were measured to differ from their sources by, as a Markdown table.
+
+    Example: fsexport parity build/*
+    """
+    from fsexport.exported import read_exported
+    from fsexport.parity import parity_table
+
+    click.echo(parity_table([read_exported(folder) for folder in artifacts]), nl=False)
+
+
+@main.command("parity-tables")
+@click.option("--artifacts", type=_FOLDER, required=True, help="Folder of the artifacts; unchanged ones are kept.")
+def parity_tables(artifacts: Path) -> None:
+    """Print the tables of docs/models.md: all that the test assets hold (FACESTATS_TEST_ASSETS), in every precision.
+
+    Example: fsexport parity-tables --artifacts build/parity
+    """
+    from fsexport.parity_tables import write_tables
+
+    click.echo(write_tables(artifacts, _say), nl=False)
 
 
 @main.command("demo-pack")
 @click.option("--wheel", type=_FILE, required=True, help="Wheel of mediapipe 0.10.14; it is read, not installed.")
 @click.option("--labels", type=_FILE, required=True, help="Table of labelled FairFace crops (tab-separated).")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the pack.")
+@click.option("--out", type=_FOLDER, required=True, help="Folder of the pack.")
 def demo_pack(wheel: Path, labels: Path, out: Path) -> None:
     r"""Make the demo pack that ships with the project.
 
@@ -39,15 +268,32 @@ def demo_pack(wheel: Path, labels: Path, out: Path) -> None:
 
 
 @main.command("test-pack")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the pack.")
-def test_pack(out: Path) -> None:
+@click.option("--out", type=_FOLDER, required=True, help="Folder of the pack.")
+@click.option("--artifacts", type=_FOLDER, required=True, help="Folder of its artifacts; unchanged ones are kept.")
+def test_pack(out: Path, artifacts: Path) -> None:
     """Make the test pack: full-size graphs from the test assets (FACESTATS_TEST_ASSETS).
 
-    Example: fsexport test-pack --out /tmp/test-pack
+    Example: fsexport test-pack --artifacts build --out packs/test
     """
     from fsexport.test_pack import build_test_pack
 
-    _report(build_test_pack(out, _say), out)
+    _report(build_test_pack(out, artifacts, _say), out)
+
+
+def _stated(licence: str | None, commercial_use: bool) -> Any:
+    """Return what the user says of a file's licence."""
+    from fsexport.origins import LICENCE_NOT_STATED, StatedLicence
+
+    if commercial_use and licence is None:
+        raise click.UsageError("--commercial-use says what --licence allows; give both")
+    return StatedLicence(text=licence or LICENCE_NOT_STATED, commercial_use=commercial_use)
+
+
+def _photo_list(folder: Path | None) -> list[Path]:
+    from fsdata.sample_photos import sample_photos
+    from fsexport.face_crops import list_photos
+
+    return [photo.path for photo in sample_photos()] if folder is None else list_photos(folder)
 
 
 def _say(line: str) -> None:

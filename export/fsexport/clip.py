@@ -1,71 +1,95 @@
-"""CLIP's image encoder to one ONNX graph: raw pixels in, a unit embedding out."""
+"""CLIP's image encoder to one ONNX graph: raw pixels in, a unit embedding out, in fp32, fp16 or int8."""
 
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsengine.preprocessing import CropSpec
+import numpy as np
+from numpy.typing import NDArray
+
+from fsengine.preprocessing import CropKind, CropSpec
 from fsengine.steps import embed_spec, face_embedding, portrait_crop
 from fsexport.artifact import save_onnx
 from fsexport.graph_builder import IR_VERSION, OPSET
-from fsexport.open_clip_loader import ClipSource, load_visual_tower
 
 if TYPE_CHECKING:
     import onnx
     import torch
 
-# open_clip: src/open_clip/constants.py, OPENAI_DATASET_MEAN and _STD, in units of 0..1, RGB.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_EXAMPLE_ROWS = 2
 
 
-def export_clip(source: ClipSource, crop: CropSpec, out_path: Path) -> int:
+def clip_crop(visual: torch.nn.Module) -> CropSpec:
+    """Return the portrait crop that an image encoder takes."""
+    side: Any = visual.image_size
+    return CropSpec(kind=CropKind.PORTRAIT, side_px=int(side[0] if isinstance(side, (tuple, list)) else side))
+
+
+def export_clip(visual: torch.nn.Module, out_path: Path, *, half: bool = False) -> int:
     """Export an image encoder.
 
     Args:
-        source: Which model.
-        crop: Its input; `side_px` must be the model's own.
+        visual: open_clip's image encoder, float32; see `load_visual_tower`.
         out_path: The ONNX file to write: uint8 (N, S, S, 3), RGB, to float32 (N, D), L2-normalized.
+        half: Weights and activations in fp16; normalization of the pixels and of the embedding stay in fp32.
 
     Returns:
         D, the width of the embedding.
 
     Raises:
-        MissingDependencyError: torch or open_clip is not installed.
-        ExportError: The model cannot be made, or its graph is not valid.
+        ExportError: The graph is not valid.
     """
     import onnx
     import torch
 
-    encoder = _encoder(load_visual_tower(source))
-    example = torch.randint(0, 256, (2, crop.side_px, crop.side_px, 3), dtype=torch.uint8)
+    encoder, crop = _encoder(visual, half), clip_crop(visual)
+    example = torch.randint(0, 256, (_EXAMPLE_ROWS, crop.side_px, crop.side_px, 3), dtype=torch.uint8)
     with torch.no_grad():
         width = int(encoder(example).shape[1])
     spec = embed_spec(crop, width)
     with tempfile.TemporaryDirectory(prefix="facestats-") as folder:
         path = Path(folder) / "model.onnx"
-        torch.onnx.export(
-            encoder,
-            (example,),
-            str(path),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=spec.max_batch_size)},),
-            input_names=[portrait_crop(crop).name],
-            output_names=[face_embedding(width).name],
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch about its own parts
+            torch.onnx.export(
+                encoder,
+                (example,),
+                str(path),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=spec.max_batch_size)},),
+                input_names=[portrait_crop(crop).name],
+                output_names=[face_embedding(width).name],
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+            )
         model = onnx.load(path)
-    save_onnx(_plain(model), out_path)
+    save_onnx(plain(model), out_path)
     return width
 
 
-def _encoder(visual: torch.nn.Module) -> torch.nn.Module:
-    """Wrap an image encoder so that it takes raw pixels and gives a unit vector."""
+def embed_with_torch(visual: torch.nn.Module, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what the encoder itself gives for crops: float32 (N, D), L2-normalized."""
     import torch
+
+    with torch.no_grad():
+        result: NDArray[np.float32] = _encoder(visual, half=False)(torch.from_numpy(crops)).numpy()
+    return result
+
+
+def _encoder(visual: torch.nn.Module, half: bool) -> torch.nn.Module:
+    """Wrap an image encoder so that it takes raw pixels and gives a unit vector."""
+    import copy
+
+    import torch
+
+    tower = copy.deepcopy(visual).half() if half else visual
+    # open_clip puts the mean and deviation of a model's training pixels beside its encoder, in units of 0..1, RGB.
+    mean: Any = visual.image_mean
+    std: Any = visual.image_std
 
     class Encoder(torch.nn.Module):
         scale: torch.Tensor
@@ -73,22 +97,23 @@ def _encoder(visual: torch.nn.Module) -> torch.nn.Module:
 
         def __init__(self) -> None:
             super().__init__()
-            self.visual = visual
+            self.visual = tower
             # (x / 255 - mean) / std as one multiplication and one addition, for (N, C, H, W).
-            std = torch.tensor(CLIP_STD).view(1, 3, 1, 1)
-            self.register_buffer("scale", 1.0 / (255.0 * std))
-            self.register_buffer("shift", -torch.tensor(CLIP_MEAN).view(1, 3, 1, 1) / std)
+            deviation = torch.tensor(std).view(1, 3, 1, 1)
+            self.register_buffer("scale", 1.0 / (255.0 * deviation))
+            self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) / deviation)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             nchw = pixels.permute(0, 3, 1, 2).float()  # (N, S, S, 3) -> (N, 3, S, S)
-            embedding: Any = self.visual(nchw * self.scale + self.shift)
-            normalized: torch.Tensor = torch.nn.functional.normalize(embedding, dim=-1)
+            normal = nchw * self.scale + self.shift
+            embedding: Any = self.visual(normal.half() if half else normal)
+            normalized: torch.Tensor = torch.nn.functional.normalize(embedding.float(), dim=-1)
             return normalized
 
     return Encoder().eval()
 
 
-def _plain(model: onnx.ModelProto) -> onnx.ModelProto:
+def plain(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drop what the exporter leaves behind: traces with paths of this machine, and a newer IR version."""
     model.ir_version = IR_VERSION
     del model.metadata_props[:]

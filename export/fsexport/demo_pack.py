@@ -7,18 +7,27 @@ fitted on FairFace crops. It shows the whole path on any machine; it is a demons
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.packs import Pack
-from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.preprocessing import CropKind, CropSpec
 from fsengine.served import ETHNICITY, GENDER
-from fsengine.steps import AGE_GENDER, ALIGN, DETECT, EMBED
+from fsengine.steps import (
+    AGE_GENDER,
+    DETECT,
+    EMBED,
+    age_gender_spec,
+    detect_spec,
+    embed_spec,
+    ethnicity_spec,
+    face_embedding,
+)
 from fsengine.steps import ETHNICITY as ETHNICITY_STEP
 from fsexport.align import export_align
 from fsexport.artifact import whole_file
@@ -28,6 +37,7 @@ from fsexport.demo_figures import head_figures
 from fsexport.demo_labels import LabelledFace, Split, read_fairface
 from fsexport.demo_projection import fit_projection
 from fsexport.detect_blazeface import BlazeFaceSettings, export_blazeface
+from fsexport.exported import ExportJob, Made, Origin, export_artifact
 from fsexport.face_crops import largest_faces
 from fsexport.genderage import GENDER_LABELS
 from fsexport.linear_age_gender import export_linear_age_gender, fit_age_gender, predict_age_gender
@@ -39,7 +49,7 @@ from fsexport.mediapipe_wheel import (
     WheelModel,
 )
 from fsexport.mesh_features import MESH_SIDE_PX, export_mesh_features
-from fsexport.pack_builder import ARTIFACT_FILES, ModelOrigin, PackDesign, begin_pack, finish_pack
+from fsexport.pack_builder import build_pack
 from fsexport.trees import FAIRFACE_CLASSES, best_temperature, export_trees, fit_classifier, fold_temperature
 
 DEMONSTRATION = "demonstration"
@@ -80,21 +90,48 @@ def build_demo_pack(wheel: Path, labels: Path, folder: Path, say: Callable[[str]
         MissingDependencyError: LightGBM is not installed.
         ExportError: A model cannot be converted.
     """
-    begin_pack(folder)
-    out = {step: folder / file for step, file in ARTIFACT_FILES.items()}
+    with tempfile.TemporaryDirectory(prefix="facestats-") as work:
+        return _build(wheel, labels, Path(work), folder, say)
+
+
+def _build(wheel: Path, labels: Path, work: Path, folder: Path, say: Callable[[str], None]) -> Pack:
+    """Export every artifact below `work` and put them together in `folder`."""
     settings = BlazeFaceSettings()
-    say("detect: BlazeFace")
-    export_blazeface(wheel, out[DETECT], settings)
-    export_align(out[ALIGN], settings.merge.max_faces, CROP, None)
-    faces = _read_faces(wheel, read_fairface(labels), folder, say)
+    detect_job = ExportJob(
+        step=DETECT,
+        origin=_mediapipe("BlazeFace, both ranges", FACE_DETECTION_SHORT_RANGE, FACE_DETECTION_FULL_RANGE),
+        options=asdict(settings),
+    )
+
+    def make_detect(path: Path) -> Made:
+        export_blazeface([wheel], path, settings)
+        return Made(spec=detect_spec(settings.merge.max_faces))
+
+    export_artifact(detect_job, work / DETECT, make_detect, say)
+    align = export_align(work / "align.onnx", settings.merge.max_faces, CROP, None)
+    faces = _read_faces(wheel, read_fairface(labels), work / DETECT / detect_job.file, align, say)
     fit = faces.split == Split.FIT.value
     projection = fit_projection(faces.features[fit], _targets(faces)[fit], EMBEDDING_WIDTH, _PROJECTION_RIDGE)
-    say("embed: pooled face mesh features")
-    export_demo_encoder(wheel, projection, CROP, out[EMBED])
+
+    def make_embed(path: Path) -> Made:
+        export_demo_encoder(wheel, projection, CROP, path)
+        return Made(spec=embed_spec(CROP, EMBEDDING_WIDTH), crop=CROP)
+
+    embed_job = ExportJob(
+        step=EMBED,
+        origin=_mediapipe("face mesh features, projected", FACE_LANDMARK),
+        options={"width": EMBEDDING_WIDTH, "ridge": _PROJECTION_RIDGE},
+    )
+    export_artifact(embed_job, work / EMBED, make_embed, say)
     embeddings = projection.embed(faces.features)
-    say("heads")
     head = fit_age_gender(embeddings[fit], faces.gender[fit] == 1, faces.years[fit], _HEAD_RIDGE)
-    export_linear_age_gender(head, out[AGE_GENDER])
+
+    def make_age_gender(path: Path) -> Made:
+        export_linear_age_gender(head, path)
+        return Made(spec=age_gender_spec(face_embedding(EMBEDDING_WIDTH)), labels={GENDER: GENDER_LABELS})
+
+    age_gender_job = ExportJob(step=AGE_GENDER, origin=_OURS, options={"ridge": _HEAD_RIDGE})
+    export_artifact(age_gender_job, work / AGE_GENDER, make_age_gender, say)
     forest = fit_classifier(
         embeddings[fit], faces.ethnicity[fit], len(FAIRFACE_CLASSES), rounds=_ROUNDS, leaves=_LEAVES, seed=_SEED
     )
@@ -102,7 +139,20 @@ def build_demo_pack(wheel: Path, labels: Path, folder: Path, say: Callable[[str]
     scores = np.asarray(forest.predict(embeddings[calibrate], raw_score=True))
     temperature = best_temperature(scores, faces.ethnicity[calibrate])
     fold_temperature(forest, temperature)
-    export_trees(forest, out[ETHNICITY_STEP])
+
+    def make_ethnicity(path: Path) -> Made:
+        export_trees(forest, path)
+        spec = ethnicity_spec(EMBEDDING_WIDTH, len(FAIRFACE_CLASSES))
+        return Made(spec=spec, labels={ETHNICITY: FAIRFACE_CLASSES})
+
+    ethnicity_job = ExportJob(
+        step=ETHNICITY_STEP,
+        origin=_OURS,
+        options={"rounds": _ROUNDS, "leaves": _LEAVES, "seed": _SEED, "temperature": round(temperature, 6)},
+        file="checkpoint.tl",
+        libraries=("lightgbm", "treelite"),
+    )
+    export_artifact(ethnicity_job, work / ETHNICITY_STEP, make_ethnicity, say)
     test = faces.split == Split.TEST.value
     second_gender, years = predict_age_gender(head, embeddings[test])
     figures = {
@@ -118,32 +168,35 @@ def build_demo_pack(wheel: Path, labels: Path, folder: Path, say: Callable[[str]
             predicted_years=years,
         ),
     }
+    pack = build_pack(
+        "demo",
+        "a demonstration: BlazeFace, pooled face mesh features, small heads; ships with the project",
+        [work / step for step in (DETECT, EMBED, ETHNICITY_STEP, AGE_GENDER)],
+        folder,
+    )
     with whole_file(folder / FIGURES_FILE) as beside:
         beside.write_text(json.dumps(figures, indent=1) + "\n")
-    pack = finish_pack(_design(settings), folder)
     with whole_file(folder / CARD_FILE) as beside:
         beside.write_text(card_text(pack, figures))
     return pack
 
 
-def _read_faces(wheel: Path, labelled: list[LabelledFace], folder: Path, say: Callable[[str], None]) -> _Faces:
+def _read_faces(
+    wheel: Path, labelled: list[LabelledFace], detect: Path, align: Path, say: Callable[[str], None]
+) -> _Faces:
     """Cut out every labelled face and compute its features; crops without a face are left out."""
     import onnxruntime as ort
 
     say(f"features of {len(labelled)} FairFace crops")
-    features_file = export_mesh_features(wheel, CROP, folder / ".features.onnx")
-    try:
+    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
+        features_file = export_mesh_features(wheel, CROP, Path(beside) / "features.onnx")
         session = ort.InferenceSession(str(features_file), providers=["CPUExecutionProvider"])
-        crops = largest_faces(
-            [face.path for face in labelled], folder / ARTIFACT_FILES[DETECT], folder / ARTIFACT_FILES[ALIGN]
-        )
-        found = [
-            (face, session.run(None, {"portrait_crop": crop[None]})[0][0])
-            for face, crop in zip(labelled, crops, strict=True)
-            if crop is not None
-        ]
-    finally:
-        features_file.unlink()
+    crops = largest_faces([face.path for face in labelled], detect, align)
+    found = [
+        (face, session.run(None, {"portrait_crop": crop[None]})[0][0])
+        for face, crop in zip(labelled, crops, strict=True)
+        if crop is not None
+    ]
     say(f"{len(found)} of them have a face")
     kept = [face for face, _ in found]
     return _Faces(
@@ -161,34 +214,19 @@ def _targets(faces: _Faces) -> NDArray[np.float64]:
     return np.column_stack([classes, 2.0 * faces.gender - 1.0, faces.years / 25.0])
 
 
-def _design(settings: BlazeFaceSettings) -> PackDesign:
-    def mediapipe(what: str, *models: WheelModel, marks: tuple[str, ...] = (DEMONSTRATION,)) -> ModelOrigin:
-        return ModelOrigin(
-            source=f"{what}, from {SOURCE}",
-            licence="Apache-2.0",
-            sources={model.member: model.sha256 for model in models},
-            marks=marks,
-        )
-
-    ours = ModelOrigin(
-        source="fitted by fsexport on FairFace crops (CC BY 4.0)",
+def _mediapipe(what: str, *models: WheelModel) -> Origin:
+    return Origin(
+        source=f"{what}, from {SOURCE}",
         licence="Apache-2.0",
-        sources={},
+        commercial_use=True,
+        sources={model.member: model.sha256 for model in models},
         marks=(DEMONSTRATION,),
     )
-    labels: dict[str, Any] = {GENDER: GENDER_LABELS, ETHNICITY: FAIRFACE_CLASSES}
-    return PackDesign(
-        name="demo",
-        description="a demonstration: BlazeFace, pooled face mesh features, small heads; ships with the project",
-        preprocessing=Preprocessing(portrait=CROP, age_gender=None),
-        max_faces=settings.merge.max_faces,
-        embedding_width=EMBEDDING_WIDTH,
-        labels=labels,
-        origins={
-            DETECT: mediapipe("BlazeFace, both ranges", FACE_DETECTION_SHORT_RANGE, FACE_DETECTION_FULL_RANGE),
-            ALIGN: ModelOrigin(source="fsexport.align", licence="Apache-2.0", sources={}),
-            EMBED: mediapipe("face mesh features, projected", FACE_LANDMARK),
-            ETHNICITY_STEP: ours,
-            AGE_GENDER: ours,
-        },
-    )
+
+
+_OURS = Origin(
+    source="fitted by fsexport on FairFace crops (CC BY 4.0)",
+    licence="Apache-2.0",
+    commercial_use=True,
+    marks=(DEMONSTRATION,),
+)

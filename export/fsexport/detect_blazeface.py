@@ -7,6 +7,7 @@ middling faces, the short range faces that fill the picture. Decoding follows me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,19 +97,19 @@ def landmark_matrix() -> NDArray[np.float32]:
     return np.asarray(np.kron(weights, np.eye(2)), np.float32)
 
 
-def export_blazeface(wheel: Path, out_path: Path, settings: BlazeFaceSettings | None = None) -> Path:
+def export_blazeface(sources: Sequence[Path], out_path: Path, settings: BlazeFaceSettings | None = None) -> Path:
     """Build the detect step from BlazeFace.
 
     Args:
-        wheel: The wheel of mediapipe 0.10.14.
+        sources: The wheel of mediapipe 0.10.14, or its two `.tflite` files.
         out_path: The ONNX file.
         settings: Views and thresholds; default those of the `demo` pack.
 
     Returns:
         `out_path`.
     """
-    short_range = read_wheel_model(wheel, FACE_DETECTION_SHORT_RANGE)
-    full_range = read_wheel_model(wheel, FACE_DETECTION_FULL_RANGE)
+    short_range = read_wheel_model(sources, FACE_DETECTION_SHORT_RANGE)
+    full_range = read_wheel_model(sources, FACE_DETECTION_FULL_RANGE)
     return save_onnx(blazeface_model(short_range, full_range, settings or BlazeFaceSettings()), out_path)
 
 

@@ -20,6 +20,7 @@ from fsexport.graph_builder import GraphBuilder
 if TYPE_CHECKING:
     import onnx
 
+MOST_FACES = FACE_BATCH_LIMIT
 CANDIDATE_COLUMNS = 15
 _SCORE_COLUMN = 14
 
@@ -35,7 +36,7 @@ class MergeSettings:
             where views of different scales report a face and a part of it, whose overlap as IoU is small.
     """
 
-    max_faces: int = 256
+    max_faces: int = MOST_FACES
     iou_threshold: float
     containment_threshold: float = 0.6
 

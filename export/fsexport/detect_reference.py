@@ -1,4 +1,4 @@
-"""The detect step in plain NumPy: what the graphs of `detect_blazeface` and `detect_scrfd` are tested against.
+"""The detect step in plain NumPy: what the graphs of every detector family are compared with.
 
 Written from the sources of the formulas and not from the graphs. One photo at a time; the networks are functions of one
 window. A candidate is a row of 15 numbers: box x0, y0, x1, y1, five landmarks x, y, score.
@@ -16,6 +16,7 @@ from fsexport.detect_blazeface import LOGIT_LIMIT, blazeface_anchors, landmark_m
 from fsexport.detect_merge import MergeSettings
 from fsexport.detect_scrfd import PIXEL_MEAN, PIXEL_SCALE, STRIDES, scrfd_anchors
 from fsexport.detect_views import View, pooling_block
+from fsexport.detect_yunet import yunet_cells
 
 Floats = NDArray[np.float32]
 WindowDetector = Callable[[Floats], Floats]
@@ -101,6 +102,34 @@ def decode_scrfd(outputs: Sequence[Floats], side_px: int) -> Floats:
         centres = scrfd_anchors(side_px, stride)
         low, high = centres - distance[:, :2] * stride, centres + distance[:, 2:] * stride
         parts.append(np.concatenate([low, high, np.tile(centres, 5) + keypoints * stride, score], axis=1))
+    return np.asarray(np.concatenate(parts), np.float32)
+
+
+def yunet_input(window: Floats) -> Floats:
+    """Return float32 (1, 3, H, W), BGR 0 to 255, as YuNet wants it, from float32 (H, W, 3) RGB."""
+    return np.ascontiguousarray(window[..., ::-1].transpose(2, 0, 1)[None])
+
+
+def decode_yunet(outputs: Sequence[Floats], side_px: int) -> Floats:
+    """Decode the twelve outputs of a YuNet file for one window.
+
+    Args:
+        outputs: Class scores (1, A, 1), objectness (1, A, 1), boxes (1, A, 4), landmarks (1, A, 10), each for strides
+            8, 16, 32.
+        side_px: Side of the network's input.
+
+    Returns:
+        float32 (A, 15).
+    """
+    parts = []
+    for level, stride in enumerate(STRIDES):
+        score, objectness, box, points = (outputs[kind * len(STRIDES) + level][0] for kind in range(4))
+        cells = yunet_cells(side_px, stride)
+        centre, half = (cells + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride / 2
+        both = np.sqrt(np.clip(score, 0, 1) * np.clip(objectness, 0, 1))
+        parts.append(
+            np.concatenate([centre - half, centre + half, (np.tile(cells, 5) + points) * stride, both], axis=1)
+        )
     return np.asarray(np.concatenate(parts), np.float32)
 
 

@@ -99,6 +99,13 @@ def _check_network(network: onnx.ModelProto) -> None:
             f"the model has {len(inputs)} inputs and {len(network.graph.output)} outputs; expected 1 and "
             f"{expected_outputs}: an SCRFD model with keypoints"
         )
+    columns = tuple(output.type.tensor_type.shape.dim[-1].dim_value for output in network.graph.output)
+    expected_columns = tuple(column for column in _COLUMNS for _ in STRIDES)
+    if columns != expected_columns:
+        raise ExportError(
+            f"the model's outputs have {columns} columns, expected {expected_columns}: scores, boxes and keypoints of "
+            "strides 8, 16 and 32, in this order"
+        )
     height = inputs[0].type.tensor_type.shape.dim[2]
     if height.dim_value:
         raise ExportError(

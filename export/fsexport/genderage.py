@@ -8,6 +8,7 @@ gender logits and the age in hundreds of years. In both the first gender is fema
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from fsexport.contract_io import ELEMENT_TYPES, model_values
 from fsexport.graph_builder import GraphBuilder
 from fsexport.graph_splice import network_inputs, read_network, splice
 
+if TYPE_CHECKING:
+    import onnx
+
 GENDER_LABELS = ["female", "male"]
 
 V1_CROP = CropSpec(kind=CropKind.ARCFACE, side_px=112)
@@ -29,7 +33,8 @@ _V1_OUTPUTS = 202
 _BUFFALO_OUTPUTS = 3
 _BUFFALO_YEARS = 100.0
 _LEADING_NODES = 8
-"""InsightFace looks for Sub and Mul among a network's first nodes (model_zoo/attribute.py)."""
+_LEADING_NORM_NODES = 3
+"""InsightFace looks for Sub and Mul among a network's first nodes, or `bn_data` (model_zoo/attribute.py)."""
 
 
 def export_genderage(source: Path, crop: CropSpec, out_path: Path) -> Path:
@@ -55,9 +60,7 @@ def export_genderage(source: Path, crop: CropSpec, out_path: Path) -> Path:
     sides = [size.dim_value for size in inputs[0].type.tensor_type.shape.dim[2:]]
     if any(side not in (0, crop.side_px) for side in sides):
         raise ExportError(f"{source} takes {sides} px, the crop has {crop.side_px}; give the crop of this network")
-    leading = {node.op_type for node in network.graph.node[:_LEADING_NODES]}
-    if not {"Sub", "Mul"} <= leading:
-        # The network does not normalize by itself.
+    if not normalizes_itself(network):
         pixels = graph.add("Div", graph.add("Sub", pixels, graph.number(127.5)), graph.number(128.0))
     (raw,) = splice(graph, network, "network/", {inputs[0].name: pixels}, [outputs[0].name])
     width = outputs[0].type.tensor_type.shape.dim[1].dim_value
@@ -72,6 +75,13 @@ def export_genderage(source: Path, crop: CropSpec, out_path: Path) -> Path:
     graph.rename(graph.add("Softmax", _columns(graph, raw, 0, 2), axis=1), gender_spec.name)
     graph.rename(years, age_spec.name)
     return save_onnx(graph.model(spec.name, *model_values(spec)), out_path)
+
+
+def normalizes_itself(network: onnx.ModelProto) -> bool:
+    """Tell whether a network takes pixels of 0..255; others want (x - 127.5) / 128 (insightface: attribute.py)."""
+    nodes = network.graph.node
+    leading = {node.op_type for node in nodes[:_LEADING_NODES]}
+    return {"Sub", "Mul"} <= leading or any(node.name == "bn_data" for node in nodes[:_LEADING_NORM_NODES])
 
 
 def _columns(graph: GraphBuilder, value: str, start: int, end: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,17 +49,19 @@ FACE_LANDMARK = WheelModel(
 """float32 (1, 192, 192, 3) RGB in 0..1 to 468 points x, y, z (1, 1, 1, 1404) in pixels and a presence logit."""
 
 
-def read_wheel_model(source: Path, model: WheelModel) -> bytes:
+def read_wheel_model(sources: Sequence[Path], model: WheelModel) -> bytes:
     """Return the bytes of a model, checked against its hash.
 
     Args:
-        source: The mediapipe wheel, or the `.tflite` file itself.
+        sources: The mediapipe wheel, or the `.tflite` files of the models.
         model: Which model.
 
     Raises:
-        InvalidInputError: If `source` is no such file.
+        InvalidInputError: If no source is such a file.
         ExportError: If the model in it is not the one of mediapipe 0.10.14.
     """
+    name = model.member.rsplit("/", 1)[-1]
+    source = next((path for path in sources if path.name == name), sources[0])
     try:
         if source.suffix == ".tflite":
             content = source.read_bytes()

@@ -33,7 +33,7 @@ def write_mesh_features(graph: GraphBuilder, wheel: Path, pixels: str) -> str:
     Returns:
         float32 (N, P).
     """
-    network = TfliteNetwork(read_wheel_model(wheel, FACE_LANDMARK))
+    network = TfliteNetwork(read_wheel_model([wheel], FACE_LANDMARK))
     maps = [name for name in network.prelu_names() if network.shape(name)[1] <= LARGEST_MAP]
     nchw = graph.add("Transpose", graph.add("Cast", pixels, to=ELEMENT_TYPES[DType.FP32]), perm=[0, 3, 1, 2])
     scaled = graph.add("Mul", nchw, graph.number(1 / 255))

@@ -1,127 +1,149 @@
-"""Put exported models together into a pack: complete, or without its `pack.json`."""
+"""Put exported artifacts together into a pack: complete, or without its `pack.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from fsengine.packs import PACK_FILE, Pack, PackModel, file_sha256, write_pack
-from fsengine.preprocessing import Preprocessing
-from fsengine.steps import (
-    AGE_GENDER,
-    ALIGN,
-    ATTRACTIVENESS,
-    DETECT,
-    EMBED,
-    ETHNICITY,
-    age_gender_crop,
-    age_gender_spec,
-    align_spec,
-    attractiveness_spec,
-    detect_spec,
-    embed_spec,
-    ethnicity_spec,
-    face_embedding,
-)
-from fsengine.tensors import ModelSpec
+from fsengine.errors import InvalidInputError, PackError
+from fsengine.hashing import file_sha256
+from fsengine.packs import PACK_FILE, Pack, PackModel, write_pack
+from fsengine.preprocessing import CropSpec, Preprocessing
+from fsengine.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY, HEADS, align_spec
+from fsexport.align import export_align
+from fsexport.exported import RECORD_FILE, Exported, read_exported
 
-ARTIFACT_FILES = {
-    DETECT: "detect/model.onnx",
-    ALIGN: "align/model.onnx",
-    EMBED: "embed/model.onnx",
-    ATTRACTIVENESS: "attractiveness/model.onnx",
-    ETHNICITY: "ethnicity/checkpoint.tl",
-    AGE_GENDER: "age_gender/model.onnx",
-}
-"""Where the artifact of each step lies in a pack."""
+_ORDER = (DETECT, ALIGN, EMBED, ATTRACTIVENESS, ETHNICITY, AGE_GENDER)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOrigin:
-    """Where a model of a pack comes from.
+def build_pack(name: str, description: str, folders: Sequence[Path], out: Path) -> Pack:
+    """Copy artifacts into a pack, with the align graph that fits them.
 
-    Attributes:
-        source: For people.
-        sources: Name of each source file to its path; their hashes go into the pack.
-        licence: SPDX identifier or the licence's own name.
-        marks: What a reader must know of its results.
-    """
-
-    source: str
-    licence: str
-    sources: Mapping[str, str]
-    marks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackDesign:
-    """What a pack is, besides its artifacts; see `fsengine.packs.Pack`."""
-
-    name: str
-    description: str
-    preprocessing: Preprocessing
-    max_faces: int
-    embedding_width: int
-    labels: Mapping[str, list[str]]
-    origins: Mapping[str, ModelOrigin]
-
-
-def begin_pack(folder: Path) -> None:
-    """Make a pack's folder; one that was whole is not any more until `finish_pack`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PACK_FILE).unlink(missing_ok=True)
-
-
-def finish_pack(design: PackDesign, folder: Path) -> Pack:
-    """Describe the artifacts that lie in a folder and make it a pack.
+    Args:
+        name: Of the pack.
+        description: One sentence for people.
+        folders: Folders of artifacts, one a step; detect and embed are needed.
+        out: Folder of the pack.
 
     Raises:
-        PackError: They do not fit the contracts.
+        InvalidInputError: A folder holds no artifact, two serve the same step, or `out` holds something else.
+        PackError: The artifacts do not fit together.
     """
-    models = {}
-    for step, origin in design.origins.items():
-        spec = _spec(design, step)
-        models[step] = PackModel(
-            file=ARTIFACT_FILES[step],
-            sha256=file_sha256(folder / ARTIFACT_FILES[step]),
-            precision="fp32",
-            licence=origin.licence,
-            source=origin.source,
-            source_sha256=dict(origin.sources),
-            marks=origin.marks,
-            inputs=spec.inputs,
-            outputs=spec.outputs,
-        )
+    artifacts = _by_step(folders)
+    crop, detect, embed = artifacts[EMBED][1].crop, artifacts[DETECT][1], artifacts[EMBED][1]
+    if crop is None:
+        raise PackError(f"{artifacts[EMBED][0]} does not say which crop its encoder reads; export it again")
+    age_gender = artifacts[AGE_GENDER][1].crop if AGE_GENDER in artifacts else None
+    max_faces = detect.outputs[0].shape[0]
+    labels: dict[str, list[str]] = {}
+    for _, artifact in artifacts.values():
+        labels.update(artifact.labels)
+    _make_room(out, {*artifacts, ALIGN})
+    models = {step: _install(folder, artifact, out) for step, (folder, artifact) in artifacts.items()}
+    models[ALIGN] = _align(out, max_faces, crop, age_gender, embed)
     pack = Pack(
-        name=design.name,
-        description=design.description,
-        preprocessing=design.preprocessing,
-        max_faces=design.max_faces,
-        embedding_width=design.embedding_width,
-        labels=dict(design.labels),
-        models=models,
+        name=name,
+        description=description,
+        preprocessing=Preprocessing(portrait=crop, age_gender=age_gender),
+        max_faces=max_faces,
+        embedding_width=embed.outputs[0].shape[0],
+        labels=labels,
+        models={step: models[step] for step in _ORDER if step in models},
     )
-    write_pack(pack, folder)
+    write_pack(pack, out)
     return pack
 
 
-def _spec(design: PackDesign, step: str) -> ModelSpec:
-    """Return the contract of a step of a design."""
-    crops = design.preprocessing
-    width = design.embedding_width
-    match step:
-        case "detect":
-            return detect_spec(design.max_faces)
-        case "align":
-            return align_spec(design.max_faces, crops.portrait, crops.age_gender)
-        case "embed":
-            return embed_spec(crops.portrait, width)
-        case "attractiveness":
-            return attractiveness_spec(width)
-        case "ethnicity":
-            return ethnicity_spec(width, len(design.labels["ethnicity"]))
-        case "age_gender":
-            crop = crops.age_gender
-            return age_gender_spec(face_embedding(width) if crop is None else age_gender_crop(crop))
-    raise AssertionError(f"no contract for step {step!r}")
+def _by_step(folders: Sequence[Path]) -> dict[str, tuple[Path, Exported]]:
+    found: dict[str, tuple[Path, Exported]] = {}
+    for folder in folders:
+        artifact = read_exported(folder)
+        if artifact.step in found:
+            raise InvalidInputError(
+                f"{folder} and {found[artifact.step][0]} both serve {artifact.step}; give one of them"
+            )
+        found[artifact.step] = (folder, artifact)
+    if missing := {DETECT, EMBED} - set(found):
+        raise InvalidInputError(
+            f"a pack needs a detector and an encoder, and none was given for {', '.join(sorted(missing))}; optional "
+            f"are {', '.join(HEADS)}"
+        )
+    return found
+
+
+def _make_room(out: Path, wanted: set[str]) -> None:
+    """Make a pack's folder, without steps that are not wanted any more; it is whole again with the new `pack.json`.
+
+    Raises:
+        InvalidInputError: It holds something other than a pack, or cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if (out / PACK_FILE).is_file():
+            (out / PACK_FILE).unlink()
+        elif left := [path.name for path in out.iterdir() if path.name not in _ORDER]:
+            raise InvalidInputError(
+                f"{out} holds {', '.join(sorted(left)[:3])} and no {PACK_FILE}; choose another folder"
+            )
+        for step in set(_ORDER) - wanted:
+            if not (out / step / RECORD_FILE).is_file():  # artifacts of the user's own
+                shutil.rmtree(out / step, ignore_errors=True)
+    except OSError as exc:
+        raise InvalidInputError(f"{out} cannot be written: {exc.strerror}; choose another folder") from exc
+
+
+def _install(folder: Path, artifact: Exported, out: Path) -> PackModel:
+    """Link or copy an artifact into a pack."""
+    file = f"{artifact.step}/{artifact.file}"
+    source, target = folder / artifact.file, out / file
+    if not (target.exists() and target.samefile(source)):
+        shutil.rmtree(target.parent, ignore_errors=True)
+        target.parent.mkdir(parents=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    return PackModel(
+        file=file,
+        sha256=artifact.sha256,
+        precision=artifact.precision,
+        licence=artifact.licence,
+        commercial_use=artifact.commercial_use,
+        source=artifact.source,
+        source_sha256=dict(artifact.sources),
+        provenance={
+            "exporter": artifact.exporter,
+            "options": dict(artifact.options),
+            "libraries": dict(artifact.libraries),
+        },
+        marks=artifact.marks,
+        inputs=artifact.inputs,
+        outputs=artifact.outputs,
+    )
+
+
+def _align(out: Path, max_faces: int, portrait: CropSpec, age_gender: CropSpec | None, embed: Exported) -> PackModel:
+    """Write the align graph of a pack."""
+    spec = align_spec(max_faces, portrait, age_gender)
+    path = export_align(out / ALIGN / "model.onnx", max_faces, portrait, age_gender)
+    crops = {"portrait": asdict(portrait), "age_gender": age_gender and asdict(age_gender)}
+    return PackModel(
+        file=f"{ALIGN}/{path.name}",
+        sha256=file_sha256(path),
+        precision="fp32",
+        licence="Apache-2.0",
+        commercial_use=True,
+        source="fsexport.align",
+        source_sha256={},
+        provenance={
+            "exporter": embed.exporter,
+            "options": crops,
+            "libraries": {},
+        },
+        marks=(),
+        inputs=spec.inputs,
+        outputs=spec.outputs,
+    )

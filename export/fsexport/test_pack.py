@@ -7,31 +7,33 @@ the pack marks them, and every head that reads them, `untrained weights`.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from fsdata.sample_photos import sample_photos
 from fsengine.errors import InvalidInputError
-from fsengine.packs import Pack, file_sha256
-from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
-from fsengine.served import ETHNICITY, GENDER
-from fsengine.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED
+from fsengine.packs import Pack
+from fsengine.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED
 from fsengine.steps import ETHNICITY as ETHNICITY_STEP
-from fsexport.align import export_align
-from fsexport.attractiveness import export_attractiveness, read_torch_mlp
-from fsexport.clip import export_clip
-from fsexport.detect_scrfd import ScrfdSettings, export_scrfd
-from fsexport.genderage import GENDER_LABELS, V1_CROP, export_genderage
+from fsexport.artifacts.age_gender import export_age_gender_artifact
+from fsexport.artifacts.attractiveness import export_attractiveness_artifact
+from fsexport.artifacts.clip import UNTRAINED, Precision, export_clip_artifact
+from fsexport.artifacts.detector import export_detector_artifact, settings_for
+from fsexport.artifacts.forest import export_forest_artifact
+from fsexport.attractiveness import read_torch_mlp
+from fsexport.detect_merge import MOST_FACES
+from fsexport.exported import Origin, file_hashes
 from fsexport.open_clip_loader import ClipSource
-from fsexport.pack_builder import ARTIFACT_FILES, ModelOrigin, PackDesign, begin_pack, finish_pack
-from fsexport.trees import FAIRFACE_CLASSES, export_trees, fit_classifier
+from fsexport.origins import Given, StatedLicence, resolve
+from fsexport.pack_builder import build_pack
+from fsexport.trees import FAIRFACE_CLASSES, fit_classifier
 
 ASSETS_VARIABLE = "FACESTATS_TEST_ASSETS"
 
-UNTRAINED = "untrained weights"
-
-_PORTRAIT = CropSpec(kind=CropKind.PORTRAIT, side_px=224)
 _SCRFD = "weights/insightface/det_500m.onnx"
 _GENDERAGE = "weights/genderage_v1/genderage_v1_112.onnx"
 _ATTRACTIVENESS = "weights/facestats_v4/models/attractiveness_regressor.pt"
@@ -55,11 +57,12 @@ def assets_folder() -> Path:
     return folder
 
 
-def build_test_pack(folder: Path, say: Callable[[str], None]) -> Pack:
+def build_test_pack(folder: Path, artifacts: Path, say: Callable[[str], None]) -> Pack:
     """Build the pack.
 
     Args:
         folder: Where it shall lie.
+        artifacts: Folder of its artifacts; unchanged ones are kept.
         say: Called with each line of progress.
 
     Raises:
@@ -68,57 +71,48 @@ def build_test_pack(folder: Path, say: Callable[[str], None]) -> Pack:
         ExportError: A model cannot be converted.
     """
     assets = assets_folder()
-    begin_pack(folder)
-    settings = ScrfdSettings()
-    out = {step: folder / file for step, file in ARTIFACT_FILES.items()}
-    say("detect: SCRFD")
-    export_scrfd(assets / _SCRFD, out[DETECT], settings)
-    say("align")
-    export_align(out[ALIGN], settings.merge.max_faces, _PORTRAIT, V1_CROP)
-    say("embed: CLIP ViT-B/32 with seeded weights")
-    width = export_clip(ClipSource(seed=_SEED), _PORTRAIT, out[EMBED])
-    say("attractiveness: the MLP of FaceStats v4")
+    photos = [photo.path for photo in sample_photos()]
+
+    def given(file: str) -> Given:
+        return resolve([str(assets / file)], StatedLicence())
+
+    scrfd, genderage, regressor = given(_SCRFD), given(_GENDERAGE), given(_ATTRACTIVENESS)
+    settings = settings_for(scrfd.files, MOST_FACES)
+    export_detector_artifact(scrfd.files, scrfd.origin, settings, photos, artifacts / DETECT, say)
+    seeded = Origin(
+        source=f"open_clip ViT-B-32, random weights, seed {_SEED}",
+        licence="MIT",
+        commercial_use=True,
+        marks=(UNTRAINED,),
+    )
+    clip = export_clip_artifact(ClipSource(seed=_SEED), seeded, Precision.FP32, photos, artifacts / EMBED, say)
     generator = np.random.default_rng(_SEED)
-    layers = read_torch_mlp(assets / _ATTRACTIVENESS)
-    export_attractiveness(layers, generator.normal(3.0, 0.5, 10_000), out[ATTRACTIVENESS])
-    say("ethnicity: a seeded forest")
+    origin = replace(regressor.origin, marks=(*regressor.origin.marks, UNTRAINED))
+    layers = read_torch_mlp(regressor.files[0])
+    export_attractiveness_artifact(layers, generator.normal(3.0, 0.5, 10_000), origin, artifacts / ATTRACTIVENESS, say)
+    _export_forest(clip.outputs[0].shape[0], generator, artifacts / ETHNICITY_STEP, say)
+    export_age_gender_artifact(genderage.files[0], genderage.origin, photos, artifacts / AGE_GENDER, say)
+    return build_pack(
+        "test",
+        "full-size graphs for tests: SCRFD, CLIP ViT-B/32 with seeded weights, every head",
+        [artifacts / step for step in (DETECT, EMBED, ATTRACTIVENESS, ETHNICITY_STEP, AGE_GENDER)],
+        folder,
+    )
+
+
+def _export_forest(width: int, generator: np.random.Generator, folder: Path, say: Callable[[str], None]) -> None:
+    """Fit a small forest on random data and export it from its text form, as a user's would be."""
     features = generator.normal(0.0, width**-0.5, (_FOREST_ROWS, width)).astype(np.float32)
     classes = generator.integers(0, len(FAIRFACE_CLASSES), _FOREST_ROWS)
     forest = fit_classifier(features, classes, len(FAIRFACE_CLASSES), rounds=20, leaves=7, seed=_SEED)
-    export_trees(forest, out[ETHNICITY_STEP])
-    say("age_gender: InsightFace v1")
-    export_genderage(assets / _GENDERAGE, V1_CROP, out[AGE_GENDER])
-    return finish_pack(_design(assets, settings.merge.max_faces, width), folder)
-
-
-def _design(assets: Path, max_faces: int, width: int) -> PackDesign:
-    def origin(source: str, licence: str, *files: str, untrained: bool = False) -> ModelOrigin:
-        return ModelOrigin(
-            source=source,
-            licence=licence,
-            sources={Path(file).name: file_sha256(assets / file) for file in files},
-            marks=(UNTRAINED,) if untrained else (),
+    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
+        text = Path(beside) / "forest.txt"
+        forest.save_model(str(text))
+        origin = Origin(
+            source=f"LightGBM on random data, seed {_SEED}",
+            licence="Apache-2.0",
+            commercial_use=True,
+            sources=file_hashes(text),
+            marks=(UNTRAINED,),
         )
-
-    insightface = "InsightFace models: non-commercial research only"
-    return PackDesign(
-        name="test",
-        description="full-size graphs for tests: SCRFD, CLIP ViT-B/32 with seeded weights, every head",
-        preprocessing=Preprocessing(portrait=_PORTRAIT, age_gender=V1_CROP),
-        max_faces=max_faces,
-        embedding_width=width,
-        labels={GENDER: GENDER_LABELS, ETHNICITY: FAIRFACE_CLASSES},
-        origins={
-            DETECT: origin("InsightFace SCRFD 500M with landmarks", insightface, _SCRFD),
-            ALIGN: origin("fsexport.align", "Apache-2.0"),
-            EMBED: origin(f"open_clip ViT-B-32, random weights, seed {_SEED}", "MIT", untrained=True),
-            ATTRACTIVENESS: origin(
-                "FaceStats v4 attractiveness_regressor.pt, a random reference distribution",
-                "MIT",
-                _ATTRACTIVENESS,
-                untrained=True,
-            ),
-            ETHNICITY_STEP: origin(f"LightGBM on random data, seed {_SEED}", "Apache-2.0", untrained=True),
-            AGE_GENDER: origin("InsightFace gender-age v1", insightface, _GENDERAGE),
-        },
-    )
+        export_forest_artifact(text, FAIRFACE_CLASSES, origin, folder, say)

@@ -83,6 +83,46 @@ def test_a_head_that_a_pack_lacks_is_absent_from_steps_and_outputs() -> None:
     assert list(configs["detect"].output[0].dims) == [32, 4]
 
 
+def test_a_graph_in_place_of_the_forest_brings_its_own_backend_names_and_classes() -> None:
+    embedding = steps.face_embedding(512)
+    changed = {
+        steps.ETHNICITY: pack_model(steps.ethnicity_spec(512, 4, forest=False)),
+        steps.AGE_GENDER: pack_model(steps.age_gender_spec(embedding, 3, with_age=False)),
+    }
+    pack = official_pack()
+    pack = official_pack(
+        models={
+            **pack.models,
+            **changed,
+            steps.ALIGN: pack_model(steps.align_spec(256, pack.preprocessing.portrait, None)),
+        },
+        preprocessing=Preprocessing(portrait=pack.preprocessing.portrait, age_gender=None),
+        labels={"gender": ["female", "male", "unknown"], "ethnicity": ["a", "b", "c", "d"]},
+    )
+    configs = adapt(read_canonical(), pack, Target.CONTAINER)
+    ethnicity = configs[steps.ETHNICITY]
+    # Without a backend Triton takes the one of the artifact, model.onnx or model.plan.
+    assert (ethnicity.backend, ethnicity.default_model_filename, dict(ethnicity.parameters)) == ("", "", {})
+    assert [tensor.name for tensor in (*ethnicity.input, *ethnicity.output)] == [
+        "face_embedding",
+        "ethnicity_probability",
+    ]
+    outputs = {tensor.name: list(tensor.dims) for tensor in configs[steps.ENSEMBLE].output}
+    assert outputs["ethnicity_probability"] == [-1, 4]
+    assert outputs["gender_probability"] == [-1, 3]
+    assert "age_years" not in outputs
+
+
+def test_an_fp16_graph_is_optimized_one_level_below_the_highest() -> None:
+    pack = official_pack()
+    half = pack_model(steps.embed_spec(pack.preprocessing.portrait, 512), precision="fp16")
+    configs = adapt(read_canonical(), official_pack(models={**pack.models, steps.EMBED: half}), Target.PIP)
+    assert configs[steps.EMBED].optimization.graph.level == 1
+    assert not configs[steps.DETECT].HasField("optimization")
+    with pytest.raises(PackError, match="precision 'fp8', expected fp32, fp16, int8"):
+        pack_model(steps.embed_spec(pack.preprocessing.portrait, 512), precision="fp8")
+
+
 def test_the_pip_server_gets_no_field_that_it_does_not_know() -> None:
     for target, expected in ((Target.PIP, 0), (Target.CONTAINER, 64)):
         ensemble = adapt(read_canonical(), official_pack(), target)[steps.ENSEMBLE]

@@ -8,8 +8,8 @@ import pytest
 
 from fsengine import steps
 from fsengine.errors import PackError
+from fsengine.hashing import file_sha256
 from fsengine.model_config import read_config
-from fsengine.packs import file_sha256
 from fsengine.repository import MANIFEST_FILE, Target, assemble, is_repository
 from fsengine.shipped import shipped_folder
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsdata.sample_photos import sample_folder
-from fsengine.errors import ExportError
+from fsdata.sample_photos import sample_photos
+from fsengine.errors import ExportError, InvalidInputError
 from fsengine.preprocessing import CropKind, CropSpec
 
 torch = pytest.importorskip("torch", reason="torch exports CLIP")
-from fsexport.open_clip_loader import ClipSource, import_open_clip, load_visual_tower  # noqa: E402
+from fsexport.face_crops import all_faces  # noqa: E402
+from fsexport.open_clip_loader import (  # noqa: E402
+    Activation,
+    ClipSource,
+    architecture_activation,
+    fetch_tag,
+    import_open_clip,
+    load_visual_tower,
+)
 
 try:
     import_open_clip()
@@ -22,31 +34,50 @@ open_clip = pytest.importorskip("open_clip", reason="open_clip is what this test
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript", reason="torch's exporter needs onnxscript")
 
-from fsexport.clip import export_clip  # noqa: E402
+from fsexport.artifacts.clip import Precision, export_clip_artifact  # noqa: E402
+from fsexport.clip import clip_crop, embed_with_torch, export_clip  # noqa: E402
+from fsexport.clip_given import clip_given  # noqa: E402
+from fsexport.clip_int8 import quantize_encoder  # noqa: E402
+from fsexport.exported import Origin  # noqa: E402
+from fsexport.origins import StatedLicence  # noqa: E402
+from seeded_weights import openai_archive  # noqa: E402
 
 CROP = CropSpec(kind=CropKind.PORTRAIT, side_px=224)
+SMALL = "ViT-S-32-alt"
+"""open_clip's smallest ViT of 224 px: what does not depend on size is tested on it."""
+ORIGIN = Origin(source="a test", licence="MIT", commercial_use=True)
 
 
 @pytest.fixture(scope="module")
 def crops() -> NDArray[np.uint8]:
-    """Sixteen crops of real photos."""
-    images = [Image.open(sample_folder() / name).convert("RGB") for name in ("obama.jpg", "astronaut.jpg", "gauss.jpg")]
-    boxes = [(x, y, x + 224, y + 224) for x in (0, 60, 120) for y in (0, 100)]
-    return np.stack([np.asarray(image.crop(box)) for image in images for box in boxes])[:16]
+    """Real faces."""
+    return all_faces([photo.path for photo in sample_photos()], CROP).crops
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> object:
+def tower() -> torch.nn.Module:
+    return load_visual_tower(ClipSource(seed=7))
+
+
+@pytest.fixture(scope="module")
+def graph(tower: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "model.onnx"
-    assert export_clip(ClipSource(seed=7), CROP, path) == 512
-    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert export_clip(tower, path) == 512
+    return path
 
 
-def test_the_graph_is_open_clips_own_encoder(session: ort.InferenceSession, crops: NDArray[np.uint8]) -> None:
+@pytest.fixture(scope="module")
+def session(graph: Path) -> object:
+    return ort.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+
+
+def test_the_graph_is_open_clips_own_encoder(
+    session: ort.InferenceSession, tower: torch.nn.Module, crops: NDArray[np.uint8]
+) -> None:
     transform = open_clip.image_transform(224, is_train=False)
     pixels = torch.stack([transform(Image.fromarray(crop)) for crop in crops])
     with torch.no_grad():
-        expected = torch.nn.functional.normalize(load_visual_tower(ClipSource(seed=7))(pixels), dim=-1).numpy()
+        expected = torch.nn.functional.normalize(tower(pixels), dim=-1).numpy()
     (found,) = session.run(None, {"portrait_crop": crops})
     assert np.abs(found - expected).max() <= 1e-4
     assert (found * expected).sum(axis=1).min() >= 0.99999
@@ -66,3 +97,161 @@ def test_a_crop_has_the_same_embedding_alone_and_in_a_batch(
 def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(ExportError, match="ViT-Z-1"):
         load_visual_tower(ClipSource(architecture="ViT-Z-1"))
+
+
+def run_level(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a graph one level below ONNX Runtime's highest, at which its CPU provider crashes on fp16."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"portrait_crop": crops})
+    return np.asarray(found)
+
+
+def test_fp16_keeps_the_embedding_and_normalizes_in_fp32(
+    tower: torch.nn.Module, crops: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    import onnx
+
+    path = tmp_path / "model.onnx"
+    export_clip(tower, path, half=True)
+    found, expected = run_level(path, crops), embed_with_torch(tower, crops)
+    assert (found * expected).sum(axis=1).min() >= 0.9995
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    model = onnx.load(path)
+    weights = [tensor.data_type for tensor in model.graph.initializer if np.prod(tensor.dims) > 10_000]
+    assert set(weights) == {onnx.TensorProto.FLOAT16}
+    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+    types = {value.name: value.type.tensor_type.elem_type for value in inferred}
+    (division,) = [node for node in model.graph.node if "face_embedding" in node.output]
+    assert types[division.input[0]] == onnx.TensorProto.FLOAT
+
+
+def test_int8_is_static_so_a_crop_is_the_same_alone_and_among_sixteen(
+    tower: torch.nn.Module, graph: Path, crops: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    import onnx
+
+    path = quantize_encoder(graph, crops[::2], tmp_path / "model.onnx")
+    operators = {node.op_type for node in onnx.load(path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+    assert not operators & {"DynamicQuantizeLinear", "MatMulInteger"}
+    assert path.stat().st_size < 0.3 * graph.stat().st_size
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (batch,) = session.run(None, {"portrait_crop": crops[:16]})
+    for index in (0, 7, 15):
+        (alone,) = session.run(None, {"portrait_crop": crops[index : index + 1]})
+        np.testing.assert_allclose(alone[0], batch[index], atol=1e-6)
+    # Of seeded weights; a broken conversion is far below.
+    assert (batch * embed_with_torch(tower, crops[:16])).sum(axis=1).min() > 0.99
+
+
+def test_int8_asks_for_enough_photos(graph: Path, crops: NDArray[np.uint8], tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="calibrated on 3 face crops, expected at least 8"):
+        quantize_encoder(graph, crops[:3], tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small state_dict, of weights that nothing knows."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("checkpoint") / "mine.pt"
+    torch.save(open_clip.create_model(SMALL, load_weights=False).state_dict(), path)
+    return path
+
+
+def test_a_checkpoint_of_ones_own_is_exported_with_its_record_and_not_twice(checkpoint: Path, tmp_path: Path) -> None:
+    photos = [photo.path for photo in sample_photos()]
+    origin, source = clip_given(str(checkpoint), SMALL, "gelu", StatedLicence(text="mine", commercial_use=True))
+    lines: list[str] = []
+    made = export_clip_artifact(source, origin, Precision.FP32, photos, tmp_path / "embed", lines.append)
+    assert made.sources == {"mine.pt": hashlib.sha256(checkpoint.read_bytes()).hexdigest()}
+    assert (made.licence, made.commercial_use) == ("mine", True)
+    assert made.options["architecture"] == SMALL
+    assert "torch" in made.libraries
+    assert made.crop == clip_crop(load_visual_tower(source))
+    (row,) = made.parity
+    assert row.least_cosine is not None
+    assert row.least_cosine > 0.99999
+    before = (tmp_path / "embed" / "model.onnx").stat().st_mtime_ns
+    again = export_clip_artifact(source, origin, Precision.FP32, photos, tmp_path / "embed", lines.append)
+    assert again == made
+    assert lines[-1].startswith("embed: unchanged")
+    assert (tmp_path / "embed" / "model.onnx").stat().st_mtime_ns == before
+    other = export_clip_artifact(source, origin, Precision.INT8, photos, tmp_path / "embed", lines.append)
+    assert other.precision == "int8"
+    assert "not known" in other.parity[0].note
+
+
+@pytest.mark.parametrize(
+    ("architecture", "activation", "message"),
+    [
+        ("ViT-B-32", None, "state it with --activation"),
+        ("ViT-B-32", "quickgelu", "Use --architecture ViT-B-32-quickgelu"),
+        ("ViT-B-32-quickgelu", "gelu", "Use --architecture ViT-B-32"),
+        (None, "gelu", "is in no table; say what it is"),
+    ],
+)
+def test_weights_whose_activation_does_not_match_are_refused(
+    checkpoint: Path, architecture: str | None, activation: str | None, message: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        load_visual_tower(clip_given(str(checkpoint), architecture, activation, StatedLicence())[1])
+
+
+def test_the_activation_of_open_clips_tags_is_matched_too() -> None:
+    assert architecture_activation("ViT-B-32") is Activation.GELU
+    with pytest.raises(InvalidInputError, match="Use --architecture ViT-B-32-quickgelu"):
+        fetch_tag("ViT-B-32", "openai")
+    with pytest.raises(InvalidInputError, match=r"it knows: .*laion2b_s34b_b79k"):
+        fetch_tag("ViT-B-32", "nothing")
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(ExportError, match="open_clip cannot make ViT-B-32 from"):
+        load_visual_tower(ClipSource(architecture="ViT-B-32", checkpoint=checkpoint, activation=Activation.GELU))
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> object:
+            return (Path.touch, (tmp_path / "was_run",))
+
+    path = tmp_path / "evil.pt"
+    torch.save({"state_dict": Evil()}, path)
+    with pytest.raises(ExportError):
+        load_visual_tower(ClipSource(architecture=SMALL, checkpoint=path, activation=Activation.GELU))
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_an_archive_as_openais_is_loaded_where_its_hash_is_known_and_refused_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "archive.pt"
+    openai_archive(SMALL, path)
+    with pytest.raises(InvalidInputError, match="TorchScript archive, which holds code"):
+        load_visual_tower(ClipSource(architecture=SMALL, checkpoint=path, activation=Activation.GELU))
+    row = {
+        "name": "mine",
+        "task": "embed",
+        "about": "seeded",
+        "file": "archive.pt",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "hash_source": "this test",
+        "licence": "MIT",
+        "licence_url": "https://licence.example",
+        "commercial_use": True,
+        "reference": "https://paper.example",
+        "settings": {"architecture": SMALL},
+    }
+    (tmp_path / "own.json").write_text(json.dumps([row]))
+    monkeypatch.setenv("FACESTATS_REGISTRY", str(tmp_path / "own.json"))
+    origin, source = clip_given(str(path), None, None, StatedLicence())
+    assert (origin.licence, origin.source) == ("MIT", "seeded")
+    visual = load_visual_tower(source)
+    torch.manual_seed(5)
+    expected = open_clip.create_model(SMALL, load_weights=False).visual.conv1.weight.half().float()
+    assert torch.equal(visual.conv1.weight, expected)
+    with pytest.raises(InvalidInputError, match="leave it out"):
+        clip_given(str(path), None, "quickgelu", StatedLicence())

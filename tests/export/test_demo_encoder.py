@@ -88,7 +88,7 @@ def interpreter_features(content: bytes, crop: NDArray[np.uint8]) -> NDArray[np.
 def test_features_are_the_pooled_maps_of_the_interpreter(
     wheel: Path, crops: NDArray[np.uint8], features: NDArray[np.float32]
 ) -> None:
-    content = read_wheel_model(wheel, FACE_LANDMARK)
+    content = read_wheel_model([wheel], FACE_LANDMARK)
     for crop, found in zip(crops, features, strict=True):
         both = [interpreter_features(content, view) for view in (crop, np.ascontiguousarray(crop[:, ::-1]))]
         # Maps reach about 30 in float32; the interpreter multiplies and adds in another order.

@@ -98,7 +98,7 @@ def test_the_graph_gives_what_the_reference_gives(wheel: Path, squares: Any, tmp
     settings = BlazeFaceSettings()
 
     def detector(model: Any, side_px: int, layers: tuple[tuple[int, int], ...]) -> Any:
-        interpreter = litert.Interpreter(model_content=read_wheel_model(wheel, model))
+        interpreter = litert.Interpreter(model_content=read_wheel_model([wheel], model))
         interpreter.allocate_tensors()
         regressors, logits = interpreter.get_output_details()
 
@@ -112,7 +112,7 @@ def test_the_graph_gives_what_the_reference_gives(wheel: Path, squares: Any, tmp
 
     short = detector(FACE_DETECTION_SHORT_RANGE, SHORT_RANGE_PX, SHORT_RANGE_LAYERS)
     full = detector(FACE_DETECTION_FULL_RANGE, FULL_RANGE_PX, FULL_RANGE_LAYERS)
-    session = ort.InferenceSession(export_blazeface(wheel, tmp_path / "detect.onnx"))
+    session = ort.InferenceSession(export_blazeface([wheel], tmp_path / "detect.onnx"))
 
     for square, found in zip(squares, faces_of(session, squares), strict=True):
         parts = [view_candidates(square, settings.short_range, short)]
@@ -124,7 +124,7 @@ def test_the_graph_gives_what_the_reference_gives(wheel: Path, squares: Any, tmp
 
 
 def test_the_shipped_graph_is_what_the_export_writes(wheel: Path, tmp_path: Path) -> None:
-    written = export_blazeface(wheel, tmp_path / "detect.onnx")
+    written = export_blazeface([wheel], tmp_path / "detect.onnx")
     assert written.read_bytes() == SHIPPED_GRAPH.read_bytes()
 
 

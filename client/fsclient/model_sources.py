@@ -1,0 +1,122 @@
+"""Model sources on the command line: licences shown and accepted, progress bars, what is here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from fsengine.registry.fetch import FetchPolicy, fetch
+from fsengine.registry.source import ModelSource, find_source, read_registry
+from fsengine.registry.store import read_record, source_path, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fsengine.registry.download import Progress
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceChoice:
+    """What the user said of licences.
+
+    Attributes:
+        accept: Whether `--accept-license` was given.
+        commercial_ok: Whether `--commercial-ok` was given.
+    """
+
+    accept: bool = False
+    commercial_ok: bool = False
+
+
+def fetch_named(names: Iterable[str], choice: LicenceChoice, say: Say) -> None:
+    """Fetch sources by name; those that are here are left alone.
+
+    Raises:
+        InvalidInputError: A name is unknown, or a licence was not accepted or is refused.
+        FetchError: A file cannot be fetched or is another one.
+    """
+    sources = [find_source(name) for name in dict.fromkeys(names)]
+
+    def accept(licence: str, under: list[ModelSource]) -> bool:
+        names = ", ".join(source.name for source in under)
+        allowed = "allowed" if under[0].commercial_use else "NOT allowed"
+        say(f"licence of {names}: {licence}; commercial use {allowed}; {under[0].licence_url}")
+        if choice.accept:
+            return True
+        return sys.stdin.isatty() and click.confirm("Do you accept it?", err=True)
+
+    policy = FetchPolicy(accept=accept, commercial_ok=choice.commercial_ok)
+    with _bars() as progress:
+        fetch(sources, policy, say, progress)
+
+
+def source_rows(*, commercial_ok: bool) -> list[dict[str, Any]]:
+    """Return what is known of each source, as rows for a table or JSON."""
+    rows = []
+    for source in read_registry().values():
+        if commercial_ok and not source.commercial_use:
+            continue
+        record = read_record(source)
+        here = stored(source) is not None
+        size = record.size_bytes if record and here else source.size_bytes
+        rows.append(
+            {
+                "name": source.name,
+                "task": source.task,
+                "about": source.about,
+                "here": here,
+                "path": str(source_path(source)) if here else None,
+                "size_bytes": size,
+                "licence": source.licence,
+                "commercial_use": source.commercial_use,
+                "sha256": source.sha256 or (record.sha256 if record else None),
+                "hash": _hash_state(source, record is not None),
+                "from": source.origin,
+                "reference": source.reference,
+            }
+        )
+    return rows
+
+
+def known_names(names: Iterable[str]) -> list[str]:
+    """Return those of some names that are sources of the table."""
+    table = read_registry()
+    return [name for name in names if name in table]
+
+
+def _hash_state(source: ModelSource, has_record: bool) -> str:
+    """Say where the hash of a source is from."""
+    if source.sha256:
+        return f"known: {source.hash_source or 'the table'}"
+    return "pinned when it first came" if has_record else "not known: pinned on first fetch"
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str], Progress]]:
+    """Give a progress bar for each download, closed at the end."""
+    opened: dict[str, tqdm[None]] = {}
+
+    def open_bar(title: str) -> Progress:
+        def progress(here: int, total: int | None) -> None:
+            if title not in opened:
+                opened[title] = tqdm(
+                    total=total, initial=here, unit="B", unit_scale=True, unit_divisor=1024, desc=title, leave=False
+                )
+            opened[title].total = total
+            opened[title].update(here - opened[title].n)
+
+        return progress
+
+    try:
+        yield open_bar
+    finally:
+        for bar in opened.values():
+            bar.close()

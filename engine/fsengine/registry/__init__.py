@@ -1,0 +1,1 @@
+"""Where model weights come from: a declared table, a store with pinned hashes, and the fetching between them."""

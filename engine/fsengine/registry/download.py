@@ -1,0 +1,270 @@
+"""Download one file over HTTP: resumable, bounded, whole at the end.
+
+Proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) and certificates (`REQUESTS_CA_BUNDLE`) are those of the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from fsengine.errors import FetchError
+from fsengine.hashing import file_sha256
+from fsengine.registry.store import LARGEST_FILE_BYTES, free_bytes
+
+if TYPE_CHECKING:
+    import requests
+
+CONNECT_TIMEOUT_S = 15.0
+READ_TIMEOUT_S = 60.0
+MOST_FAILURES = 5
+"""Failures in a row, without a byte in between, after which a download is given up."""
+
+_READ_BYTES = 1 << 16
+_BACKOFF_S = 0.5
+_LONGEST_BACKOFF_S = 8.0
+_TRY_AGAIN_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are here and the bytes of the whole file, or None."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """What to download.
+
+    Attributes:
+        url: Its address.
+        target: The file to make.
+        sha256: What it must hash to, or None.
+        size_bytes: Its size, or None.
+    """
+
+    url: str
+    target: Path
+    sha256: str | None = None
+    size_bytes: int | None = None
+
+    @property
+    def partial(self) -> Path:
+        """Return the half-downloaded file."""
+        return self.target.with_name(f"{self.target.name}.partial")
+
+    @property
+    def partial_record(self) -> Path:
+        """Return the file that says of which content the half-downloaded one is a part."""
+        return self.target.with_name(f"{self.target.name}.partial.json")
+
+
+class _TryAgain(Exception):  # noqa: N818  # never leaves this module
+    """A failure that another request may mend."""
+
+
+def download(what: Download, progress: Progress) -> Path:
+    """Download a file; an earlier, broken-off download of the same content is continued.
+
+    The file gets its name after its size and hash were checked. A part is continued only where the server says that
+    its content is the same (ETag or Last-Modified), or where the hash is known and would tell.
+
+    Args:
+        what: The file.
+        progress: Called as bytes arrive.
+
+    Returns:
+        `what.target`.
+
+    Raises:
+        FetchError: The server cannot be reached or refuses, the disk is full, or the content is another one.
+    """
+    import requests
+
+    broken_off = (_TryAgain, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    failures = wrong = 0
+    with requests.Session() as session:
+        while True:
+            before = _size(what.partial)
+            try:
+                _request(session, what, progress)
+                if _is_right(what):
+                    break
+                wrong += 1
+                if wrong > 1:
+                    raise _wrong_content(what)
+                _discard(what)  # it was put together from parts of different content; once more, from the start
+            except broken_off as exc:
+                failures = 0 if _size(what.partial) > before else failures + 1
+                if failures >= MOST_FAILURES:
+                    raise _unreachable(what, exc) from exc
+                _logger.info("download of %s broke off: %s", what.url, exc)
+                time.sleep(min(_BACKOFF_S * 2**failures, _LONGEST_BACKOFF_S))
+            except requests.RequestException as exc:
+                raise _unreachable(what, exc) from exc
+            except OSError as exc:
+                raise FetchError(
+                    f"{what.partial} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS, and run "
+                    "this again: it goes on where it stopped"
+                ) from exc
+    what.partial.replace(what.target)
+    what.partial_record.unlink(missing_ok=True)
+    return what.target
+
+
+def _request(session: requests.Session, what: Download, progress: Progress) -> None:
+    """Make one request and append what comes to the partial file."""
+    what.partial.parent.mkdir(parents=True, exist_ok=True)
+    start, headers = _resume_headers(what)
+    if what.size_bytes is not None and start == what.size_bytes:
+        return
+    with session.get(what.url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)) as response:
+        _check_redirects(what, response)
+        if response.status_code == 416:  # the part is as long as the file, or longer
+            if _content_range_total(response) == start:
+                return
+            _discard(what)
+            raise _TryAgain("the server has no such range")
+        if response.status_code in _TRY_AGAIN_STATUSES:
+            raise _TryAgain(f"HTTP {response.status_code} {response.reason}")
+        if response.status_code not in (200, 206):
+            raise FetchError(
+                f"{what.url} answers HTTP {response.status_code} {response.reason}; expected the file. If the address "
+                "has changed, get the file another way and use `fsclient models import`"
+            )
+        if response.status_code == 200 or _content_range_start(response) != start:
+            if response.status_code == 206:
+                _discard(what)
+                raise _TryAgain("the server answered with another range")
+            start = 0
+        total = _total_bytes(response, start)
+        _check_size(what, total, start)
+        _remember(what, response)
+        with what.partial.open("ab" if start else "wb") as file:
+            here = start
+            progress(here, total)
+            # A short body is noticed below; urllib3 would throw its last block away.
+            response.raw.enforce_content_length = False
+            for block in response.iter_content(_READ_BYTES):
+                here += len(block)
+                if here > (total or what.size_bytes or LARGEST_FILE_BYTES):
+                    raise FetchError(f"{what.url} sends more than it announced; nothing was installed")
+                file.write(block)
+                progress(here, total)
+            file.flush()
+            os.fsync(file.fileno())
+        if total is not None and here < total:
+            raise _TryAgain(f"the connection closed after {here:,} of {total:,} bytes")
+
+
+def _resume_headers(what: Download) -> tuple[int, dict[str, str]]:
+    """Return how many bytes are here already, and the headers that ask for the rest."""
+    headers = {"Accept-Encoding": "identity"}
+    start = _size(what.partial)
+    record: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        record = json.loads(what.partial_record.read_text())
+    validator = record.get("validator") if record.get("url") == what.url else None
+    if start and (validator or what.sha256):
+        headers["Range"] = f"bytes={start}-"
+        if validator:
+            headers["If-Range"] = validator
+        return start, headers
+    return 0, headers
+
+
+def _remember(what: Download, response: requests.Response) -> None:
+    """Note which content the partial file is a part of."""
+    etag = response.headers.get("ETag", "")
+    validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+    what.partial_record.write_text(json.dumps({"url": what.url, "validator": validator}))
+
+
+def _check_redirects(what: Download, response: requests.Response) -> None:
+    if urlsplit(what.url).scheme == "https" and urlsplit(response.url).scheme != "https":
+        raise FetchError(f"{what.url} redirects to {response.url}, which is not encrypted; nothing was fetched")
+
+
+def _check_size(what: Download, total: int | None, start: int) -> None:
+    if total is None:
+        return
+    if what.size_bytes is not None and total != what.size_bytes:
+        raise FetchError(
+            f"{what.url} has {total:,} bytes, expected {what.size_bytes:,}; it is another file, and nothing was fetched"
+        )
+    if total > LARGEST_FILE_BYTES:
+        raise FetchError(f"{what.url} has {total:,} bytes, expected at most {LARGEST_FILE_BYTES:,}")
+    if (free := free_bytes(what.partial.parent)) < total - start:
+        raise FetchError(
+            f"{what.url} needs {total - start:,} bytes more, and the disk of {what.partial.parent} has {free:,} free; "
+            "make room or set FACESTATS_MODELS"
+        )
+
+
+def _total_bytes(response: requests.Response, start: int) -> int | None:
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdigit() else None
+
+
+def _content_range_start(response: requests.Response) -> int | None:
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
+
+
+def _content_range_total(response: requests.Response) -> int | None:
+    match = re.match(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
+
+
+def _is_right(what: Download) -> bool:
+    """Tell whether the partial file is the whole and right one."""
+    if what.size_bytes is not None and _size(what.partial) != what.size_bytes:
+        return False
+    return what.sha256 is None or file_sha256(what.partial) == what.sha256
+
+
+def _wrong_content(what: Download) -> FetchError:
+    found, size = file_sha256(what.partial), _size(what.partial)
+    _discard(what)
+    return FetchError(
+        f"{what.url} gave {size:,} bytes of sha256 {found}, expected sha256 {what.sha256}; nothing was installed. The "
+        "file was altered on its way or upstream: try another network, or import a copy that you trust"
+    )
+
+
+def _unreachable(what: Download, exc: Exception) -> FetchError:
+    host = urlsplit(what.url).hostname
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    here = _size(what.partial)
+    kept = f" {here:,} bytes are kept, and the next try goes on from there." if here else ""
+    return FetchError(
+        f"{what.url} cannot be fetched: {_cause(exc)}.{kept} Is {host} reachable from here? Behind a proxy set "
+        f"HTTPS_PROXY (now {proxy or 'not set'}). On a machine without a network, get the file elsewhere and use "
+        "`fsclient models import`"
+    )
+
+
+def _cause(exc: Exception) -> object:
+    """Return what lies behind an error of urllib3's pool, whose own text repeats the address."""
+    inner = exc.args[0] if exc.args else exc
+    return getattr(inner, "reason", None) or inner
+
+
+def _discard(what: Download) -> None:
+    what.partial.unlink(missing_ok=True)
+    what.partial_record.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

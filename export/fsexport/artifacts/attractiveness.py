@@ -1,0 +1,120 @@
+"""An attractiveness MLP and its reference distribution as the attractiveness step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsengine.errors import InvalidInputError, MissingDependencyError
+from fsengine.steps import ATTRACTIVENESS, ATTRACTIVENESS_PERCENTILE, ATTRACTIVENESS_SCORE, attractiveness_spec
+from fsexport.artifacts.head_inputs import HeadInputs, drawn_inputs
+from fsexport.attractiveness import Layer, export_attractiveness, percentile
+from fsexport.exported import Exported, ExportJob, Made, Origin, export_artifact
+from fsexport.ort_run import run_graph
+from fsexport.parity import compare
+
+SCORE_LIMIT = 1e-4
+# Between two of the thousand quantiles a float32 score moves the percentile by a hundredth at most.
+PERCENTILE_LIMIT = 0.05
+
+_SCORE_COLUMNS = ("attractiveness", "attractiveness_raw", "score")
+
+
+def export_attractiveness_artifact(
+    layers: Sequence[Layer],
+    reference: NDArray[np.float64],
+    origin: Origin,
+    folder: Path,
+    say: Callable[[str], None],
+    inputs: HeadInputs | None = None,
+) -> Exported:
+    """Export an attractiveness head.
+
+    Args:
+        layers: See `fsexport.attractiveness`.
+        reference: float64 (R,), scores of the reference distribution.
+        origin: Where both come from.
+        folder: Where the artifact shall lie.
+        say: Called with each line for people.
+        inputs: Embeddings to compare on; None draws some.
+
+    Raises:
+        ExportError: The layers do not fit together, or the export differs from them.
+    """
+    shapes = [list(weight.shape) for weight, _ in layers]
+    job = ExportJob(
+        step=ATTRACTIVENESS,
+        origin=origin,
+        options={"layers": shapes, "reference": hashlib.sha256(np.sort(reference).tobytes()).hexdigest()[:16]},
+        libraries=("onnx", "onnxruntime"),
+    )
+
+    def make(path: Path) -> Made:
+        export_attractiveness(layers, reference, path)
+        width = layers[0][0].shape[1]
+        given = inputs or drawn_inputs(width)
+        found = run_graph(path, {"face_embedding": given.rows})
+        value = given.rows.astype(np.float64)
+        for position, (weight, bias) in enumerate(layers):
+            value = value @ weight.T.astype(np.float64) + bias
+            value = np.maximum(value, 0) if position < len(layers) - 1 else value
+        parity = (
+            compare(
+                found[ATTRACTIVENESS_SCORE.name],
+                value,
+                quantity="score",
+                reference="the layers in float64",
+                inputs=given.text,
+                limit=SCORE_LIMIT,
+            ),
+            compare(
+                found[ATTRACTIVENESS_PERCENTILE.name][:, 0],
+                percentile(found[ATTRACTIVENESS_SCORE.name][:, 0], reference),
+                quantity="percentile, 0 to 100",
+                reference="the reference distribution in NumPy",
+                inputs=given.text,
+                limit=PERCENTILE_LIMIT,
+            ),
+        )
+        return Made(spec=attractiveness_spec(width), parity=parity)
+
+    return export_artifact(job, folder, make, say)
+
+
+def read_scores(path: Path, column: str | None) -> NDArray[np.float64]:
+    """Read a reference distribution: a column of a Parquet or CSV file.
+
+    Args:
+        path: The file.
+        column: Its column; by default the first of `attractiveness`, `attractiveness_raw`, `score` that is there and
+            holds numbers with a fraction.
+
+    Raises:
+        InvalidInputError: It cannot be read, or has no such column of numbers.
+        MissingDependencyError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import csv as pa_csv
+        from pyarrow import parquet as pq
+    except ImportError as exc:
+        raise MissingDependencyError("reading scores needs pyarrow: pip install facestats") from exc
+    try:
+        table = pq.read_table(path) if path.suffix == ".parquet" else pa_csv.read_csv(path)
+        candidates = [
+            name for name in _SCORE_COLUMNS if name in table.column_names and pa.types.is_floating(table[name].type)
+        ]
+        name = column or (candidates[0] if candidates else "")
+        if name not in table.column_names:
+            raise InvalidInputError(
+                f"{path} has columns {', '.join(table.column_names)}; expected {column or 'one of scores'}: name it "
+                "with --column"
+            )
+        scores = table[name].drop_null().cast(pa.float64()).to_numpy()
+    except (OSError, pa.ArrowException) as exc:
+        raise InvalidInputError(f"{path} is not a Parquet or CSV file of scores: {exc}") from exc
+    return np.asarray(scores[np.isfinite(scores)], np.float64)

@@ -1,0 +1,114 @@
+"""The parity tables of docs/models.md: everything that the test assets hold, exported and compared on their photos."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fsengine.registry.source import find_source
+from fsengine.registry.store import stored
+from fsengine.steps import ATTRACTIVENESS, DETECT
+from fsexport.artifacts.age_gender import export_age_gender_artifact
+from fsexport.artifacts.attractiveness import export_attractiveness_artifact, read_scores
+from fsexport.artifacts.clip import UNTRAINED, Precision, export_clip_artifact
+from fsexport.artifacts.detector import export_detector_artifact, settings_for
+from fsexport.artifacts.forest import export_forest_artifact
+from fsexport.artifacts.head_inputs import HeadInputs
+from fsexport.artifacts.linear_head import LinearHead, export_linear_head_artifact
+from fsexport.attractiveness import read_torch_mlp
+from fsexport.detect_merge import MOST_FACES
+from fsexport.exported import Exported, Origin
+from fsexport.face_crops import list_photos
+from fsexport.open_clip_loader import ClipSource
+from fsexport.origins import StatedLicence, resolve
+from fsexport.parity import parity_table
+from fsexport.sklearn_pickle import read_scaled_classifier
+from fsexport.test_pack import assets_folder
+from fsexport.trees import fit_classifier
+
+Say = Callable[[str], None]
+
+_DETECTORS = ("insightface/det_500m.onnx", "insightface/scrfd_2.5g_bnkps_dynamic.onnx")
+_BLAZEFACE = ("blazeface-short", "blazeface-full")
+_REGRESSORS = ("src_models", "models")
+_SEED = 20260101
+
+
+def write_tables(folder: Path, say: Say) -> str:
+    """Export everything and return the comparisons as a Markdown table.
+
+    Args:
+        folder: Folder of the artifacts; unchanged ones are kept.
+        say: Called with each line of progress.
+
+    Raises:
+        InvalidInputError: The test assets are missing.
+        ExportError: A model cannot be converted, or differs from its source.
+    """
+    assets = assets_folder()
+    photos = list_photos(assets / "samples" / "photos")
+    encoders = _encoders(folder, photos, say)
+    detectors = _detectors(folder, assets, photos, say)
+    return parity_table([*encoders, *detectors, *_heads(folder, assets, photos, say)])
+
+
+def _encoders(folder: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
+    origin = Origin(source="open_clip ViT-B-32, seeded weights", licence="MIT", commercial_use=True, marks=(UNTRAINED,))
+    for precision in Precision:
+        out = folder / f"clip-{precision.value}"
+        yield export_clip_artifact(ClipSource(seed=_SEED), origin, precision, photos, out, say)
+
+
+def _detectors(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
+    sources = [[str(assets / "weights" / file)] for file in _DETECTORS]
+    if all(stored(find_source(name)) for name in _BLAZEFACE):
+        sources.append(list(_BLAZEFACE))
+    else:
+        say("BlazeFace is left out: fsclient models fetch blazeface-short blazeface-full")
+    for names in sources:
+        given = resolve(names, StatedLicence())
+        settings = settings_for(given.files, MOST_FACES)
+        out = folder / f"{DETECT}-{given.files[0].stem}"
+        yield export_detector_artifact(given.files, given.origin, settings, photos, out, say)
+
+
+def _heads(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
+    weights = assets / "weights"
+    genderage = resolve([str(weights / "genderage_v1" / "genderage_v1_112.onnx")], StatedLicence())
+    yield export_age_gender_artifact(genderage.files[0], genderage.origin, photos, folder / "genderage", say)
+    v4 = weights / "facestats_v4"
+    golden = _golden(v4 / "golden" / "clip_vitb32_embeddings.parquet")
+    scores = v4 / "metadata" / "attractiveness_scores.parquet"
+    for name in _REGRESSORS:
+        given = resolve([str(v4 / name / "attractiveness_regressor.pt"), str(scores)], StatedLicence())
+        layers, reference = read_torch_mlp(given.files[0]), read_scores(scores, None)
+        out = folder / f"{ATTRACTIVENESS}-{name}"
+        yield export_attractiveness_artifact(layers, reference, given.origin, out, say, golden)
+    for head in LinearHead:
+        given = resolve([str(v4 / "src_models" / f"{head.value}_clf.pkl")], StatedLicence())
+        classifier = read_scaled_classifier(given.files[0])
+        yield export_linear_head_artifact(classifier, head, given.origin, folder / f"linear-{head.value}", say, golden)
+    yield _forest(folder / "forest", say)
+
+
+def _golden(path: Path) -> HeadInputs:
+    """Return the real CLIP embeddings of FaceStats v4."""
+    import pyarrow.parquet as pq
+
+    rows = np.array(pq.read_table(path)["embedding"].to_pylist(), np.float32)
+    return HeadInputs(rows=rows, text=f"{len(rows)} real CLIP embeddings")
+
+
+def _forest(folder: Path, say: Say) -> Exported:
+    """Export a small forest that was fitted on drawn numbers."""
+    rng = np.random.default_rng(_SEED)
+    features = rng.normal(size=(700, 32)).astype(np.float32)
+    forest = fit_classifier(features, features[:, :7].argmax(axis=1), 7, rounds=20, leaves=7, seed=_SEED)
+    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
+        text = Path(beside) / "forest.txt"
+        forest.save_model(str(text))
+        origin = Origin(source="LightGBM on drawn numbers", licence="Apache-2.0", commercial_use=True)
+        return export_forest_artifact(text, [str(label) for label in range(7)], origin, folder, say)

@@ -1,0 +1,101 @@
+"""Make the pack of a recipe: export each step's source, keep what is unchanged, put the pack together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsengine.errors import InvalidInputError
+from fsengine.packs import Pack
+from fsengine.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY
+from fsexport.artifacts.age_gender import export_age_gender_artifact
+from fsexport.artifacts.attractiveness import export_attractiveness_artifact, read_scores
+from fsexport.artifacts.clip import Precision, export_clip_artifact
+from fsexport.artifacts.detector import export_detector_artifact, settings_for
+from fsexport.artifacts.linear_head import LinearHead, export_linear_head_artifact
+from fsexport.attractiveness import read_torch_mlp
+from fsexport.detect_merge import MOST_FACES
+from fsexport.exported import RECORD_FILE
+from fsexport.open_clip_loader import ClipSource, architecture_activation
+from fsexport.origins import Given, StatedLicence, resolve
+from fsexport.pack_builder import build_pack
+from fsexport.recipes import Recipe
+from fsexport.sklearn_pickle import read_scaled_classifier
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeBuild:
+    """How a recipe is made.
+
+    Attributes:
+        artifacts: Folder of its artifacts, a folder a step; unchanged ones are kept.
+        out: Folder of the pack.
+        photos: Real photos, for comparing and calibrating.
+        precision: Of the encoder.
+    """
+
+    artifacts: Path
+    out: Path
+    photos: Sequence[Path]
+    precision: Precision = Precision.FP32
+
+
+def build_recipe(recipe: Recipe, build: RecipeBuild, say: Say) -> Pack:
+    """Make a pack whose sources are here.
+
+    Args:
+        recipe: What it is made from.
+        build: How.
+        say: Called with each line for people.
+
+    Raises:
+        InvalidInputError: A source is not here, or cannot serve its step.
+        MissingDependencyError: A library is not installed.
+        ExportError: A model cannot be converted.
+    """
+    folders = []
+    for step, names in recipe.steps.items():
+        if len(names) == 1 and (Path(names[0]) / RECORD_FILE).is_file():
+            folders.append(Path(names[0]))
+            continue
+        folder = build.artifacts / step
+        _export(step, resolve(names, StatedLicence()), folder, build, say)
+        folders.append(folder)
+    return build_pack(recipe.name, recipe.description, folders, build.out)
+
+
+def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say) -> None:
+    """Export the source of one step."""
+    first = given.files[0]
+    suffixes = tuple(file.suffix for file in given.files)
+    match step, suffixes:
+        case "detect", _:
+            settings = settings_for(given.files, MOST_FACES)
+            export_detector_artifact(given.files, given.origin, settings, build.photos, folder, say)
+        case "embed", _ if "architecture" in given.settings:
+            architecture = str(given.settings["architecture"])
+            source = ClipSource(
+                architecture=architecture,
+                checkpoint=first,
+                activation=architecture_activation(architecture),
+                archive=given.known,
+            )
+            export_clip_artifact(source, given.origin, build.precision, build.photos, folder, say)
+        case "attractiveness", (".pt", _):
+            scores = read_scores(given.files[1], None)
+            export_attractiveness_artifact(read_torch_mlp(first), scores, given.origin, folder, say)
+        case (("ethnicity" | "age_gender"), (".pkl",)):
+            head = LinearHead.ETHNICITY if step == ETHNICITY else LinearHead.GENDER
+            export_linear_head_artifact(read_scaled_classifier(first), head, given.origin, folder, say)
+        case "age_gender", (".onnx",):
+            export_age_gender_artifact(first, given.origin, build.photos, folder, say)
+        case _:
+            assert step in (DETECT, EMBED, ATTRACTIVENESS, ETHNICITY, AGE_GENDER)
+            names = ", ".join(file.name for file in given.files)
+            raise InvalidInputError(
+                f"{names} cannot serve {step} without more being said; export it with `fsexport` (docs/models.md) and "
+                f"give the folder that it wrote: --use {step}=FOLDER"
+            )

@@ -1,0 +1,246 @@
+"""The table of model sources, the store and what fetching does around a download."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsengine.errors import FetchError, InvalidInputError
+from fsengine.registry.fetch import FetchPolicy, _held, fetch
+from fsengine.registry.source import REGISTRY_VARIABLE, ModelSource, find_source, read_registry
+from fsengine.registry.store import import_file, read_record, require, source_path, stored, verify_source
+from weights_server import WeightsServer, weights_server
+
+CONTENT = b"weights" * 1000
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACESTATS_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def server() -> Iterator[WeightsServer]:
+    with weights_server() as running:
+        running.files["weights.bin"] = CONTENT
+        yield running
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    values = {
+        "name": "mine",
+        "task": "embed",
+        "about": "a test",
+        "file": "weights.bin",
+        "licence": "MIT",
+        "licence_url": "https://licence.example",
+        "commercial_use": True,
+        "reference": "https://paper.example",
+    }
+    return {**values, **changes}
+
+
+def source(**changes: Any) -> ModelSource:
+    return ModelSource(**record(**changes))
+
+
+def get(*sources: ModelSource, accept: bool = True, commercial_ok: bool = False) -> list[str]:
+    lines: list[str] = []
+    policy = FetchPolicy(accept=lambda *_: accept, commercial_ok=commercial_ok)
+    fetch(sources, policy, lines.append, lambda _: lambda *_: None)
+    return lines
+
+
+def archive(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_the_table_that_ships_covers_the_mission() -> None:
+    table = read_registry()
+    assert {
+        "clip-vit-b32-openai",
+        "clip-vit-b32-laion2b",
+        "scrfd-10g",
+        "scrfd-500m",
+        "genderage",
+        "yunet",
+        "blazeface-short",
+        "blazeface-full",
+        "face-mesh",
+        "facestats-v4-attractiveness",
+    } <= set(table)
+    for entry in table.values():
+        assert entry.licence_url.startswith("https://")
+        assert entry.reference.startswith("https://")
+        assert (entry.sha256 is None) == (entry.hash_source is None)
+        assert entry.commercial_use == ("InsightFace" not in entry.licence)
+    assert table["clip-vit-b32-openai"].settings["architecture"] == "ViT-B-32-quickgelu"
+    assert table["clip-vit-b32-laion2b"].settings["architecture"] == "ViT-B-32"
+    # OpenAI's addresses hold the hash of the file.
+    assert f"/{table['clip-vit-b32-openai'].sha256}/" in str(table["clip-vit-b32-openai"].url)
+
+
+def test_the_hashes_of_the_table_are_those_of_the_files(shared: Path) -> None:
+    for name, file in (
+        ("scrfd-500m", "insightface/det_500m.onnx"),
+        ("genderage-v1", "genderage_v1/genderage_v1_112.onnx"),
+        ("facestats-v4-attractiveness", "facestats_v4/src_models/attractiveness_regressor.pt"),
+        ("facestats-v4-attractiveness-wide", "facestats_v4/models/attractiveness_regressor.pt"),
+        ("facestats-v4-scores", "facestats_v4/metadata/attractiveness_scores.parquet"),
+        ("facestats-v4-gender", "facestats_v4/src_models/gender_clf.pkl"),
+        ("facestats-v4-ethnicity", "facestats_v4/src_models/ethnicity_clf.pkl"),
+    ):
+        entry = find_source(name)
+        assert import_file(entry, shared / "weights" / file).pinned_here is False
+        assert source_path(entry).stat().st_size == entry.size_bytes
+        assert verify_source(entry).sha256 == entry.sha256
+
+
+def test_a_table_of_ones_own_adds_and_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps([record(), record(name="yunet", url="https://mirror.example/y.onnx")]))
+    monkeypatch.setenv(REGISTRY_VARIABLE, str(own))
+    assert find_source("mine").licence == "MIT"
+    assert find_source("yunet").url == "https://mirror.example/y.onnx"
+    assert find_source("scrfd-10g").file == "det_10g.onnx"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not a table"),
+        ("{}", "a dict stands at the top"),
+        (json.dumps([record(colour="red")]), "unknown keys \\['colour'\\]"),
+        (json.dumps([record(file="../evil")]), "plain file name"),
+        (json.dumps([record(name="../evil")]), "lower-case letters"),
+        (json.dumps([record(sha256="abc")]), "64 hex digits"),
+        (json.dumps([record(url="file:///etc/passwd")]), "expected one of https"),
+        (json.dumps([record(url="https://a", package="b==1", member="m")]), "one of them at most"),
+        (json.dumps([record(package="b==1")]), "no member"),
+        (json.dumps([{"name": "mine"}]), "missing"),
+    ],
+)
+def test_a_table_that_is_wrong_in_one_way_is_refused(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.json").write_text(text)
+    monkeypatch.setenv(REGISTRY_VARIABLE, str(tmp_path / "own.json"))
+    with pytest.raises(InvalidInputError, match=message):
+        read_registry()
+
+
+def test_a_hash_that_is_not_known_is_pinned_on_first_fetch(server: WeightsServer) -> None:
+    entry = source(url=server.url("good", "weights.bin"))
+    assert "not known before: pinned" in "\n".join(get(entry))
+    found = stored(entry)
+    assert found is not None
+    assert found.pinned_here
+    assert found.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert get(entry) == [f"mine: here already, {source_path(entry)}"]
+    # The pin outlives the file: what comes again must be the same.
+    source_path(entry).unlink()
+    server.files["weights.bin"] = CONTENT + b"!"
+    with pytest.raises(FetchError, match="pinned when it first came"):
+        get(entry)
+    assert not source_path(entry).exists()
+    server.files["weights.bin"] = CONTENT
+    get(entry)
+    assert require(entry).read_bytes() == CONTENT
+
+
+def test_a_licence_is_accepted_before_anything_is_fetched(server: WeightsServer) -> None:
+    entry = source(url=server.url("good", "weights.bin"), licence="Strange-1.0")
+    with pytest.raises(InvalidInputError, match=r"Strange-1.0, https://licence.example.*fetch mine --accept-license"):
+        get(entry, accept=False)
+    assert server.requests == []
+    get(entry)
+    source_path(entry).unlink()
+    get(entry, accept=False)  # it was accepted before
+    with pytest.raises(InvalidInputError, match="was not accepted"):
+        get(source(url=server.url("good", "weights.bin"), licence="Stranger-2.0", name="other"), accept=False)
+
+
+def test_commercial_ok_refuses_other_weights(server: WeightsServer) -> None:
+    entry = source(url=server.url("good", "weights.bin"), commercial_use=False, licence="research only")
+    with pytest.raises(InvalidInputError, match=r"--commercial-ok refuses mine \(research only\)"):
+        get(entry, commercial_ok=True)
+    assert server.requests == []
+
+
+def test_one_archive_is_fetched_once_for_all_that_it_holds(
+    server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["pack.zip"] = archive(**{"folder/a.onnx": b"aaa", "b.onnx": b"bbb", "c.onnx": b"ccc"})
+    url = server.url("dies", "pack.zip")
+    rows = [record(name=n, file=f"{n}.onnx", member=f"{n}.onnx", url=url) for n in ("a", "b")]
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps(rows))
+    monkeypatch.setenv(REGISTRY_VARIABLE, str(own))
+    get(find_source("a"), find_source("b"))
+    assert require(find_source("a")).read_bytes() == b"aaa"
+    assert require(find_source("b")).read_bytes() == b"bbb"
+    assert sum(asked is None for _, asked in server.requests) == 1
+    assert not list((tmp_path / "models" / "downloads").glob("*.zip*"))
+
+
+def test_an_archive_without_the_member_or_damaged_installs_nothing(server: WeightsServer, tmp_path: Path) -> None:
+    entry = source(member="a.onnx", file="a.onnx", url=server.url("good", "pack.zip"))
+    server.files["pack.zip"] = archive(**{"b.onnx": b"bbb"})
+    with pytest.raises(InvalidInputError, match=r"0 members named a\.onnx"):
+        get(entry)
+    damaged = bytearray(archive(**{"a.onnx": b"a" * 1000}))
+    damaged[200] ^= 255
+    (tmp_path / "damaged.zip").write_bytes(damaged)
+    with pytest.raises(FetchError, match="damaged"):
+        import_file(entry, tmp_path / "damaged.zip")
+    assert stored(entry) is None
+    assert not list(source_path(entry).parent.iterdir())
+
+
+def test_a_member_larger_than_stated_is_not_unpacked_to_its_end(tmp_path: Path) -> None:
+    entry = source(member="a.onnx", file="a.onnx", size_bytes=1000)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.onnx", bytes(50_000_000))
+    with pytest.raises(FetchError, match="larger than the 1,000 bytes"):
+        import_file(entry, tmp_path / "bomb.zip")
+    assert not list(source_path(entry).parent.iterdir())
+
+
+def test_an_altered_file_is_found(server: WeightsServer) -> None:
+    entry = source(url=server.url("good", "weights.bin"))
+    get(entry)
+    source_path(entry).write_bytes(CONTENT[:-1] + b"?")
+    with pytest.raises(FetchError, match="was altered"):
+        verify_source(entry)
+    source_path(entry).unlink()
+    with pytest.raises(InvalidInputError, match="models fetch mine"):
+        verify_source(entry)
+    with pytest.raises(InvalidInputError, match="models import mine FILE"):
+        require(entry)
+
+
+def test_a_source_without_an_address_asks_for_an_import(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="no address"):
+        get(source())
+    (tmp_path / "anything").write_bytes(CONTENT)
+    import_file(source(), tmp_path / "anything")
+    assert require(source()).read_bytes() == CONTENT
+    assert read_record(source()) is not None
+
+
+def test_two_processes_do_not_fetch_the_same(server: WeightsServer) -> None:
+    entry = source(url=server.url("good", "weights.bin"))
+    with _held(entry), pytest.raises(FetchError, match="another process is fetching"), _held(entry):
+        pass
