@@ -51,7 +51,8 @@ def verify_named(name: str) -> str:
     if name in table:
         return _source_line(table[name])
     raise InvalidInputError(
-        f"there is neither a pack nor a source named {name!r}; `fsclient models list` shows what there is"
+        f"there is neither a pack nor a source named {name!r}; known packs: {', '.join(sorted(entries))}; "
+        "`fsclient models list` shows the sources too"
     )
 
 

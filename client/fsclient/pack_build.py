@@ -75,15 +75,13 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
     recipe = with_choices(RECIPES[name], choice.use)
     _check_licences(recipe.steps, choice)
     try:
-        from fsdata.sample_photos import sample_photos
         from fsexport.artifacts.clip import Precision
         from fsexport.recipe_builder import RecipeBuild, build_recipe
     except ImportError as exc:
         raise _missing(name, exc) from exc
     fetch_named(known_names(source for sources in recipe.steps.values() for source in sources), choice.licences, say)
     say(f"building the {name} pack in {folder}")
-    photos = [photo.path for photo in sample_photos()]
-    build = RecipeBuild(artifacts=artifacts, out=folder, photos=photos, precision=Precision(choice.precision))
+    build = RecipeBuild(artifacts=artifacts, out=folder, precision=Precision(choice.precision))
     build_recipe(recipe, build, say)
     return folder
 

@@ -290,10 +290,9 @@ def _stated(licence: str | None, commercial_use: bool) -> Any:
 
 
 def _photo_list(folder: Path | None) -> list[Path]:
-    from fsdata.sample_photos import sample_photos
-    from fsexport.face_crops import list_photos
+    from fsexport.face_crops import list_photos, shipped_photos
 
-    return [photo.path for photo in sample_photos()] if folder is None else list_photos(folder)
+    return shipped_photos() if folder is None else list_photos(folder)
 
 
 def _say(line: str) -> None:

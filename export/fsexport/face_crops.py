@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsdata.sample_photos import sample_photos
 from fsengine.backends.dali_pipeline import build_pipeline, serialize_pipeline
 from fsengine.errors import InvalidInputError
 from fsengine.packs import read_pack
@@ -44,6 +45,11 @@ class RealCrops:
     def text(self) -> str:
         """Return what they are, for a table."""
         return f"{len(self.crops)} face crops of {self.photos} photos"
+
+
+def shipped_photos() -> list[Path]:
+    """Return the photos that ship with the project."""
+    return [photo.path for photo in sample_photos()]
 
 
 def list_photos(folder: Path) -> list[Path]:

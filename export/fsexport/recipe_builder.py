@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from fsexport.artifacts.linear_head import LinearHead, export_linear_head_artifa
 from fsexport.attractiveness import read_torch_mlp
 from fsexport.detect_merge import MOST_FACES
 from fsexport.exported import RECORD_FILE
+from fsexport.face_crops import shipped_photos
 from fsexport.open_clip_loader import ClipSource, architecture_activation
 from fsexport.origins import Given, StatedLicence, resolve
 from fsexport.pack_builder import build_pack
@@ -33,13 +34,11 @@ class RecipeBuild:
     Attributes:
         artifacts: Folder of its artifacts, a folder a step; unchanged ones are kept.
         out: Folder of the pack.
-        photos: Real photos, for comparing and calibrating.
         precision: Of the encoder.
     """
 
     artifacts: Path
     out: Path
-    photos: Sequence[Path]
     precision: Precision = Precision.FP32
 
 
@@ -74,7 +73,7 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
     match step, suffixes:
         case "detect", _:
             settings = settings_for(given.files, MOST_FACES)
-            export_detector_artifact(given.files, given.origin, settings, build.photos, folder, say)
+            export_detector_artifact(given.files, given.origin, settings, shipped_photos(), folder, say)
         case "embed", _ if "architecture" in given.settings:
             architecture = str(given.settings["architecture"])
             source = ClipSource(
@@ -83,7 +82,7 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
                 activation=architecture_activation(architecture),
                 archive=given.known,
             )
-            export_clip_artifact(source, given.origin, build.precision, build.photos, folder, say)
+            export_clip_artifact(source, given.origin, build.precision, shipped_photos(), folder, say)
         case "attractiveness", (".pt", _):
             scores = read_scores(given.files[1], None)
             export_attractiveness_artifact(read_torch_mlp(first), scores, given.origin, folder, say)
@@ -91,7 +90,7 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
             head = LinearHead.ETHNICITY if step == ETHNICITY else LinearHead.GENDER
             export_linear_head_artifact(read_scaled_classifier(first), head, given.origin, folder, say)
         case "age_gender", (".onnx",):
-            export_age_gender_artifact(first, given.origin, build.photos, folder, say)
+            export_age_gender_artifact(first, given.origin, shipped_photos(), folder, say)
         case _:
             assert step in (DETECT, EMBED, ATTRACTIVENESS, ETHNICITY, AGE_GENDER)
             names = ", ".join(file.name for file in given.files)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fsdata.sample_photos import sample_photos
 from fsengine.errors import InvalidInputError
 from fsengine.packs import Pack
 from fsengine.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED
@@ -27,6 +26,7 @@ from fsexport.artifacts.forest import export_forest_artifact
 from fsexport.attractiveness import read_torch_mlp
 from fsexport.detect_merge import MOST_FACES
 from fsexport.exported import Origin, file_hashes
+from fsexport.face_crops import shipped_photos
 from fsexport.open_clip_loader import ClipSource
 from fsexport.origins import Given, StatedLicence, resolve
 from fsexport.pack_builder import build_pack
@@ -71,7 +71,7 @@ def build_test_pack(folder: Path, artifacts: Path, say: Callable[[str], None]) -
         ExportError: A model cannot be converted.
     """
     assets = assets_folder()
-    photos = [photo.path for photo in sample_photos()]
+    photos = shipped_photos()
 
     def given(file: str) -> Given:
         return resolve([str(assets / file)], StatedLicence())
