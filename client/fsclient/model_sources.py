@@ -6,14 +6,15 @@ import sys
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
 
-from fsengine.registry.fetch import FetchPolicy, fetch
+from fsengine.registry.fetch import FetchPolicy, check_licences, fetch, installed_text
 from fsengine.registry.source import ModelSource, find_source, read_registry
-from fsengine.registry.store import read_record, source_path, stored
+from fsengine.registry.store import import_file, read_record, source_path, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,24 @@ def fetch_named(names: Iterable[str], choice: LicenceChoice, say: Say) -> None:
         FetchError: A file cannot be fetched or is another one.
     """
     sources = [find_source(name) for name in dict.fromkeys(names)]
+    with _bars() as progress:
+        fetch(sources, _policy(choice, say), say, progress)
+
+
+def import_named(source: ModelSource, file: Path, choice: LicenceChoice, say: Say) -> None:
+    """Take a source from a file of the user's.
+
+    Raises:
+        InvalidInputError: Its licence was not accepted or is refused, or the file holds no such source.
+        FetchError: The file is another one.
+    """
+    check_licences([source], _policy(choice, say))
+    record = import_file(source, file)
+    say(f"{source.name}: {installed_text(record)}")
+
+
+def _policy(choice: LicenceChoice, say: Say) -> FetchPolicy:
+    """Return what may be fetched; licences are shown, and asked for at a terminal."""
 
     def accept(licence: str, under: list[ModelSource]) -> bool:
         names = ", ".join(source.name for source in under)
@@ -53,9 +72,7 @@ def fetch_named(names: Iterable[str], choice: LicenceChoice, say: Say) -> None:
             return True
         return sys.stdin.isatty() and click.confirm("Do you accept it?", err=True)
 
-    policy = FetchPolicy(accept=accept, commercial_ok=choice.commercial_ok)
-    with _bars() as progress:
-        fetch(sources, policy, say, progress)
+    return FetchPolicy(accept=accept, commercial_ok=choice.commercial_ok)
 
 
 def source_rows(*, commercial_ok: bool) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fsclient.pack_build import BuildChoice, build_on_request, built_folder, packs_on_request
@@ -116,6 +116,10 @@ def served_repository(
         if without:
             raise InvalidInputError(f"{folder} is assembled already; heads are switched off when it is: name the pack")
         return folder
+    if choice is not None and models in packs_on_request():
+        # Left out of the pack, a head is neither fetched nor checked for its licence.
+        choice = replace(choice, use={**choice.use, **dict.fromkeys(without, "none")})
+        without = ()
     source = pack_folder(models, say, choice)
     try:
         pack = read_pack(source).without(without)

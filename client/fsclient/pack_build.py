@@ -46,7 +46,9 @@ def built_folder(name: str) -> Path:
 
 
 def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
-    """Build a pack; what is here and unchanged is kept.
+    """Build a pack and return its folder; what is here and unchanged is kept.
+
+    A choice that changes the pack gives it another name, so that the name alone is always the pack as declared.
 
     Args:
         name: One of `packs_on_request`.
@@ -59,8 +61,9 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
         FetchError: A source cannot be fetched.
         ExportError: A model cannot be converted.
     """
-    folder, artifacts = built_folder(name), models_home() / "artifacts" / name
+    artifacts = models_home() / "artifacts"
     if name == TEST_PACK:
+        folder = built_folder(name)
         if choice != BuildChoice():
             raise InvalidInputError("the test pack is made from the test assets alone; it takes no options")
         try:
@@ -68,11 +71,12 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
         except ImportError as exc:
             raise _missing(name, exc) from exc
         say(f"building the {name} pack in {folder}")
-        build_test_pack(folder, artifacts, say)
+        build_test_pack(folder, artifacts / name, say)
         return folder
-    from fsexport.recipes import RECIPES, with_choices
+    from fsexport.recipes import RECIPES, with_choices, with_precision
 
-    recipe = with_choices(RECIPES[name], choice.use)
+    recipe = with_precision(with_choices(RECIPES[name], choice.use), choice.precision)
+    folder = built_folder(recipe.name)
     _check_licences(recipe.steps, choice)
     try:
         from fsexport.artifacts.clip import Precision
@@ -80,8 +84,13 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
     except ImportError as exc:
         raise _missing(name, exc) from exc
     fetch_named(known_names(source for sources in recipe.steps.values() for source in sources), choice.licences, say)
-    say(f"building the {name} pack in {folder}")
-    build = RecipeBuild(artifacts=artifacts, out=folder, precision=Precision(choice.precision))
+    say(f"building the {recipe.name} pack in {folder}")
+    build = RecipeBuild(
+        artifacts=artifacts,
+        out=folder,
+        precision=Precision(choice.precision),
+        commercial_ok=choice.licences.commercial_ok,
+    )
     build_recipe(recipe, build, say)
     return folder
 

@@ -22,6 +22,10 @@ class ExplainedGroup(click.Group):
         except FaceStatsError as exc:
             kind = _UnusableInput if isinstance(exc, InvalidInputError) else click.ClickException
             raise kind(str(exc)) from exc
+        except ImportError as exc:
+            raise click.ClickException(
+                f"{exc.name or exc} is not installed, and this command needs it: pip install 'facestats[server,export]'"
+            ) from exc
 
 
 class _UnusableInput(click.ClickException):

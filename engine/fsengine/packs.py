@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,11 +18,14 @@ from typing import Any, TypeVar
 from fsengine import steps
 from fsengine.errors import PackError
 from fsengine.hashing import file_sha256
+from fsengine.labels import check_labels
 from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
 from fsengine.served import ETHNICITY, GENDER, ServedModels
 from fsengine.tensors import DType, ModelSpec, TensorSpec
 
 PACK_FILE = "pack.json"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -61,6 +65,11 @@ class PackModel:
     outputs: tuple[TensorSpec, ...]
 
     def __post_init__(self) -> None:
+        texts = (self.file, self.sha256, self.precision, self.licence, self.source, *self.marks)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(self.commercial_use, bool):
+            raise PackError(
+                f"pack file {self.file!r}: expected texts for all but commercial_use, and true or false for it"
+            )
         path = Path(self.file)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise PackError(f"pack file {self.file!r} must be a path below the pack's folder")
@@ -93,6 +102,16 @@ class Pack:
     models: Mapping[str, PackModel]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise PackError(
+                f"pack name {str(self.name)[:100]!r}: expected 1 to 100 letters, digits, dots, dashes and underlines, "
+                "a letter or a digit first"
+            )
+        for head, labels in self.labels.items():
+            try:
+                check_labels(labels)
+            except (ValueError, TypeError) as exc:
+                raise PackError(f"pack {self.name!r}, labels of {head}: {exc}") from exc
         known = {*_REQUIRED_STEPS, *steps.HEADS}
         if unknown := set(self.models) - known:
             raise PackError(f"pack {self.name!r} has models for {sorted(unknown)}; known steps: {sorted(known)}")
@@ -187,11 +206,11 @@ def read_pack(folder: Path) -> Pack:
         record = json.loads(path.read_bytes())
     except FileNotFoundError as exc:
         raise PackError(f"{folder} holds no {PACK_FILE}; expected a model pack") from exc
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise PackError(f"{path} cannot be read as JSON: {exc}") from exc
     try:
         return _pack(record)
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise PackError(f"{path} does not describe a pack: {exc}") from exc
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,13 @@ from fsexport.artifact import save_onnx
 from fsexport.contract_io import ELEMENT_TYPES, model_values
 from fsexport.graph_builder import GraphBuilder
 
-if TYPE_CHECKING:
-    import torch
-
 NUM_QUANTILES = 1001
 """Quantiles that stand for the reference distribution; the percentile is exact to 0.1."""
+
+MOST_WEIGHTS = 1 << 26
+"""Of one layer; no head on an embedding comes near it."""
+
+_LAYER_KEY = re.compile(r"net\.(\d{1,4})\.(?:weight|bias)")
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -83,22 +84,44 @@ def read_torch_mlp(path: Path) -> list[Layer]:
     return _layers(state, path)
 
 
-def _layers(state: dict[str, torch.Tensor], path: Path) -> list[Layer]:
-    if not isinstance(state, dict):
+def _layers(state: object, path: Path) -> list[Layer]:
+    """Return the layers of a state, whatever else a file may hold in its place."""
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise ExportError(f"{path} holds a {type(state).__name__}, expected a state_dict")
-    numbers = sorted({int(match[1]) for key in state if (match := re.fullmatch(r"net\.(\d+)\.(?:weight|bias)", key))})
+    numbers = sorted({int(match[1]) for key in state if (match := _LAYER_KEY.fullmatch(key))})
     expected = {f"net.{n}.{part}" for n in numbers for part in ("weight", "bias")}
     if not numbers or set(state) != expected:
-        raise ExportError(f"{path} has keys {sorted(state)}, expected net.N.weight and net.N.bias alone")
-    return [
-        (state[f"net.{n}.weight"].numpy().astype(np.float32), state[f"net.{n}.bias"].numpy().astype(np.float32))
-        for n in numbers
-    ]
+        raise ExportError(f"{path} has keys {sorted(state)[:8]}, expected net.N.weight and net.N.bias alone")
+    return [(_array(state, f"net.{n}.weight", 2, path), _array(state, f"net.{n}.bias", 1, path)) for n in numbers]
+
+
+def _array(state: dict[str, object], key: str, axes: int, path: Path) -> NDArray[np.float32]:
+    """Return a tensor of a state as an array."""
+    import torch
+
+    value = state[key]
+    if (
+        not isinstance(value, torch.Tensor)
+        or value.layout is not torch.strided
+        or not value.is_floating_point()
+        or value.ndim != axes
+        or not 0 < value.numel() <= MOST_WEIGHTS
+    ):
+        shape = list(value.shape) if isinstance(value, torch.Tensor) else ""
+        raise ExportError(
+            f"{path}: {key} is a {type(value).__name__} {shape}, expected floating-point numbers on {axes} axes, at "
+            f"most {MOST_WEIGHTS:,} of them"
+        )
+    array: NDArray[np.float32] = value.detach().float().contiguous().numpy()
+    if not np.isfinite(array).all():
+        raise ExportError(f"{path}: {key} holds numbers that are not finite")
+    return array
 
 
 def _check(layers: Sequence[Layer], reference: NDArray[np.float64]) -> None:
     shapes = [weight.shape for weight, _ in layers]
-    chained = all(shapes[i][0] == shapes[i + 1][1] for i in range(len(shapes) - 1))
+    fits = all(bias.shape == weight.shape[:1] for weight, bias in layers)
+    chained = fits and all(shapes[i][0] == shapes[i + 1][1] for i in range(len(shapes) - 1))
     if not shapes or not chained or shapes[-1][0] != 1:
         raise ExportError(f"layers of shapes {shapes} (out, in) do not form an MLP with one output")
     if len(np.unique(reference)) < 2 or not np.isfinite(reference).all():

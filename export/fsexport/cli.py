@@ -53,7 +53,11 @@ def _licence(function: F) -> F:
         "--commercial-use", is_flag=True, help="That licence allows commercial use; for files that no table knows."
     )(function)
     return click.option(
-        "--licence", default=None, metavar="TEXT", help="Licence of the source; for files that no table knows."
+        "--licence",
+        "--license",
+        default=None,
+        metavar="TEXT",
+        help="Licence of the source; for files that no table knows.",
     )(function)
 
 

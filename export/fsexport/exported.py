@@ -15,8 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fsengine.errors import ExportError, InvalidInputError
+from fsengine.errors import ExportError, FaceStatsError, InvalidInputError
 from fsengine.hashing import file_sha256
+from fsengine.labels import check_labels
 from fsengine.preprocessing import CropKind, CropSpec
 from fsengine.tensors import DType, ModelSpec, TensorSpec
 from fsexport.artifact import whole_file
@@ -122,7 +123,8 @@ def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], 
         say: Called with each line for people.
 
     Raises:
-        InvalidInputError: The folder holds the artifact of another step, or cannot be written.
+        InvalidInputError: The folder holds the artifact of another step or another file of its name, or cannot be
+            written.
         ExportError: The export differs from its source by more than its limits.
     """
     key = _key(job)
@@ -134,15 +136,22 @@ def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], 
     if before is not None and _key_of(before) == key and _is_whole(before, folder):
         say(f"{job.step}: unchanged, {folder / before.file}")
         return before
+    if (folder / job.file).exists() and not (folder / RECORD_FILE).exists():
+        raise InvalidInputError(
+            f"{folder / job.file} is there already and is no artifact of fsexport (no {RECORD_FILE} beside it); choose "
+            "another folder"
+        )
     say(f"{job.step}: exporting {job.origin.source} ({job.precision})")
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as beside:
             path = Path(beside) / job.file
-            made = make(path)
+            made = _made(job, make, path)
             require_parity(made.parity)
-            (folder / RECORD_FILE).unlink(missing_ok=True)
+            if before is None:
+                # Should the run die between the two, the folder is known as ours and its artifact as not whole.
+                (folder / RECORD_FILE).write_text("{}")
             path.replace(folder / job.file)
             exported = Exported(
                 sha256=file_sha256(folder / job.file),
@@ -164,6 +173,18 @@ def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], 
         cosine = "" if row.least_cosine is None else f", least cosine {row.least_cosine:.7f}"
         say(f"  {row.quantity}: within {row.largest_difference:.2g} of {row.reference}{cosine}, on {row.inputs}")
     return exported
+
+
+def _made(job: ExportJob, make: Callable[[Path], Made], path: Path) -> Made:
+    """Run an exporter; what a model that is not what it seems to be makes a library raise is explained."""
+    try:
+        return make(path)
+    except (FaceStatsError, OSError, ImportError):
+        raise
+    except Exception as exc:  # onnx, ONNX Runtime, torch and LightGBM share no base but Exception
+        raise ExportError(
+            f"{job.origin.source} cannot be exported ({type(exc).__name__}: {exc}); is it the model that it is said to be?"
+        ) from exc
 
 
 def read_exported(folder: Path) -> Exported:
@@ -235,13 +256,28 @@ def _read(folder: Path) -> Exported | None:
     """Return a folder's record; None where it has none, or one of another version."""
     try:
         record = json.loads((folder / RECORD_FILE).read_text())
-        record["marks"] = tuple(record["marks"])
+        for key, kind in _TYPES.items():
+            if not isinstance(record[key], kind):
+                raise TypeError(f"{key} is {record[key]!r}")
+        if Path(record["file"]).name != record["file"]:
+            raise ValueError(f"file is {record['file']!r}")
+        record["marks"] = tuple(str(mark) for mark in record["marks"])
         record["inputs"], record["outputs"] = _tensors(record["inputs"]), _tensors(record["outputs"])
         record["crop"] = record["crop"] and CropSpec(**{**record["crop"], "kind": CropKind(record["crop"]["kind"])})
         record["parity"] = tuple(Parity(**row) for row in record["parity"])
-        return Exported(**record)
-    except (OSError, ValueError, TypeError, KeyError, ExportError):
+        for label in record["labels"].values():
+            check_labels(label)
+        return Exported(**record) if record["inputs"] and record["outputs"] else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+_TYPES = {
+    **dict.fromkeys(("step", "file", "sha256", "precision", "source", "licence", "exporter", "code"), str),
+    **dict.fromkeys(("sources", "options", "libraries", "labels"), dict),
+    **dict.fromkeys(("marks", "inputs", "outputs", "parity"), list),
+    "commercial_use": bool,
+}
 
 
 def _tensors(records: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:

@@ -23,7 +23,10 @@ def read_network(path: Path) -> onnx.ModelProto:
     from onnx import version_converter
 
     try:
-        model = onnx.load(path)
+        # Weights beside the file would be under no hash.
+        model = onnx.load(path, load_external_data=False)
+        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+            raise ValueError("its weights lie in another file; save it as one (onnx.save without external data)")
         found = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
         return model if found == OPSET else version_converter.convert_version(model, OPSET)
     except Exception as exc:  # onnx raises protobuf, checker and runtime errors alike

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,9 @@ class _DType:
     order: str = "<"
 
 
+_COMPRESSED = (b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00", b"\x04\x22\x4d\x18")
+"""How zlib, gzip, bz2, xz, lzma and lz4 begin, which joblib writes with `compress`."""
+
 _ARRAY_WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
 
 
@@ -68,6 +72,8 @@ def read_pickle(path: Path, classes: frozenset[str]) -> Any:
         content = path.read_bytes()
     except OSError as exc:
         raise ExportError(f"{path} cannot be read: {exc.strerror}") from exc
+    if content.startswith(_COMPRESSED):
+        raise ExportError(f"{path} is compressed; save it again with joblib.dump(model, file, compress=0)")
     try:
         return _InertUnpickler(io.BytesIO(content), classes, str(path)).load()
     except ExportError:
@@ -83,6 +89,8 @@ class _InertUnpickler(pickle._Unpickler):
     """
 
     stack: list[Any]
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
 
     def __init__(self, file: io.BytesIO, classes: frozenset[str], where: str) -> None:
         super().__init__(file)
@@ -127,6 +135,13 @@ class _InertUnpickler(pickle._Unpickler):
             raise ExportError(f"{self._where} calls a {type(function).__name__}; nothing of it was run")
         self.stack[-1] = function.make(*arguments)
 
+    def load_bytes(self) -> None:
+        """Read bytes that pickles of protocol 5 hold; the original takes the memory that a file announces."""
+        (size,) = struct.unpack("<Q", self.read(8))
+        if size > LARGEST_FILE_BYTES:
+            raise ExportError(f"{self._where} announces {size:,} bytes, expected at most {LARGEST_FILE_BYTES:,}")
+        self.append(self.read(size))
+
     def load_refused(self) -> None:
         """Refuse an instruction that no pickle of arrays and attributes has."""
         raise ExportError(f"{self._where} holds an instruction that makes objects in an old way; nothing was run")
@@ -139,6 +154,7 @@ class _InertUnpickler(pickle._Unpickler):
         pickle.NEWOBJ_EX[0]: load_refused,
         pickle.OBJ[0]: load_refused,
         pickle.INST[0]: load_refused,
+        pickle.BYTEARRAY8[0]: load_bytes,
     }
 
     def _array(self, state: Any) -> Any:
@@ -202,6 +218,19 @@ def _scalar(dtype: _DType, data: bytes) -> Any:
     return np.frombuffer(data, _plain_type(dtype), 1)[0].item()
 
 
+def _frombuffer(data: Any, dtype: _DType, shape: Any, order: str) -> Any:
+    """Stand for NumPy's own, which pickles of protocol 5 name."""
+    kind = _plain_type(dtype)
+    return np.frombuffer(bytes(data), kind, _count(shape)).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Stand for the way in which pickles of protocol 2 hold bytes."""
+    if encoding != "latin1":
+        raise ValueError(f"bytes are held as {encoding}, expected latin1")
+    return text.encode("latin1")
+
+
 def _reconstruct(*_: Any) -> _Reconstructed:
     return _Reconstructed()
 
@@ -209,10 +238,12 @@ def _reconstruct(*_: Any) -> _Reconstructed:
 _NUMPY_CORE = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 _INERT: dict[str, _Inert] = {
+    "_codecs.encode": _Inert(_encode),
     "numpy.dtype": _Inert(_dtype),
     "numpy.ndarray": _record_of("numpy.ndarray"),
     _ARRAY_WRAPPER: _record_of(_ARRAY_WRAPPER),
     **{f"{module}.scalar": _Inert(_scalar) for module in _NUMPY_CORE},
     **{f"{module}._reconstruct": _Inert(_reconstruct) for module in _NUMPY_CORE},
+    **{f"{module}._frombuffer": _Inert(_frombuffer) for module in ("numpy.core.numeric", "numpy._core.numeric")},
 }
 """What pickled arrays name, each with what stands for it."""

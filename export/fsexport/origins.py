@@ -9,7 +9,7 @@ from typing import Any
 
 from fsengine.errors import InvalidInputError
 from fsengine.registry.source import ModelSource, read_registry
-from fsengine.registry.store import require
+from fsengine.registry.store import require_unaltered
 from fsexport.exported import Origin, file_hashes
 
 LICENCE_NOT_STATED = "not stated"
@@ -35,7 +35,7 @@ class Given:
     Attributes:
         files: The files.
         origin: Their source, for an export.
-        known: Whether the table knows every file by its hash or its name.
+        known: Whether every file has a hash that the table states.
         settings: What the table says of them to an exporter.
     """
 
@@ -56,6 +56,7 @@ def resolve(names: Sequence[str], stated: StatedLicence) -> Given:
 
     Raises:
         InvalidInputError: A name is neither, or its file is not here.
+        FetchError: A source's file was altered.
     """
     table = read_registry()
     by_hash = {source.sha256: source for source in table.values() if source.sha256}
@@ -64,12 +65,15 @@ def resolve(names: Sequence[str], stated: StatedLicence) -> Given:
     hashes: dict[str, str] = {}
     for name in names:
         source = table.get(name)
-        path = require(source) if source is not None else Path(name).expanduser()
-        if source is None and not path.is_file():
-            raise InvalidInputError(
-                f"{name!r} is neither a file nor a model source; `fsclient models list` shows the sources"
-            )
-        digest = file_hashes(path)[path.name]
+        if source is not None:
+            path, digest = require_unaltered(source)
+        else:
+            path = Path(name).expanduser()
+            if not path.is_file():
+                raise InvalidInputError(
+                    f"{name!r} is neither a file nor a model source; `fsclient models list` shows the sources"
+                )
+            digest = file_hashes(path)[path.name]
         hashes[path.name] = digest
         files.append(path)
         sources.append(source or by_hash.get(digest))
@@ -85,4 +89,9 @@ def resolve(names: Sequence[str], stated: StatedLicence) -> Given:
     settings: dict[str, Any] = {}
     for source in known:
         settings.update(source.settings)
-    return Given(files=tuple(files), origin=origin, known=len(known) == len(names), settings=settings)
+    return Given(
+        files=tuple(files),
+        origin=origin,
+        known=len(known) == len(names) and all(source.sha256 for source in known),
+        settings=settings,
+    )

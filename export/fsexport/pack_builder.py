@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError, PackError
@@ -16,44 +20,55 @@ from fsengine.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED, ETH
 from fsexport.align import export_align
 from fsexport.exported import RECORD_FILE, Exported, read_exported
 
+_BEING_WRITTEN = ".pack-being-written"
+"""Lies in a pack's folder while it is filled: what a killed run left is recognized by it."""
+
+_ARTIFACT_NAMES = ("model.onnx", "checkpoint.tl")
+
 _ORDER = (DETECT, ALIGN, EMBED, ATTRACTIVENESS, ETHNICITY, AGE_GENDER)
 
 
 def build_pack(name: str, description: str, folders: Sequence[Path], out: Path) -> Pack:
     """Copy artifacts into a pack, with the align graph that fits them.
 
+    The artifacts are known to fit before anything in `out` is touched.
+
     Args:
         name: Of the pack.
         description: One sentence for people.
         folders: Folders of artifacts, one a step; detect and embed are needed.
-        out: Folder of the pack.
+        out: Folder of the pack: a new or empty one, or a pack, which is replaced.
 
     Raises:
         InvalidInputError: A folder holds no artifact, two serve the same step, or `out` holds something else.
         PackError: The artifacts do not fit together.
     """
     artifacts = _by_step(folders)
-    crop, detect, embed = artifacts[EMBED][1].crop, artifacts[DETECT][1], artifacts[EMBED][1]
-    if crop is None:
+    detect, embed = artifacts[DETECT][1], artifacts[EMBED][1]
+    if embed.crop is None:
         raise PackError(f"{artifacts[EMBED][0]} does not say which crop its encoder reads; export it again")
     age_gender = artifacts[AGE_GENDER][1].crop if AGE_GENDER in artifacts else None
-    max_faces = detect.outputs[0].shape[0]
     labels: dict[str, list[str]] = {}
     for _, artifact in artifacts.values():
         labels.update(artifact.labels)
-    _make_room(out, {*artifacts, ALIGN})
-    models = {step: _install(folder, artifact, out) for step, (folder, artifact) in artifacts.items()}
-    models[ALIGN] = _align(out, max_faces, crop, age_gender, embed)
-    pack = Pack(
-        name=name,
-        description=description,
-        preprocessing=Preprocessing(portrait=crop, age_gender=age_gender),
-        max_faces=max_faces,
-        embedding_width=embed.outputs[0].shape[0],
-        labels=labels,
-        models={step: models[step] for step in _ORDER if step in models},
-    )
-    write_pack(pack, out)
+    models = {step: _pack_model(artifact) for step, (_, artifact) in artifacts.items()}
+    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
+        align = Path(beside) / "model.onnx"
+        models[ALIGN] = _align(align, detect.outputs[0].shape[0], embed.crop, age_gender, embed.exporter)
+        pack = Pack(
+            name=name,
+            description=description,
+            preprocessing=Preprocessing(portrait=embed.crop, age_gender=age_gender),
+            max_faces=detect.outputs[0].shape[0],
+            embedding_width=embed.outputs[0].shape[0],
+            labels=labels,
+            models={step: models[step] for step in _ORDER if step in models},
+        )
+        sources = {step: folder / artifact.file for step, (folder, artifact) in artifacts.items()}
+        try:
+            _fill(pack, {**sources, ALIGN: align}, out)
+        except OSError as exc:
+            raise InvalidInputError(f"{out} cannot be written: {exc.strerror or exc}; choose another folder") from exc
     return pack
 
 
@@ -61,6 +76,10 @@ def _by_step(folders: Sequence[Path]) -> dict[str, tuple[Path, Exported]]:
     found: dict[str, tuple[Path, Exported]] = {}
     for folder in folders:
         artifact = read_exported(folder)
+        if artifact.step not in _ORDER or artifact.file not in _ARTIFACT_NAMES:
+            raise InvalidInputError(
+                f"{folder} says that it serves {artifact.step!r} with {artifact.file!r}; export it again"
+            )
         if artifact.step in found:
             raise InvalidInputError(
                 f"{folder} and {found[artifact.step][0]} both serve {artifact.step}; give one of them"
@@ -74,40 +93,57 @@ def _by_step(folders: Sequence[Path]) -> dict[str, tuple[Path, Exported]]:
     return found
 
 
-def _make_room(out: Path, wanted: set[str]) -> None:
-    """Make a pack's folder, without steps that are not wanted any more; it is whole again with the new `pack.json`.
+def _fill(pack: Pack, sources: Mapping[str, Path], out: Path) -> None:
+    """Put artifacts and `pack.json` into a pack's folder, in which there is no other pack meanwhile."""
+    out.mkdir(parents=True, exist_ok=True)
+    marker = out / _BEING_WRITTEN
+    former = _former_files(out)
+    targets = {step: out / pack.models[step].file for step in sources}
+    new = {step for step, source in sources.items() if not (targets[step].exists() and targets[step].samefile(source))}
+    if theirs := [str(targets[step]) for step in new if targets[step].exists() and targets[step] not in former]:
+        raise InvalidInputError(f"{', '.join(sorted(theirs))} would be overwritten; choose another folder")
+    marker.touch()
+    (out / PACK_FILE).unlink(missing_ok=True)
+    for path in former - {targets[step] for step in set(sources) - new}:
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder of a step that holds something else stays
+            path.parent.rmdir()
+    for step in new:
+        target = targets[step]
+        target.parent.mkdir(exist_ok=True)
+        try:
+            os.link(sources[step], target)
+        except OSError:
+            shutil.copyfile(sources[step], target)
+    write_pack(pack, out)
+    marker.unlink()
+
+
+def _former_files(out: Path) -> set[Path]:
+    """Return the artifacts of the pack that a folder holds, or that a killed run left there.
 
     Raises:
-        InvalidInputError: It holds something other than a pack, or cannot be written.
+        InvalidInputError: The folder holds something other than a pack.
     """
+    if (out / _BEING_WRITTEN).exists():
+        return {
+            out / step / name for step in _ORDER for name in _ARTIFACT_NAMES if not (out / step / RECORD_FILE).exists()
+        }
+    left = sorted(path.name for path in out.iterdir())
+    if not left:
+        return set()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if (out / PACK_FILE).is_file():
-            (out / PACK_FILE).unlink()
-        elif left := [path.name for path in out.iterdir() if path.name not in _ORDER]:
-            raise InvalidInputError(
-                f"{out} holds {', '.join(sorted(left)[:3])} and no {PACK_FILE}; choose another folder"
-            )
-        for step in set(_ORDER) - wanted:
-            if not (out / step / RECORD_FILE).is_file():  # artifacts of the user's own
-                shutil.rmtree(out / step, ignore_errors=True)
-    except OSError as exc:
-        raise InvalidInputError(f"{out} cannot be written: {exc.strerror}; choose another folder") from exc
+        models = json.loads((out / PACK_FILE).read_bytes())["models"]
+        files = [(out / step / Path(models[step]["file"]).name) for step in _ORDER if step in models]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+        raise InvalidInputError(f"{out} holds {', '.join(left[:3])} and is no pack; choose another folder") from exc
+    return {path for path in files if path.is_file() and not path.with_name(RECORD_FILE).exists()}
 
 
-def _install(folder: Path, artifact: Exported, out: Path) -> PackModel:
-    """Link or copy an artifact into a pack."""
-    file = f"{artifact.step}/{artifact.file}"
-    source, target = folder / artifact.file, out / file
-    if not (target.exists() and target.samefile(source)):
-        shutil.rmtree(target.parent, ignore_errors=True)
-        target.parent.mkdir(parents=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
+def _pack_model(artifact: Exported) -> PackModel:
+    """Return what a pack says of an artifact."""
     return PackModel(
-        file=file,
+        file=f"{artifact.step}/{artifact.file}",
         sha256=artifact.sha256,
         precision=artifact.precision,
         licence=artifact.licence,
@@ -125,11 +161,10 @@ def _install(folder: Path, artifact: Exported, out: Path) -> PackModel:
     )
 
 
-def _align(out: Path, max_faces: int, portrait: CropSpec, age_gender: CropSpec | None, embed: Exported) -> PackModel:
-    """Write the align graph of a pack."""
+def _align(path: Path, max_faces: int, portrait: CropSpec, age_gender: CropSpec | None, exporter: str) -> PackModel:
+    """Write the align graph of a pack and return what the pack says of it."""
     spec = align_spec(max_faces, portrait, age_gender)
-    path = export_align(out / ALIGN / "model.onnx", max_faces, portrait, age_gender)
-    crops = {"portrait": asdict(portrait), "age_gender": age_gender and asdict(age_gender)}
+    export_align(path, max_faces, portrait, age_gender)
     return PackModel(
         file=f"{ALIGN}/{path.name}",
         sha256=file_sha256(path),
@@ -139,9 +174,9 @@ def _align(out: Path, max_faces: int, portrait: CropSpec, age_gender: CropSpec |
         source="fsexport.align",
         source_sha256={},
         provenance={
-            "exporter": embed.exporter,
-            "options": crops,
-            "libraries": {},
+            "exporter": exporter,
+            "options": {"portrait": asdict(portrait), "age_gender": age_gender and asdict(age_gender)},
+            "libraries": {"onnx": version("onnx")},
         },
         marks=(),
         inputs=spec.inputs,

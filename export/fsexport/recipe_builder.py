@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from fsexport.artifacts.detector import export_detector_artifact, settings_for
 from fsexport.artifacts.linear_head import LinearHead, export_linear_head_artifact
 from fsexport.attractiveness import read_torch_mlp
 from fsexport.detect_merge import MOST_FACES
-from fsexport.exported import RECORD_FILE
+from fsexport.exported import RECORD_FILE, read_exported
 from fsexport.face_crops import shipped_photos
 from fsexport.open_clip_loader import ClipSource, architecture_activation
 from fsexport.origins import Given, StatedLicence, resolve
@@ -32,14 +32,16 @@ class RecipeBuild:
     """How a recipe is made.
 
     Attributes:
-        artifacts: Folder of its artifacts, a folder a step; unchanged ones are kept.
+        artifacts: Folder of artifacts, which recipes share; unchanged ones are kept.
         out: Folder of the pack.
         precision: Of the encoder.
+        commercial_ok: Whether to refuse artifacts whose licence allows no commercial use.
     """
 
     artifacts: Path
     out: Path
     precision: Precision = Precision.FP32
+    commercial_ok: bool = False
 
 
 def build_recipe(recipe: Recipe, build: RecipeBuild, say: Say) -> Pack:
@@ -60,10 +62,28 @@ def build_recipe(recipe: Recipe, build: RecipeBuild, say: Say) -> Pack:
         if len(names) == 1 and (Path(names[0]) / RECORD_FILE).is_file():
             folders.append(Path(names[0]))
             continue
-        folder = build.artifacts / step
-        _export(step, resolve(names, StatedLicence()), folder, build, say)
+        given = resolve(names, StatedLicence())
+        folder = build.artifacts / _artifact_name(step, names, build)
+        _export(step, given, folder, build, say)
         folders.append(folder)
+    if build.commercial_ok:
+        _refuse_non_commercial(folders)
     return build_pack(recipe.name, recipe.description, folders, build.out)
+
+
+def _artifact_name(step: str, names: Sequence[str], build: RecipeBuild) -> str:
+    """Return the folder of a step's artifact: recipes of the same source share it."""
+    precision = (build.precision.value,) if step == EMBED else ()
+    return "-".join([step, *(Path(name).name for name in names), *precision])
+
+
+def _refuse_non_commercial(folders: list[Path]) -> None:
+    artifacts = [read_exported(folder) for folder in folders]
+    if refused := [f"{each.step} ({each.licence})" for each in artifacts if not each.commercial_use]:
+        raise InvalidInputError(
+            f"--commercial-ok refuses {', '.join(refused)}: their licences allow no commercial use, or none was "
+            "stated; choose others with --use STEP=SOURCE, or leave a head out with --use HEAD=none"
+        )
 
 
 def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say) -> None:

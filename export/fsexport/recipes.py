@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -60,6 +61,9 @@ def with_choices(recipe: Recipe, choices: Mapping[str, str]) -> Recipe:
         recipe: The recipe.
         choices: Step to names or paths with commas between them, or `none` for a head that shall be absent.
 
+    Returns:
+        The recipe; changed, it has another name, so that `official` is always the official one.
+
     Raises:
         InvalidInputError: A step is unknown, or cannot be absent.
     """
@@ -70,8 +74,31 @@ def with_choices(recipe: Recipe, choices: Mapping[str, str]) -> Recipe:
             raise InvalidInputError(f"there is no step {step!r} to choose a source for; expected {', '.join(known)}")
         if choice != NONE:
             steps[step] = tuple(choice.split(","))
+        elif step in HEADS and step not in steps:
+            raise InvalidInputError(f"the {recipe.name} pack has no head {step!r} to leave out")
         elif step in HEADS:
-            steps.pop(step, None)
+            steps.pop(step)
         else:
             raise InvalidInputError(f"{step} cannot be {NONE}; a pack needs it")
-    return replace(recipe, steps=steps)
+    if steps == recipe.steps:
+        return recipe
+    made_of = "; ".join(f"{step} from {', '.join(names)}" for step, names in steps.items())
+    return replace(
+        recipe, name=_variant(recipe.name, choices), description=f"{recipe.name}, changed: {made_of}", steps=steps
+    )
+
+
+def with_precision(recipe: Recipe, precision: str) -> Recipe:
+    """Return a recipe whose encoder computes in another precision than fp32, under a name that says so."""
+    if precision == "fp32":
+        return recipe
+    return replace(
+        recipe, name=f"{recipe.name}-{precision}", description=f"{recipe.description}; encoder in {precision}"
+    )
+
+
+def _variant(name: str, choices: Mapping[str, str]) -> str:
+    """Return the name of a changed pack: what was chosen, in letters that suit a folder."""
+    return "-".join(
+        [name, *(re.sub(r"[^a-z0-9]+", "-", f"{step}-{choices[step]}".lower()) for step in sorted(choices))]
+    )

@@ -142,10 +142,13 @@ def test_commercial_ok_hides_and_refuses(run: Run) -> None:
 
 def test_import_takes_the_file_or_its_archive_and_no_other(run: Run, shared: Path, tmp_path: Path) -> None:
     weights = shared / "weights"
-    done = run("models", "import", "scrfd-500m", str(weights / "insightface" / "det_500m.onnx"))
+    refused = run("models", "import", "scrfd-500m", str(weights / "insightface" / "det_500m.onnx"), exit_code=2)
+    assert "was not accepted" in refused.stderr
+    done = run("models", "import", "scrfd-500m", str(weights / "insightface" / "det_500m.onnx"), "--accept-license")
     assert Path(done.stdout.strip()).is_file()
     assert "non-commercial" in done.stderr
-    wrong = run("models", "import", "scrfd-10g", str(weights / "insightface" / "det_500m.onnx"), exit_code=1)
+    other = str(weights / "insightface" / "det_500m.onnx")
+    wrong = run("models", "import", "scrfd-10g", other, "--accept-license", exit_code=1)
     assert "expected 5838f7fe" in wrong.stderr
     assert "nothing was installed" in wrong.stderr
     assert "no model source named" in run("models", "import", "x", str(weights / "MANIFEST.tsv"), exit_code=2).stderr
@@ -216,6 +219,8 @@ def test_the_official_pack_is_fetched_exported_assembled_and_served(
     config = (Path(half.stdout.strip()) / "embed" / "config.pbtxt").read_text()
     assert "level: 1" in config
     assert not (Path(half.stdout.strip()) / "age_gender").exists()
+    assert half.stderr.count("unchanged") == 1  # of the detector; the encoder is another one
+    assert "official-age-gender-none-fp16" in half.stdout
 
 
 @pytest.mark.triton
@@ -242,9 +247,13 @@ def test_the_heads_of_facestats_v4_are_served_with_their_own_labels(
     }
     server.files.update(contents)
     offer(tmp_path, {name: (server.url("good", name), content) for name, content in contents.items()})
-    run("models", "import", "scrfd-500m", str(shared / "weights" / "insightface" / "det_500m.onnx"))
+    detector = str(shared / "weights" / "insightface" / "det_500m.onnx")
+    run("models", "import", "scrfd-500m", detector, "--accept-license")
     run("models", "build", "facestats-v4", "--accept-license", "--use", "detect=scrfd-500m")
-    scored = run("score", str(photos / "obama.jpg"), "--json", "--models", "facestats-v4")
+    name = "facestats-v4-detect-scrfd-500m"
+    assert f"pack {name}: here" in run("models", "list").stdout
+    assert "pack facestats-v4: not built" in run("models", "list").stdout
+    scored = run("score", str(photos / "obama.jpg"), "--json", "--models", name)
     (face,) = json.loads(scored.stdout)[0]["faces"]
     assert list(face["gender_probability"]) == ["female", "male", "unknown"]
     assert set(face["ethnicity_probability"]) == {
@@ -258,9 +267,9 @@ def test_the_heads_of_facestats_v4_are_served_with_their_own_labels(
     }
     assert "age_years" not in face
     assert 0 <= face["attractiveness_percentile"] <= 100
-    shown = run("score", str(photos / "obama.jpg"), "--models", "facestats-v4")
+    shown = run("score", str(photos / "obama.jpg"), "--models", name)
     assert "not validated: attractiveness, ethnicity, age_gender" in shown.stderr
-    run("ingest", str(photos), "--models", "facestats-v4", "--out", str(tmp_path / "results"))
+    run("ingest", str(photos), "--models", name, "--out", str(tmp_path / "results"))
     run("table", "build", str(tmp_path / "results"))
     table = pq.read_table(tmp_path / "results" / "_table" / "faces.parquet")
     assert {"gender", "ethnicity", "attractiveness"} <= set(table.column_names)

@@ -151,11 +151,14 @@ def test_an_unreachable_host_says_what_to_do(tmp_path: Path) -> None:
 def test_a_proxy_of_the_environment_is_used(
     server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTP_PROXY", "http://user:s3cret@127.0.0.1:9")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:s3cret@127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     job = Download(url="http://weights.example/good/model.onnx", target=tmp_path / "model.onnx")
-    with pytest.raises(FetchError, match="proxy"):
+    with pytest.raises(FetchError, match="proxy") as raised:
         download(job, lambda *_: None)
+    assert "now 127.0.0.1" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_a_full_disk_is_said_before_it_is_full(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from fsengine.errors import FetchError, InvalidInputError
-from fsengine.registry.fetch import FetchPolicy, _held, fetch
+from fsengine.errors import FaceStatsError, FetchError, InvalidInputError
+from fsengine.registry.fetch import FetchPolicy, fetch
+from fsengine.registry.lock import locked
 from fsengine.registry.source import REGISTRY_VARIABLE, ModelSource, find_source, read_registry
 from fsengine.registry.store import import_file, read_record, require, source_path, stored, verify_source
 from weights_server import WeightsServer, weights_server
@@ -130,6 +132,23 @@ def test_a_table_of_ones_own_adds_and_replaces(tmp_path: Path, monkeypatch: pyte
         (json.dumps([record(url="https://a", package="b==1", member="m")]), "one of them at most"),
         (json.dumps([record(package="b==1")]), "no member"),
         (json.dumps([{"name": "mine"}]), "missing"),
+        (json.dumps([record(commercial_use="no")]), "commercial_use is 'no', expected bool"),
+        (json.dumps([record(url=5)]), "url is 5, expected str or NoneType"),
+        (json.dumps([record(licence=None)]), "licence is None, expected str"),
+        (json.dumps([record(size_bytes=0)]), "expected a positive number"),
+        (json.dumps([record(size_bytes=True)]), "size_bytes is True"),
+        (json.dumps([record(settings=[])]), "settings is \\[\\], expected dict"),
+        (json.dumps(["mine"]), "is not a table"),
+        (json.dumps([record(about="\ud800")]), "cannot be printed"),
+        (json.dumps([record(file="")]), "plain file name"),
+        (json.dumps([record(file="record.json")]), "plain file name"),
+        (json.dumps([record(file="a\0b")]), "cannot be printed"),
+        (json.dumps([record(url="http://[bad/x")]), "is not a table"),
+        (json.dumps([record(package="/tmp/evil", member="m")]), "expected NAME==VERSION"),
+        (json.dumps([record(package="-r/etc/hostname", member="m")]), "expected NAME==VERSION"),
+        (json.dumps([record(package="evil @ file:///tmp/evil", member="m")]), "expected NAME==VERSION"),
+        ("[" * 100_000, "is not a table"),
+        (json.dumps([record(marks=3)]), "is not a table"),
     ],
 )
 def test_a_table_that_is_wrong_in_one_way_is_refused(
@@ -206,7 +225,7 @@ def test_an_archive_without_the_member_or_damaged_installs_nothing(server: Weigh
     with pytest.raises(FetchError, match="damaged"):
         import_file(entry, tmp_path / "damaged.zip")
     assert stored(entry) is None
-    assert not list(source_path(entry).parent.iterdir())
+    assert [path.name for path in source_path(entry).parent.iterdir()] == [".lock"]
 
 
 def test_a_member_larger_than_stated_is_not_unpacked_to_its_end(tmp_path: Path) -> None:
@@ -215,7 +234,7 @@ def test_a_member_larger_than_stated_is_not_unpacked_to_its_end(tmp_path: Path) 
         file.writestr("a.onnx", bytes(50_000_000))
     with pytest.raises(FetchError, match="larger than the 1,000 bytes"):
         import_file(entry, tmp_path / "bomb.zip")
-    assert not list(source_path(entry).parent.iterdir())
+    assert [path.name for path in source_path(entry).parent.iterdir()] == [".lock"]
 
 
 def test_an_altered_file_is_found(server: WeightsServer) -> None:
@@ -231,6 +250,18 @@ def test_an_altered_file_is_found(server: WeightsServer) -> None:
         require(entry)
 
 
+def test_a_record_that_was_altered_with_its_file_does_not_outdo_the_table(server: WeightsServer) -> None:
+    entry = source(url=server.url("good", "weights.bin"), sha256=hashlib.sha256(CONTENT).hexdigest())
+    get(entry)
+    other = CONTENT[:-1] + b"?"
+    source_path(entry).write_bytes(other)
+    path = source_path(entry).with_name("record.json")
+    path.write_text(path.read_text().replace(hashlib.sha256(CONTENT).hexdigest(), hashlib.sha256(other).hexdigest()))
+    with pytest.raises(FetchError, match="was altered"):
+        verify_source(entry)
+    assert stored(entry) is None
+
+
 def test_a_source_without_an_address_asks_for_an_import(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="no address"):
         get(source())
@@ -240,7 +271,43 @@ def test_a_source_without_an_address_asks_for_an_import(tmp_path: Path) -> None:
     assert read_record(source()) is not None
 
 
-def test_two_processes_do_not_fetch_the_same(server: WeightsServer) -> None:
-    entry = source(url=server.url("good", "weights.bin"))
-    with _held(entry), pytest.raises(FetchError, match="another process is fetching"), _held(entry):
-        pass
+def test_two_processes_do_not_fetch_the_same(server: WeightsServer, tmp_path: Path) -> None:
+    lock = tmp_path / "models" / "sources" / "mine" / ".lock"
+    with locked(lock, "mine"), pytest.raises(FetchError, match="another process is busy with mine"):
+        get(source(url=server.url("good", "weights.bin")))
+    get(source(url=server.url("good", "weights.bin")))
+
+
+def test_what_a_killed_run_left_is_gone_after_the_next(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    left = source_path(source()).with_name(".weights.bin.writing")
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    import_file(source(), tmp_path / "file")
+    assert sorted(path.name for path in left.parent.iterdir()) == [".lock", "record.json", "weights.bin"]
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_of_any_kind_is_explained(kind: int, tmp_path: Path) -> None:
+    path = tmp_path / "pack.zip"
+    with zipfile.ZipFile(path, "w", kind) as file:
+        file.writestr("a.onnx", random.Random(1).randbytes(5000))
+    content = bytearray(path.read_bytes())
+    content[500:540] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(FetchError, match="damaged"):
+        import_file(source(member="a.onnx", file="a.onnx"), path)
+
+
+@pytest.mark.parametrize("folder", ["~nobody-of-this-name/x", "FILE"])
+def test_a_store_that_cannot_be_is_explained(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    monkeypatch.setenv("FACESTATS_MODELS", folder.replace("FILE", str(tmp_path / "file")))
+    with pytest.raises(FaceStatsError, match="FACESTATS_MODELS"):
+        import_file(source(), tmp_path / "file")
+
+
+def test_an_empty_file_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FetchError, match="is empty"):
+        import_file(source(), tmp_path / "file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,51 @@ def test_a_failed_export_leaves_nothing_and_the_former_one_as_it_was(tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == [RECORD_FILE, "model.onnx"]
 
 
+def test_a_file_of_the_users_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"mine")
+    with pytest.raises(InvalidInputError, match=r"there already and is no artifact"):
+        export_artifact(JOB, tmp_path, Maker(), say)
+    assert (tmp_path / "model.onnx").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step": ["embed"]},
+        {"file": "../model.onnx"},
+        {"file": 5},
+        {"labels": {"gender": ["a", "a"]}},
+        {"labels": [1]},
+        {"outputs": []},
+        {"outputs": [1]},
+        {"options": 5},
+        {"commercial_use": "no"},
+        {"parity": [{"x": 1}]},
+    ],
+    ids=str,
+)
+def test_a_record_that_is_wrong_in_one_way_is_no_record(tmp_path: Path, changes: dict[str, Any]) -> None:
+    export_artifact(JOB, tmp_path, Maker(), say)
+    record = json.loads((tmp_path / RECORD_FILE).read_text())
+    (tmp_path / RECORD_FILE).write_text(json.dumps({**record, **changes}))
+    with pytest.raises(InvalidInputError, match=r"no artifact\.json"):
+        read_exported(tmp_path)
+
+
+def test_a_pack_made_of_a_step_that_is_none_touches_nothing(tmp_path: Path) -> None:
+    made = artifacts(tmp_path / "build")
+    record = json.loads((made["gender"] / RECORD_FILE).read_text())
+    (made["gender"] / RECORD_FILE).write_text(json.dumps({**record, "step": "../victim"}))
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim" / "precious.txt").write_text("x")
+    with pytest.raises(InvalidInputError, match=r"serves '\.\./victim'"):
+        build_pack("mine", "", list(made.values()), tmp_path / "pack")
+    assert (tmp_path / "victim" / "precious.txt").exists()
+    assert not (tmp_path / "pack").exists()
+    with pytest.raises(PackError, match=r"pack name '\.\./mine'"):
+        build_pack("../mine", "", [made["detect"], made["embed"]], tmp_path / "pack")
+
+
 def test_a_folder_of_another_step_or_of_none_is_refused(tmp_path: Path) -> None:
     export_artifact(JOB, tmp_path, Maker(), say)
     with pytest.raises(InvalidInputError, match="holds an artifact of embed, not of detect"):
@@ -101,6 +147,14 @@ def test_a_folder_of_another_step_or_of_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"altered")
     with pytest.raises(InvalidInputError, match="was altered"):
         read_exported(tmp_path)
+
+
+def test_what_a_library_says_of_a_strange_model_is_explained(tmp_path: Path) -> None:
+    def make(_: Path) -> Made:
+        raise IndexError("list index (2) out of range")
+
+    with pytest.raises(ExportError, match=r"a test cannot be exported \(IndexError: .*is it the model"):
+        export_artifact(JOB, tmp_path, make, say)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +240,30 @@ def test_artifacts_that_do_not_make_a_pack_are_refused(tmp_path: Path) -> None:
     ):
         build_pack("mine", "", list(made.values()), tmp_path / "pack")
     assert not (tmp_path / "pack" / "pack.json").exists()
+    # One that did fit is as it was after one that did not.
+    build_pack("mine", "", [made["detect"], made["embed"]], tmp_path / "pack")
+    with pytest.raises(PackError, match="step age_gender"):
+        build_pack("mine", "", list(made.values()), tmp_path / "pack")
+    assert set(verify_pack(tmp_path / "pack").models) == {"detect", "align", "embed"}
+    # Folders that are called like steps are the user's own where no pack is.
+    (tmp_path / "theirs" / "ethnicity").mkdir(parents=True)
+    (tmp_path / "theirs" / "ethnicity" / "thesis.txt").write_text("x")
+    with pytest.raises(InvalidInputError, match="holds ethnicity and is no pack"):
+        build_pack("mine", "", [made["detect"], made["embed"]], tmp_path / "theirs")
+    assert (tmp_path / "theirs" / "ethnicity" / "thesis.txt").exists()
+    (tmp_path / "theirs" / "pack.json").write_text('{"game": 1}')
+    with pytest.raises(InvalidInputError, match="is no pack"):
+        build_pack("mine", "", [made["detect"], made["embed"]], tmp_path / "theirs")
+    # So is what lies where a pack has nothing.
+    fitting = artifacts(tmp_path / "fitting")
+    (tmp_path / "pack" / AGE_GENDER).mkdir()
+    (tmp_path / "pack" / AGE_GENDER / "model.onnx").write_text("x")
+    with pytest.raises(InvalidInputError, match="would be overwritten"):
+        build_pack("mine", "", list(fitting.values()), tmp_path / "pack")
+    assert (tmp_path / "pack" / AGE_GENDER / "model.onnx").read_text() == "x"
+    assert set(verify_pack(tmp_path / "pack").models) == {"detect", "align", "embed"}
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("x")
-    with pytest.raises(InvalidInputError, match=r"holds thesis\.tex"):
+    with pytest.raises(InvalidInputError, match=r"holds thesis\.tex and is no pack"):
         build_pack("mine", "", [made["detect"], made["embed"]], tmp_path / "other")
     assert (tmp_path / "other" / "thesis.tex").exists()

@@ -97,5 +97,5 @@ def test_another_objective_number_of_labels_or_file_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize("text", ["", "one\n", "a\nb\na\n"])
 def test_labels_must_be_several_and_different(text: str, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text(text)
-    with pytest.raises(InvalidInputError, match="expected 2 to 256 different"):
+    with pytest.raises(InvalidInputError, match="labels"):
         read_labels(tmp_path / "labels.txt")

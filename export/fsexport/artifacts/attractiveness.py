@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.steps import ATTRACTIVENESS, ATTRACTIVENESS_PERCENTILE, ATTRACTIVENESS_SCORE, attractiveness_spec
 from fsexport.artifacts.head_inputs import HeadInputs, drawn_inputs
-from fsexport.attractiveness import Layer, export_attractiveness, percentile
+from fsexport.attractiveness import NUM_QUANTILES, Layer, export_attractiveness
 from fsexport.exported import Exported, ExportJob, Made, Origin, export_artifact
 from fsexport.ort_run import run_graph
 from fsexport.parity import compare
 
 SCORE_LIMIT = 1e-4
-# Between two of the thousand quantiles a float32 score moves the percentile by a hundredth at most.
-PERCENTILE_LIMIT = 0.05
+QUANTILE_STEP = 100 / (NUM_QUANTILES - 1)
+"""The graph holds a thousand quantiles of the distribution; between its own scores it is linear."""
 
 _SCORE_COLUMNS = ("attractiveness", "attractiveness_raw", "score")
 
@@ -73,11 +73,11 @@ def export_attractiveness_artifact(
             ),
             compare(
                 found[ATTRACTIVENESS_PERCENTILE.name][:, 0],
-                percentile(found[ATTRACTIVENESS_SCORE.name][:, 0], reference),
+                np.searchsorted(np.sort(reference), value[:, 0], side="right") * 100 / len(reference),
                 quantity="percentile, 0 to 100",
-                reference="the reference distribution in NumPy",
+                reference="shares of the whole reference distribution",
                 inputs=given.text,
-                limit=PERCENTILE_LIMIT,
+                limit=QUANTILE_STEP + 100 / len(reference),
             ),
         )
         return Made(spec=attractiveness_spec(width), parity=parity)
@@ -110,8 +110,9 @@ def read_scores(path: Path, column: str | None) -> NDArray[np.float64]:
         ]
         name = column or (candidates[0] if candidates else "")
         if name not in table.column_names:
+            wanted = repr(column) if column else f"one of {', '.join(_SCORE_COLUMNS)} that holds floating-point numbers"
             raise InvalidInputError(
-                f"{path} has columns {', '.join(table.column_names)}; expected {column or 'one of scores'}: name it "
+                f"{path} has columns {', '.join(table.column_names)}; expected {wanted}. Name the right one "
                 "with --column"
             )
         scores = table[name].drop_null().cast(pa.float64()).to_numpy()

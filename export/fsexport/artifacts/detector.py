@@ -71,6 +71,12 @@ def tell_family(sources: Sequence[Path]) -> Family:
         InvalidInputError: It is none that is known.
     """
     if all(path.suffix in (".tflite", ".whl") for path in sources):
+        wanted = {model.member.rsplit("/", 1)[-1] for model in (FACE_DETECTION_SHORT_RANGE, FACE_DETECTION_FULL_RANGE)}
+        if sources[0].suffix == ".tflite" and wanted - {path.name for path in sources}:
+            raise InvalidInputError(
+                f"BlazeFace is two files, and {', '.join(path.name for path in sources)} was given; expected "
+                f"{' and '.join(sorted(wanted))} (the sources blazeface-short and blazeface-full), or mediapipe's wheel"
+            )
         return Family.BLAZEFACE
     outputs = [output.name for output in read_network(sources[0]).graph.output] if len(sources) == 1 else []
     if f"{KINDS[0]}_{STRIDES[0]}" in outputs:
@@ -129,7 +135,7 @@ def export_detector_artifact(
         step=DETECT,
         origin=origin,
         options={**asdict(settings), "photos": photo_digest(photos)},
-        libraries=("onnx", "onnxruntime"),
+        libraries=("onnx", "onnxruntime", *(["ai-edge-litert"] if isinstance(settings, BlazeFaceSettings) else [])),
     )
 
     def make(path: Path) -> Made:
@@ -141,30 +147,22 @@ def export_detector_artifact(
             case BlazeFaceSettings():
                 export_blazeface(sources, path, settings)
         squares = detector_squares(photos)
-        views = _reference_views(settings, sources)
-        if views is None:
-            say("  not compared: ai-edge-litert, which runs BlazeFace's own files, is not installed")
-            parity: tuple[Parity, ...] = ()
-        else:
-            parity = _compare(path, squares, views, settings.merge)
+        parity = _compare(path, squares, _reference_views(settings, sources), settings.merge)
         return Made(spec=detect_spec(settings.merge.max_faces), parity=parity)
 
     return export_artifact(job, folder, make, say)
 
 
-def _reference_views(settings: Settings, sources: Sequence[Path]) -> list[tuple[View, WindowDetector]] | None:
-    """Return each view with the source's own network behind it, or None where nothing here runs that."""
+def _reference_views(settings: Settings, sources: Sequence[Path]) -> list[tuple[View, WindowDetector]]:
+    """Return each view with the source's own network behind it."""
     match settings:
         case ScrfdSettings():
             return [(view, _scrfd(_free_network(sources[0]))) for view in settings.views]
         case YuNetSettings():
             return [(view, _yunet(_free_network(sources[0]))) for view in settings.views]
         case BlazeFaceSettings():
-            try:
-                short = _blazeface(sources, FACE_DETECTION_SHORT_RANGE, SHORT_RANGE_PX, SHORT_RANGE_LAYERS)
-                full = _blazeface(sources, FACE_DETECTION_FULL_RANGE, FULL_RANGE_PX, FULL_RANGE_LAYERS)
-            except ImportError:
-                return None
+            short = _blazeface(sources, FACE_DETECTION_SHORT_RANGE, SHORT_RANGE_PX, SHORT_RANGE_LAYERS)
+            full = _blazeface(sources, FACE_DETECTION_FULL_RANGE, FULL_RANGE_PX, FULL_RANGE_LAYERS)
             return [(settings.short_range, short), *((view, full) for view in settings.full_range)]
 
 
@@ -197,7 +195,7 @@ def _yunet(session: Any) -> WindowDetector:
 def _blazeface(
     sources: Sequence[Path], model: WheelModel, side_px: int, layers: tuple[tuple[int, int], ...]
 ) -> WindowDetector:
-    from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_litert.interpreter import Interpreter  # runs the source's own files
 
     interpreter = Interpreter(model_content=read_wheel_model(sources, model), num_threads=1)
     interpreter.allocate_tensors()
@@ -231,6 +229,8 @@ def _compare(
         found, expected = (_clear(rows, thresholds) for rows in (found, expected))
         found_rows.append(_in_order_of(expected, found) if len(found) == len(expected) else found)
         expected_rows.append(expected)
+    if not any(len(rows) for rows in (*found_rows, *expected_rows)):
+        raise InvalidInputError(f"no face is found on {len(squares)} photos; give others with --photos")
     found_all, expected_all = np.concatenate(found_rows), np.concatenate(expected_rows)
     inputs = f"{len(expected_all)} faces of {len(squares)} photos"
     reference = "the source's own network, decoded in NumPy"

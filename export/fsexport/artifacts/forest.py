@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import ExportError, InvalidInputError
+from fsengine.labels import check_labels
 from fsengine.served import ETHNICITY
 from fsengine.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.steps import ethnicity_spec
@@ -16,7 +17,6 @@ from fsexport.exported import Exported, ExportJob, Made, Origin, export_artifact
 from fsexport.parity import compare
 from fsexport.trees import checkpoint_probabilities, export_trees, import_lightgbm
 
-MOST_LABELS = 256
 DRAWN_ROWS = 2000
 # FIL and GTIL keep thresholds and sums in float32, LightGBM in float64.
 PROBABILITY_LIMIT = 1e-5
@@ -119,15 +119,14 @@ def read_labels(path: Path) -> list[str]:
     """Read class labels, one a line.
 
     Raises:
-        InvalidInputError: There are fewer than two or too many, or two are the same.
+        InvalidInputError: They are no labels; see `fsengine.labels`.
     """
     try:
         labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidInputError(f"{path} cannot be read as text: {exc}") from exc
-    if not 2 <= len(labels) <= MOST_LABELS or len(set(labels)) != len(labels):
-        raise InvalidInputError(
-            f"{path} holds {len(labels)} labels, {', '.join(labels[:5]) or 'none'}...; expected 2 to {MOST_LABELS} "
-            "different ones, one a line"
-        )
+    try:
+        check_labels(labels)
+    except ValueError as exc:
+        raise InvalidInputError(f"{path}: {exc}; one a line, in the model's order") from exc
     return labels
