@@ -183,7 +183,8 @@ def _made(job: ExportJob, make: Callable[[Path], Made], path: Path) -> Made:
         raise
     except Exception as exc:  # onnx, ONNX Runtime, torch and LightGBM share no base but Exception
         raise ExportError(
-            f"{job.origin.source} cannot be exported ({type(exc).__name__}: {exc}); is it the model that it is said to be?"
+            f"{job.origin.source} cannot be exported ({type(exc).__name__}: {exc}); is it the model that it is said to "
+            "be?"
         ) from exc
 
 

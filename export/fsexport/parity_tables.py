@@ -33,7 +33,11 @@ Say = Callable[[str], None]
 
 _DETECTORS = ("insightface/det_500m.onnx", "insightface/scrfd_2.5g_bnkps_dynamic.onnx")
 _BLAZEFACE = ("blazeface-short", "blazeface-full")
-_REGRESSORS = ("src_models", "models")
+# Each regressor with the table and the column of the scores that it made.
+_REGRESSORS = {
+    "src_models": ("metadata/attractiveness_scores.parquet", "attractiveness_raw"),
+    "models": ("golden/clip_vitb32_embeddings.parquet", "stored_attractiveness_models_pt"),
+}
 _SEED = 20260101
 
 
@@ -81,10 +85,9 @@ def _heads(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iterator
     yield export_age_gender_artifact(genderage.files[0], genderage.origin, photos, folder / "genderage", say)
     v4 = weights / "facestats_v4"
     golden = _golden(v4 / "golden" / "clip_vitb32_embeddings.parquet")
-    scores = v4 / "metadata" / "attractiveness_scores.parquet"
-    for name in _REGRESSORS:
-        given = resolve([str(v4 / name / "attractiveness_regressor.pt"), str(scores)], StatedLicence())
-        layers, reference = read_torch_mlp(given.files[0]), read_scores(scores, None)
+    for name, (table, column) in _REGRESSORS.items():
+        given = resolve([str(v4 / name / "attractiveness_regressor.pt")], StatedLicence())
+        layers, reference = read_torch_mlp(given.files[0]), read_scores(v4 / table, column)
         out = folder / f"{ATTRACTIVENESS}-{name}"
         yield export_attractiveness_artifact(layers, reference, given.origin, out, say, golden)
     for head in LinearHead:
