@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fsclient.inference import InferenceBackend, ServedEnsemble
-from fsclient.parts import PartWriter, read_ledger
+from fsclient.parts import PartWriter, part_paths, read_ledger
 from fsclient.photo import Status, resume_key
+from fsclient.restale_staging import refuse_interrupted
 from fsclient.rows import PhotoRow
 from fsclient.schema import face_outputs, part_schema
 from fsclient.scoring import RetryPolicy, score_file
@@ -36,13 +37,14 @@ class IngestConfig:
     """What to ingest and how.
 
     Attributes:
-        sources: Files, folders and patterns.
+        sources: Files, folders and patterns; with `restale` there may be none.
         out: Folder of the parts.
         concurrency: Photos in flight.
         part_size: Photos of one part.
         part_s: Seconds after which a part is written though it is not full.
         retry_statuses: Statuses of earlier runs whose photos are done again.
         retry: What to do when the server is not to be had.
+        restale: Whether results of other models are brought to the served ones first.
     """
 
     sources: tuple[str, ...]
@@ -52,6 +54,7 @@ class IngestConfig:
     part_s: float = 60.0
     retry_statuses: frozenset[Status] = frozenset()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    restale: bool = False
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.part_size < 1 or self.part_s <= 0:
@@ -76,6 +79,7 @@ class IngestSummary:
         interrupted: Whether the user stopped it.
         unfinished: Source and reason of photos that the server could not be had for.
         earlier_statuses: Photos of earlier runs by status.
+        restaled: What was brought to the served models, in words; None where that was not asked for.
     """
 
     served: ServedEnsemble | None
@@ -88,6 +92,7 @@ class IngestSummary:
     interrupted: bool = False
     unfinished: list[tuple[str, str]] = field(default_factory=list)
     earlier_statuses: collections.Counter[Status] = field(default_factory=collections.Counter)
+    restaled: str | None = None
 
     @property
     def num_rows(self) -> int:
@@ -134,12 +139,15 @@ def find_inputs(config: IngestConfig) -> list[bytes]:
     """Return the paths of the photos that a run's sources name.
 
     Raises:
-        InvalidInputError: A source names nothing, or all that it names lies in the folder of results.
+        InvalidInputError: A source names nothing, or all that it names lies in the folder of results and that is
+            not to be restaled.
     """
     paths = find_photos(config.sources, skip=config.out)
-    if not paths:
+    to_restale = config.restale and config.out.is_dir() and part_paths(config.out)
+    if not paths and not to_restale:
         raise InvalidInputError(
-            f"{', '.join(config.sources)} holds no file, or none outside of --out {config.out}; expected photos"
+            f"{', '.join(config.sources) or 'SOURCE'} holds no file, or none outside of --out {config.out}; "
+            "expected photos"
         )
     return paths
 
@@ -153,14 +161,15 @@ def plan_ingest(config: IngestConfig, paths: list[bytes], *, model_set_id: str |
         model_set_id: What would be served; None to leave it unchecked.
 
     Raises:
-        ResultsError: A part cannot be read, or was made with another model set.
+        ResultsError: A part cannot be read or was made with another model set, or a restale was interrupted.
     """
+    refuse_interrupted(config.out)
     ledger = read_ledger(config.out)
     if ledger.info is not None and model_set_id not in (None, ledger.info.models.model_set_id):
         raise ResultsError(
             f"{config.out} holds results of model set {ledger.info.models.model_set_id} "
             f"({ledger.info.models.pack}), and {model_set_id} is served; results of different sets do not mix: "
-            "choose another --out, or the same --models"
+            "choose another --out, or the same --models, or --restale to bring them to it"
         )
     summary = IngestSummary(served=None, num_inputs=len(paths))
     todo = []

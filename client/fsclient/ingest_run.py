@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 from tqdm import tqdm
 
-from fsclient.ingest import IngestConfig, IngestSummary, find_inputs, ingest, plan_ingest
+from fsclient.ingest import IngestConfig, IngestSummary, Progress, find_inputs, ingest, plan_ingest
 from fsclient.models import Say
 from fsclient.parts import locked
+from fsclient.restale import restale
+from fsclient.restale_staging import finish_replacement
 from fsclient.rows import PhotoRow
 from fsclient.serving import OpenServer, ServerChoice, open_server
 from fsclient.triton import TritonBackend
@@ -20,7 +24,7 @@ DEFAULT_CONCURRENCY = 8
 def run_ingest(config: IngestConfig, choice: ServerChoice, concurrency: int | None, say: Say) -> IngestSummary:
     """Ingest with a server that is given or started for it.
 
-    A run with nothing left to do starts no server.
+    A run with nothing left to do starts no server, unless it restales: what is served must be known then.
 
     Args:
         config: The run; its concurrency is set here.
@@ -33,34 +37,78 @@ def run_ingest(config: IngestConfig, choice: ServerChoice, concurrency: int | No
     """
     paths = find_inputs(config)
     with locked(config.out):
-        plan = plan_ingest(config, paths)
-        if not plan.todo:
-            return plan.summary
-        if plan.summary.num_done_before:
-            say(f"{plan.summary.num_done_before} of {plan.summary.num_inputs} photos are done already")
+        num_todo = 0
+        if config.restale:
+            if num_parts := finish_replacement(config.out):
+                say(f"finished an interrupted restale: its {num_parts} parts are in their place")
+        else:
+            plan = plan_ingest(config, paths)
+            if not plan.todo:
+                return plan.summary
+            num_todo = len(plan.todo)
+            if plan.summary.num_done_before:
+                say(f"{plan.summary.num_done_before} of {plan.summary.num_inputs} photos are done already")
         with open_server(choice, say) as server:
             config = replace(config, concurrency=_concurrency(concurrency, server, say))
-            with tqdm(total=len(plan.todo), unit="photo", desc="ingest", smoothing=0.05, delay=0.2) as bar:
-                summary = asyncio.run(_ingest(config, paths, server, bar))
+            with _Bars(say) as bars:
+                summary = asyncio.run(_ingest(config, paths, num_todo, server, bars))
             if server.embedded is not None and not server.embedded.alive():
                 say(f"the embedded server died; its log is {server.embedded.log_path}")
             return summary
 
 
-async def _ingest(config: IngestConfig, paths: list[bytes], server: OpenServer, bar: tqdm[None]) -> IngestSummary:
+async def _ingest(
+    config: IngestConfig, paths: list[bytes], num_todo: int, server: OpenServer, bars: _Bars
+) -> IngestSummary:
     backend = TritonBackend(server.url)
-    faces = 0
-
-    def on_row(row: PhotoRow) -> None:
-        nonlocal faces
-        faces += row.num_faces
-        bar.set_postfix_str(f"{faces} faces", refresh=False)
-        bar.update()
-
     try:
-        return await ingest(config, paths, backend, on_row)
+        if config.restale:
+            return await restale(config, paths, backend, bars)
+        return await ingest(config, paths, backend, bars.photos(num_todo))
     finally:
         await backend.close()
+
+
+class _Bars:
+    """Progress bars on stderr, one at a time; see `fsclient.restale.RestaleProgress`."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._open = ExitStack()
+
+    def __enter__(self) -> _Bars:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def say(self, line: str) -> None:
+        self._open.close()
+        self._say(line)
+
+    def faces(self, total: int) -> Callable[[int], None]:
+        bar = self._begin(total, "face", "restale")
+
+        def on_faces(number: int) -> None:
+            bar.update(number)
+
+        return on_faces
+
+    def photos(self, total: int) -> Progress:
+        bar = self._begin(total, "photo", "ingest")
+        faces = 0
+
+        def on_row(row: PhotoRow) -> None:
+            nonlocal faces
+            faces += row.num_faces
+            bar.set_postfix_str(f"{faces} faces", refresh=False)
+            bar.update()
+
+        return on_row
+
+    def _begin(self, total: int, unit: str, what: str) -> tqdm[None]:
+        self._open.close()
+        return self._open.enter_context(tqdm(total=total, unit=unit, desc=what, smoothing=0.05, delay=0.2))
 
 
 def _concurrency(asked: int | None, server: OpenServer, say: Say) -> int:

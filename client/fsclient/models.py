@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fsclient.pack_build import BuildChoice, build_on_request, built_folder, packs_on_request
+from fsclient.pack_build import BuildChoice, build_on_request, built_folder, changed_pack, packs_on_request
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs import PACK_FILE, Pack, read_pack
 from fsengine.registry.home import models_home
@@ -63,10 +63,11 @@ def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Pat
     Args:
         models: Name of a pack, or a pack's folder.
         say: Called with each line of progress.
-        choice: How to build a pack that is made on request, even where it is there; None builds only one that is not.
+        choice: How to build a pack that is made on request, even where it is there, or what to change in another one;
+            None builds only what is not there.
 
     Raises:
-        InvalidInputError: There is no such pack, or it is not made on request and a choice was given.
+        InvalidInputError: There is no such pack, or a choice does not suit it.
         MissingDependencyError: Building it needs libraries that are not installed.
         ExportError: Building it failed.
     """
@@ -74,8 +75,7 @@ def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Pat
         folder = Path(models).expanduser()
         if not is_pack(folder):
             raise InvalidInputError(f"{folder} holds no {PACK_FILE}; expected a model pack")
-        _refuse_choice(models, choice)
-        return folder
+        return changed_pack(folder, read_pack(folder).name, choice or BuildChoice(), say)
     entries = {entry.name: entry for entry in list_packs()}
     if models not in entries:
         raise InvalidInputError(
@@ -84,8 +84,7 @@ def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Pat
     entry = entries[models]
     if models in packs_on_request() and (entry.pack is None or choice is not None):
         return build_on_request(models, choice or BuildChoice(), say)
-    _refuse_choice(models, choice)
-    return entry.folder
+    return changed_pack(entry.folder, models, choice or BuildChoice(), say)
 
 
 def served_repository(
@@ -134,15 +133,6 @@ def served_repository(
         say(f"assembling the {pack.name} pack into {out}")
     assemble(source, out, target=target, without=without)
     return out
-
-
-def _refuse_choice(models: str, choice: BuildChoice | None) -> None:
-    """Refuse options of building for a pack that is as it is."""
-    if choice is not None and (choice.use or choice.precision != BuildChoice().precision):
-        raise InvalidInputError(
-            f"{models} is not made on request, so --use and --precision do not apply; make one of your own with "
-            "`fsexport` (docs/models.md)"
-        )
 
 
 def _refuse_non_commercial(pack: Pack) -> None:

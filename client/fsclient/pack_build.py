@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsclient.model_sources import LicenceChoice, fetch_named, known_names
 from fsengine.errors import InvalidInputError, MissingDependencyError
+from fsengine.packs import PACK_NAME
 from fsengine.registry.home import models_home
 from fsengine.registry.source import read_registry
 from fsengine.steps import HEADS
@@ -26,11 +27,18 @@ class BuildChoice:
         licences: What the user said of licences.
         use: Step to the sources that shall serve it, with commas between them, or `none`.
         precision: Of the encoder.
+        name: Of a changed pack; None makes one of the changes.
     """
 
     licences: LicenceChoice = field(default_factory=LicenceChoice)
     use: Mapping[str, str] = field(default_factory=dict)
     precision: str = "fp32"
+    name: str | None = None
+
+    @property
+    def is_change(self) -> bool:
+        """Tell whether it changes a pack."""
+        return bool(self.use) or self.precision != "fp32"
 
 
 def packs_on_request() -> dict[str, str]:
@@ -64,18 +72,17 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
     artifacts = models_home() / "artifacts"
     if name == TEST_PACK:
         folder = built_folder(name)
-        if choice != BuildChoice():
-            raise InvalidInputError("the test pack is made from the test assets alone; it takes no options")
         try:
             from fsexport.test_pack import build_test_pack
         except ImportError as exc:
             raise _missing(name, exc) from exc
         say(f"building the {name} pack in {folder}")
         build_test_pack(folder, artifacts / name, say)
-        return folder
+        return changed_pack(folder, name, choice, say)
     from fsexport.recipes import RECIPES, with_choices, with_precision
 
     recipe = with_precision(with_choices(RECIPES[name], choice.use), choice.precision)
+    recipe = replace(recipe, name=_own_name(choice) or recipe.name)
     folder = built_folder(recipe.name)
     _check_licences(recipe.steps, choice)
     try:
@@ -108,6 +115,40 @@ def source_names(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def changed_pack(base: Path, name: str, choice: BuildChoice, say: Say) -> Path:
+    """Make a pack of another one that is here, with other heads, and return its folder; `base` where nothing changes.
+
+    Args:
+        base: Folder of the pack.
+        name: Its name.
+        choice: Heads to folders of artifacts, or `none`.
+        say: Called with each line of progress.
+
+    Raises:
+        InvalidInputError: A choice is no head's artifact, or asks for another precision.
+        MissingDependencyError: The exporter's libraries are not installed.
+        PackError: A head does not fit the pack's encoder.
+    """
+    from fsexport.recipes import NONE, variant_name
+
+    own_name = _own_name(choice)
+    if not choice.is_change:
+        return base
+    if choice.precision != BuildChoice().precision:
+        raise InvalidInputError(f"{name} is not made on request, so its encoder stays as it is; leave --precision out")
+    try:
+        from fsexport.pack_builder import change_heads
+    except ImportError as exc:
+        raise _missing(name, exc) from exc
+    changes = {head: None if value == NONE else Path(value) for head, value in choice.use.items()}
+    variant = own_name or variant_name(name, choice.use)
+    folder = built_folder(variant)
+    say(f"building the {variant} pack in {folder}")
+    made_of = "; ".join(f"{head} from {value}" for head, value in choice.use.items())
+    change_heads(base, changes, variant, f"{name}, changed: {made_of}", folder)
+    return folder
+
+
 def read_choices(texts: tuple[str, ...]) -> dict[str, str]:
     """Read `STEP=SOURCE` texts.
 
@@ -123,6 +164,26 @@ def read_choices(texts: tuple[str, ...]) -> dict[str, str]:
             raise InvalidInputError(f"--use names {step} twice; choose one")
         choices[step] = source
     return choices
+
+
+def _own_name(choice: BuildChoice) -> str | None:
+    """Return the name that the user gave a changed pack.
+
+    Raises:
+        InvalidInputError: It is no name, or that of a pack that is made on request or ships, or nothing is changed.
+    """
+    if choice.name is None:
+        return None
+    if not PACK_NAME.fullmatch(choice.name):
+        raise InvalidInputError(
+            f"--name {choice.name!r}: expected 1 to 100 letters, digits, dots, dashes and underlines, a letter or a "
+            "digit first"
+        )
+    if choice.name in {*packs_on_request(), "demo"}:
+        raise InvalidInputError(f"--name {choice.name} is that of another pack; choose one of your own")
+    if not choice.is_change:
+        raise InvalidInputError(f"--name {choice.name} names a changed pack, and nothing is changed (--use)")
+    return choice.name
 
 
 def _check_licences(steps: Mapping[str, tuple[str, ...]], choice: BuildChoice) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +25,14 @@ from fsengine.errors import InvalidInputError, ResultsError
 
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOCK_NAME = ".facestats.lock"
+
+ROW_GROUP_SIZE = 1024
+WRITE_OPTIONS: Mapping[str, Any] = {
+    "compression": "zstd",
+    "use_dictionary": ["status", "reason", "model_set_id"],
+    "write_statistics": ["source", "status"],
+}
+"""How every part is written."""
 
 
 def part_paths(folder: Path) -> list[Path]:
@@ -132,13 +141,6 @@ class PartWriter:
         path = self._folder / f"part-{self._next:06d}.parquet"
         table = rows_table(rows, self._schema, self._model_set_id)
         with durable_file(path) as file:
-            pq.write_table(
-                table,
-                file,
-                compression="zstd",
-                use_dictionary=["status", "reason", "model_set_id"],
-                write_statistics=["source", "status"],
-                row_group_size=1024,
-            )
+            pq.write_table(table, file, row_group_size=ROW_GROUP_SIZE, **WRITE_OPTIONS)
         self._next += 1
         return path

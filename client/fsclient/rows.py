@@ -89,13 +89,13 @@ def _faces_array(rows: Sequence[PhotoRow], dtype: pa.ListType) -> pa.ListArray:
     for column in fields:
         parts = [row.faces[output_of[column.name]].reshape(-1) for row in rows if row.num_faces]
         flat = np.concatenate(parts).astype(np.float32, copy=False) if parts else np.empty(0, np.float32)
-        values.append(_shaped(pa.array(flat), column.type))
+        values.append(shaped(pa.array(flat), column.type))
     faces = pa.StructArray.from_arrays(values, fields=fields)
     return pa.ListArray.from_arrays(pa.array(offsets), faces, type=dtype)
 
 
-def _shaped(flat: pa.Array, dtype: pa.DataType) -> pa.Array:
+def shaped(flat: pa.Array, dtype: pa.DataType) -> pa.Array:
     """Wrap flat numbers into (nested) fixed-size lists of `dtype`."""
     if not pa.types.is_fixed_size_list(dtype):
         return flat
-    return pa.FixedSizeListArray.from_arrays(_shaped(flat, dtype.value_type), type=dtype)
+    return pa.FixedSizeListArray.from_arrays(shaped(flat, dtype.value_type), type=dtype)

@@ -28,9 +28,12 @@ FACE_COLUMNS: Mapping[str, str] = {
     "face_embedding": "embedding",
     "attractiveness": "attractiveness",
     "attractiveness_percentile": "attractiveness_percentile",
+    "attractiveness_decile": "attractiveness_decile",
+    "attractiveness_interval": "attractiveness_interval",
     "ethnicity_probability": "ethnicity_probability",
     "gender_probability": "gender_probability",
     "age_years": "age_years",
+    "age_interval_years": "age_interval_years",
 }
 """Ensemble output to the name of its field, in the order of the fields."""
 
@@ -46,9 +49,12 @@ UNITS = {
     "embedding": "L2-normalized",
     "attractiveness": "the head's own scale",
     "attractiveness_percentile": "0 to 100, share of the head's reference distribution at or below the score",
+    "attractiveness_decile": "1 to 10, the tenth of the reference distribution that the score lies in",
+    "attractiveness_interval": "low and high end of the score's conformal interval",
     "ethnicity_probability": "in the order of labels.ethnicity; sums to 1",
     "gender_probability": "in the order of labels.gender; sums to 1",
     "age_years": "years",
+    "age_interval_years": "years, low and high end of the age's conformal interval",
 }
 
 PHOTO_FIELDS = (

@@ -25,7 +25,7 @@ def photo_json(row: PhotoRow, models: ServedModels) -> dict[str, Any]:
 
 
 def face_json(row: PhotoRow, index: int, models: ServedModels) -> dict[str, Any]:
-    """Return one face as JSON; class probabilities are keyed by their labels."""
+    """Return one face as JSON; class probabilities are keyed by their labels, and a head that abstains names none."""
     face: dict[str, Any] = {}
     for output, column in FACE_COLUMNS.items():
         if output not in row.faces:
@@ -34,8 +34,8 @@ def face_json(row: PhotoRow, index: int, models: ServedModels) -> dict[str, Any]
         face[column] = float(value[0]) if value.shape == (1,) else value.tolist()
     for column, label in (("gender_probability", GENDER), ("ethnicity_probability", ETHNICITY)):
         if column in face:
+            face[label] = models.label_of(label, face[column])
             face[column] = dict(zip(models.labels[label], face[column], strict=True))
-            face[label] = max(face[column], key=face[column].__getitem__)
     return face
 
 
@@ -62,12 +62,25 @@ def face_values(face: dict[str, Any]) -> list[str]:
     """Return what the heads say of a face, a short text each."""
     values = []
     if GENDER in face:
-        values.append(f"{face[GENDER]} {face['gender_probability'][face[GENDER]]:.2f}")
+        values.append(_class_text(face, GENDER))
     if "age_years" in face:
-        values.append(f"age {face['age_years']:.0f}")
+        values.append(f"age {face['age_years']:.0f}{_interval_text(face, 'age_interval_years', 0)}")
     if ETHNICITY in face:
-        values.append(f"{face[ETHNICITY]} {face['ethnicity_probability'][face[ETHNICITY]]:.2f}")
+        values.append(_class_text(face, ETHNICITY))
     if "attractiveness" in face:
         percentile = face["attractiveness_percentile"]
-        values.append(f"attractiveness {face['attractiveness']:.2f} (percentile {percentile:.0f})")
+        interval = _interval_text(face, "attractiveness_interval", 2)
+        values.append(f"attractiveness {face['attractiveness']:.2f}{interval} (percentile {percentile:.0f})")
     return values
+
+
+def _class_text(face: dict[str, Any], label: str) -> str:
+    name = face[label]
+    return f"{label} unsure" if name is None else f"{name} {face[f'{label}_probability'][name]:.2f}"
+
+
+def _interval_text(face: dict[str, Any], column: str, digits: int) -> str:
+    if column not in face:
+        return ""
+    low, high = face[column]
+    return f" [{low:.{digits}f} to {high:.{digits}f}]"

@@ -73,7 +73,7 @@ async def score_file(
     for attempt in range(1, retry.attempts + 1):
         try:
             if attempt > 1:
-                await _check_model_set(backend, expected_model_set_id)
+                await check_model_set(backend, expected_model_set_id)
             return await _infer(photo, backend, outputs, attempt, read_ms)
         except (ServerUnavailableError, DeadlineError):
             if attempt == retry.attempts:
@@ -121,7 +121,12 @@ def refusal(message: str) -> tuple[Status, str]:
     return Status.FAILED, message
 
 
-async def _check_model_set(backend: InferenceBackend, expected: str) -> None:
+async def check_model_set(backend: InferenceBackend, expected: str) -> None:
+    """Check that a server serves what it did before.
+
+    Raises:
+        InferenceError: It serves another model set.
+    """
     served = await backend.served()
     if served.models.model_set_id != expected:
         raise InferenceError(

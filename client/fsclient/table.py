@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fsclient.durable import durable_file
 from fsclient.parts import open_part, part_paths
+from fsclient.restale_staging import refuse_interrupted
 from fsclient.schema import FACES, METADATA_KEY, PartInfo, read_info
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.served import ETHNICITY, GENDER
@@ -56,7 +57,7 @@ def build_table(folder: Path) -> Path:
 
     Raises:
         InvalidInputError: The folder holds no parts.
-        ResultsError: A part cannot be read, or parts of different model sets lie together.
+        ResultsError: A part cannot be read, parts of different model sets lie together, or a restale was interrupted.
     """
     paths, info = _parts(folder)
     latest = _latest_rows(paths)
@@ -93,6 +94,7 @@ def describe(folder: Path) -> TableInfo:
 
 def _parts(folder: Path) -> tuple[list[Path], PartInfo]:
     """Return the parts of a folder, which all come from one model set, and what they were made with."""
+    refuse_interrupted(folder)
     paths = part_paths(folder) if folder.is_dir() else []
     if not paths:
         raise InvalidInputError(f"{folder} holds no parts; expected a folder written by `fsclient ingest --out`")
@@ -123,6 +125,8 @@ def _face_tables(path: Path, keep: list[int], info: PartInfo) -> Iterator[pa.Tab
     """Return the faces of the kept rows of a part, a table for each of its row groups."""
     wanted = np.asarray(keep, np.int64)
     with open_part(path) as file:
+        if read_info(file.schema_arrow, str(path)).models.model_set_id != info.models.model_set_id:
+            raise ResultsError(f"{path} was restaled while the table was built; build it again")
         start = 0
         for group in range(file.num_row_groups):
             photos = file.read_row_group(group, columns=[*PHOTO_COLUMNS, FACES])
@@ -151,8 +155,10 @@ def _flatten(photos: pa.Table, info: PartInfo) -> pa.Table:
             columns[field.name] = values
         if label := _LABELS.get(field.name):
             names = info.models.labels[label]
-            best = _matrix(values).argmax(axis=1) if len(values) else np.empty(0, np.int64)
-            columns[label] = pa.array(names, pa.string()).take(pa.array(best))
+            matrix = _matrix(values)
+            best = matrix.argmax(axis=1) if len(values) else np.empty(0, np.int64)
+            unsure = matrix.max(axis=1, initial=0) < info.models.thresholds.get(label, 0.0) if len(values) else None
+            columns[label] = pa.array(names, pa.string()).take(pa.array(best, mask=unsure))
     table = pa.table(columns)
     record = {"served": photos.schema.metadata and json.loads(photos.schema.metadata[METADATA_KEY])["served"]}
     return table.replace_schema_metadata({METADATA_KEY: json.dumps(record)})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsclient.inference import ServedEnsemble
+from fsclient.inference import ServedEnsemble, ServedHead
 from fsengine.errors import (
     DeadlineError,
     InferenceError,
@@ -18,10 +18,10 @@ from fsengine.errors import (
     ServerUnavailableError,
 )
 from fsengine.served import ServedModels
-from fsengine.steps import ENCODED_IMAGE, ENSEMBLE
+from fsengine.steps import ENCODED_IMAGE, ENSEMBLE, HEADS
 
 if TYPE_CHECKING:
-    from tritonclient.grpc import aio
+    from tritonclient.grpc import InferInput, aio, model_config_pb2
 
 CONNECT_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 120.0
@@ -65,25 +65,48 @@ class TritonBackend:
             ),
             outputs={tensor.name: tuple(tensor.dims) for tensor in config.output},
             runtime=f"{metadata.name} {metadata.version}",
+            heads=_heads(config),
         )
 
     async def infer(self, data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Score one photo; see `InferenceBackend.infer`."""
-        from tritonclient.grpc import InferInput, InferRequestedOutput
+        from tritonclient.grpc import InferInput
 
-        client = self._connected()
         encoded = InferInput(ENCODED_IMAGE.name, [1, len(data)], ENCODED_IMAGE.dtype.value)
         encoded.set_data_from_numpy(np.frombuffer(data, np.uint8)[None])
+        return await self._ask(ENSEMBLE, encoded, list(outputs))
+
+    async def infer_head(self, head: ServedHead, embeddings: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Run one head on embeddings; see `InferenceBackend.infer_head`."""
+        from tritonclient.grpc import InferInput
+
+        (name,) = head.inputs
+        rows = InferInput(name, list(embeddings.shape), "FP32")
+        rows.set_data_from_numpy(embeddings)
+        try:
+            arrays = await self._ask(head.step, rows, list(head.outputs))
+        except PhotoRejectedError as exc:
+            raise InferenceError(
+                f"the {head.step} model at {self._url} refused {len(embeddings)} embeddings: {exc}; "
+                "see the server's log, and run again"
+            ) from exc
+        return {head.outputs[name]: array for name, array in arrays.items()}
+
+    async def _ask(self, model: str, tensor: InferInput, outputs: list[str]) -> dict[str, NDArray[Any]]:
+        """Make one request with one input."""
+        from tritonclient.grpc import InferRequestedOutput
+
+        client = self._connected()
         with _translated(self._url):
             result = await client.infer(
-                ENSEMBLE,
-                [encoded],
+                model,
+                [tensor],
                 outputs=[InferRequestedOutput(name) for name in outputs],
                 client_timeout=self._request_timeout_s,
             )
             arrays = {name: result.as_numpy(name) for name in outputs}
         if missing := [name for name, array in arrays.items() if array is None]:
-            raise InferenceError(f"the server at {self._url} sent no {', '.join(missing)}; expected {list(outputs)}")
+            raise InferenceError(f"the server at {self._url} sent no {', '.join(missing)}; expected {outputs}")
         return arrays
 
     async def close(self) -> None:
@@ -99,6 +122,15 @@ class TritonBackend:
 
             self._client = aio.InferenceServerClient(self._url)
         return self._client
+
+
+def _heads(config: model_config_pb2.ModelConfig) -> dict[str, ServedHead]:
+    """Return the heads that the ensemble's configuration wires, with what they read and make."""
+    return {
+        step.model_name: ServedHead(step=step.model_name, inputs=dict(step.input_map), outputs=dict(step.output_map))
+        for step in config.ensemble_scheduling.step
+        if step.model_name in HEADS
+    }
 
 
 @contextmanager

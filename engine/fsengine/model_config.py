@@ -77,11 +77,10 @@ def apply_spec(config: pb.ModelConfig, spec: ModelSpec) -> None:
 def apply_ensemble(config: pb.ModelConfig, specs: Iterable[ModelSpec]) -> None:
     """Write the steps of a pack into the configuration of the ensemble.
 
-    Steps are wired by the names of their tensors; an output that the canonical ensemble gives stays where
-    some step makes it.
+    Steps are wired by the names of their tensors; an output of `steps.ENSEMBLE_OUTPUTS` is given where some step
+    makes it.
     """
     specs = list(specs)
-    wanted = [tensor.name for tensor in config.output]
     made: dict[str, TensorSpec] = {}
     del config.ensemble_scheduling.step[:]
     for spec in specs:
@@ -93,7 +92,7 @@ def apply_ensemble(config: pb.ModelConfig, specs: Iterable[ModelSpec]) -> None:
             step.output_map[tensor.name] = name
             made[name] = TensorSpec(name=name, dtype=tensor.dtype, shape=_ensemble_shape(spec, tensor))
     del config.output[:]
-    for name in wanted:
+    for name in steps.ENSEMBLE_OUTPUTS:
         if name in made:
             config.output.add(name=name, data_type=_data_type(made[name].dtype), dims=made[name].shape)
 

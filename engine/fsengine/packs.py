@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from fsengine.tensors import DType, ModelSpec, TensorSpec
 
 PACK_FILE = "pack.json"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+PACK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -91,6 +91,7 @@ class Pack:
         embedding_width: Width of the embedding.
         labels: Head (`gender`, `ethnicity`) to class labels.
         models: Step to its model.
+        thresholds: Head to the least probability of its likeliest class; below it the head abstains.
     """
 
     name: str
@@ -100,9 +101,10 @@ class Pack:
     embedding_width: int
     labels: Mapping[str, list[str]]
     models: Mapping[str, PackModel]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not PACK_NAME.fullmatch(self.name):
             raise PackError(
                 f"pack name {str(self.name)[:100]!r}: expected 1 to 100 letters, digits, dots, dashes and underlines, "
                 "a letter or a digit first"
@@ -112,6 +114,11 @@ class Pack:
                 check_labels(labels)
             except (ValueError, TypeError) as exc:
                 raise PackError(f"pack {self.name!r}, labels of {head}: {exc}") from exc
+        for head, threshold in self.thresholds.items():
+            if head not in self.labels or not isinstance(threshold, (int, float)) or not 0 <= threshold < 1:
+                raise PackError(
+                    f"pack {self.name!r}: threshold of {head!r} is {threshold!r}, expected 0 to 1 of a head with labels"
+                )
         known = {*_REQUIRED_STEPS, *steps.HEADS}
         if unknown := set(self.models) - known:
             raise PackError(f"pack {self.name!r} has models for {sorted(unknown)}; known steps: {sorted(known)}")
@@ -144,14 +151,22 @@ class Pack:
             steps.embed_spec(self.preprocessing.portrait, self.embedding_width),
         ]
         if steps.ATTRACTIVENESS in self.models:
-            specs.append(steps.attractiveness_spec(self.embedding_width))
+            with_interval = steps.ATTRACTIVENESS_INTERVAL in self.models[steps.ATTRACTIVENESS].outputs
+            specs.append(steps.attractiveness_spec(self.embedding_width, with_interval=with_interval))
         if steps.ETHNICITY in self.models:
             forest = not self.models[steps.ETHNICITY].file.endswith(".onnx")
             specs.append(steps.ethnicity_spec(self.embedding_width, len(self.labels[ETHNICITY]), forest=forest))
         if steps.AGE_GENDER in self.models:
             source = embedding if age_gender is None else steps.age_gender_crop(age_gender)
-            with_age = steps.AGE_YEARS in self.models[steps.AGE_GENDER].outputs
-            specs.append(steps.age_gender_spec(source, len(self.labels[GENDER]), with_age=with_age))
+            outputs = self.models[steps.AGE_GENDER].outputs
+            specs.append(
+                steps.age_gender_spec(
+                    source,
+                    len(self.labels[GENDER]),
+                    with_age=steps.AGE_YEARS in outputs,
+                    with_interval=steps.AGE_INTERVAL in outputs,
+                )
+            )
         return specs
 
     def without(self, heads: tuple[str, ...]) -> Pack:
@@ -165,15 +180,26 @@ class Pack:
             if head not in present:
                 raise PackError(f"pack {self.name!r} has no head {head!r} to switch off; it has {present}")
         off = {steps.ETHNICITY: ETHNICITY, steps.AGE_GENDER: GENDER}
+        gone = {off.get(head) for head in heads}
         return Pack(
             name=self.name,
             description=self.description,
             preprocessing=self.preprocessing,
             max_faces=self.max_faces,
             embedding_width=self.embedding_width,
-            labels={k: v for k, v in self.labels.items() if k not in {off.get(head) for head in heads}},
+            labels={k: v for k, v in self.labels.items() if k not in gone},
             models={step: model for step, model in self.models.items() if step not in heads},
+            thresholds={k: v for k, v in self.thresholds.items() if k not in gone},
         )
+
+    @property
+    def encoder_id(self) -> str:
+        """Return the id of what the embedding means: pixels, encoder and options, in whatever precision it runs."""
+        model = self.models[steps.EMBED]
+        options = {k: v for k, v in model.provenance.get("options", {}).items() if k != "photos"}
+        pixels = replace(self.preprocessing, age_gender=None).preprocessing_id
+        text = json.dumps([pixels, model.source, dict(model.source_sha256), options], sort_keys=True)
+        return "enc-" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def served(self) -> ServedModels:
         """Return what a server of this pack says of itself."""
@@ -192,6 +218,8 @@ class Pack:
             labels=dict(self.labels),
             marks=marks,
             licences={step: model.licence for step, model in self.models.items()},
+            encoder_id=self.encoder_id,
+            thresholds=dict(self.thresholds),
         )
 
 

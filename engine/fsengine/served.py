@@ -7,8 +7,8 @@ client reads them before its first photo and keeps no list of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 from fsengine.errors import InferenceError
 
@@ -28,6 +28,8 @@ class ServedModels:
         labels: Head to its class labels in the order of its probabilities.
         marks: What a reader must know of the results (`demonstration`, `untrained weights`), and of which steps.
         licences: Step to the licence of its model.
+        encoder_id: What the embedding means; see `Pack.encoder_id`. Empty in results of earlier versions.
+        thresholds: Head to the least probability of its likeliest class; below it the head abstains.
     """
 
     pack: str
@@ -37,10 +39,12 @@ class ServedModels:
     labels: Mapping[str, list[str]]
     marks: Mapping[str, list[str]]
     licences: Mapping[str, str]
+    encoder_id: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def to_parameters(self) -> dict[str, str]:
         """Return the facts as the strings that a Triton config holds."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {
             name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for name, value in values.items()
@@ -53,7 +57,7 @@ class ServedModels:
         Raises:
             InferenceError: The config lacks one of them, so the server serves something else.
         """
-        missing = [field.name for field in fields(cls) if field.name not in parameters]
+        missing = [item.name for item in fields(cls) if item.name not in parameters]
         if missing:
             raise InferenceError(
                 f"the server's `facestats` model does not state {', '.join(missing)} in its parameters; "
@@ -68,9 +72,21 @@ class ServedModels:
                 labels=json.loads(parameters["labels"]),
                 marks=json.loads(parameters["marks"]),
                 licences=json.loads(parameters["licences"]),
+                encoder_id=parameters["encoder_id"],
+                thresholds=json.loads(parameters["thresholds"]),
             )
         except json.JSONDecodeError as exc:
             raise InferenceError(f"the server's `facestats` parameters are not JSON: {exc}") from exc
+
+    def label_of(self, head: str, probabilities: Sequence[float]) -> str | None:
+        """Return the likeliest class of a head, or None where it abstains.
+
+        Args:
+            head: `gender` or `ethnicity`.
+            probabilities: In the order of its labels.
+        """
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        return self.labels[head][best] if probabilities[best] >= self.thresholds.get(head, 0.0) else None
 
     @property
     def marks_text(self) -> str:

@@ -68,7 +68,34 @@ def age_gender_crop(crop: CropSpec) -> TensorSpec:
 ATTRACTIVENESS_SCORE = TensorSpec(name="attractiveness", dtype=DType.FP32, shape=(1,))
 ATTRACTIVENESS_PERCENTILE = TensorSpec(name="attractiveness_percentile", dtype=DType.FP32, shape=(1,))
 """Share of the reference distribution at or below the score, 0 to 100."""
+ATTRACTIVENESS_DECILE = TensorSpec(name="attractiveness_decile", dtype=DType.FP32, shape=(1,))
+"""1 to 10, a whole number: the tenth of the reference distribution that the score lies in."""
+ATTRACTIVENESS_INTERVAL = TensorSpec(name="attractiveness_interval", dtype=DType.FP32, shape=(2,))
+"""Low and high end of the score's conformal interval, on the head's own scale."""
 AGE_YEARS = TensorSpec(name="age_years", dtype=DType.FP32, shape=(1,))
+
+
+AGE_INTERVAL = TensorSpec(name="age_interval_years", dtype=DType.FP32, shape=(2,))
+"""Low and high end of the age's conformal interval."""
+
+ENSEMBLE_OUTPUTS = (
+    "image_size",
+    "faces_truncated",
+    "face_box",
+    "face_landmarks",
+    "face_score",
+    "face_embedding",
+    "attractiveness",
+    "attractiveness_percentile",
+    "attractiveness_decile",
+    "attractiveness_interval",
+    "ethnicity_probability",
+    "gender_probability",
+    "age_years",
+    "age_interval_years",
+    "aligned_face",
+)
+"""What the ensemble gives where some step of a pack makes it, in this order."""
 
 
 def gender_probability(num_classes: int) -> TensorSpec:
@@ -151,13 +178,19 @@ def embed_spec(portrait: CropSpec, width: int) -> ModelSpec:
     )
 
 
-def attractiveness_spec(width: int) -> ModelSpec:
-    """Return the contract of the attractiveness head."""
+def attractiveness_spec(width: int, *, with_interval: bool = False) -> ModelSpec:
+    """Return the contract of the attractiveness head.
+
+    Args:
+        width: D, of the embedding.
+        with_interval: Whether the head gives a conformal interval.
+    """
+    outputs = (ATTRACTIVENESS_SCORE, ATTRACTIVENESS_PERCENTILE, ATTRACTIVENESS_DECILE)
     return ModelSpec(
         name=ATTRACTIVENESS,
         max_batch_size=FACE_BATCH_LIMIT,
         inputs=(face_embedding(width),),
-        outputs=(ATTRACTIVENESS_SCORE, ATTRACTIVENESS_PERCENTILE),
+        outputs=(*outputs, ATTRACTIVENESS_INTERVAL) if with_interval else outputs,
     )
 
 
@@ -177,13 +210,17 @@ def ethnicity_spec(width: int, num_classes: int, *, forest: bool = True) -> Mode
     return ModelSpec(name=ETHNICITY, max_batch_size=FACE_BATCH_LIMIT, inputs=(features,), outputs=(probability,))
 
 
-def age_gender_spec(source: TensorSpec, num_genders: int = 2, *, with_age: bool = True) -> ModelSpec:
+def age_gender_spec(
+    source: TensorSpec, num_genders: int = 2, *, with_age: bool = True, with_interval: bool = False
+) -> ModelSpec:
     """Return the contract of the age/gender head, which reads a crop or the embedding.
 
     Args:
         source: `age_gender_crop(...)` or `face_embedding(...)`.
         num_genders: Classes of the gender.
         with_age: Whether the model gives an age.
+        with_interval: Whether it gives the age's conformal interval too.
     """
-    outputs = (gender_probability(num_genders), AGE_YEARS) if with_age else (gender_probability(num_genders),)
+    outputs: tuple[TensorSpec, ...] = (gender_probability(num_genders),)
+    outputs += ((AGE_YEARS, AGE_INTERVAL) if with_interval else (AGE_YEARS,)) if with_age else ()
     return ModelSpec(name=AGE_GENDER, max_batch_size=FACE_BATCH_LIMIT, inputs=(source,), outputs=outputs)

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import ExportError, MissingDependencyError
-from fsengine.steps import attractiveness_spec
+from fsengine.steps import (
+    ATTRACTIVENESS_DECILE,
+    ATTRACTIVENESS_INTERVAL,
+    ATTRACTIVENESS_PERCENTILE,
+    ATTRACTIVENESS_SCORE,
+    attractiveness_spec,
+)
 from fsengine.tensors import DType
 from fsexport.artifact import save_onnx
 from fsexport.contract_io import ELEMENT_TYPES, model_values
@@ -27,7 +33,9 @@ _LAYER_KEY = re.compile(r"net\.(\d{1,4})\.(?:weight|bias)")
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def export_attractiveness(layers: Sequence[Layer], reference: NDArray[np.float64], out_path: Path) -> Path:
+def export_attractiveness(
+    layers: Sequence[Layer], reference: NDArray[np.float64], out_path: Path, *, half_width: float | None = None
+) -> Path:
     """Write the graph of the head.
 
     Args:
@@ -35,22 +43,29 @@ def export_attractiveness(layers: Sequence[Layer], reference: NDArray[np.float64
             one has one output.
         reference: float64 (R,), scores of the reference distribution, in any order.
         out_path: Where it shall lie.
+        half_width: Half of the score's conformal interval; None for a head without one.
 
     Raises:
         ExportError: The layers do not fit together, or the reference has fewer than two different scores.
     """
     _check(layers, reference)
-    spec = attractiveness_spec(layers[0][0].shape[1])
-    score_spec, percentile_spec = spec.outputs
+    spec = attractiveness_spec(layers[0][0].shape[1], with_interval=half_width is not None)
     graph = GraphBuilder()
     value = spec.inputs[0].name
     for position, (weight, bias) in enumerate(layers):
         value = graph.add("Gemm", value, graph.constant(weight), graph.constant(bias), transB=1)
         if position < len(layers) - 1:
             value = graph.add("Relu", value)
-    graph.rename(value, score_spec.name)
+    graph.rename(value, ATTRACTIVENESS_SCORE.name)
     quantiles = np.quantile(reference, np.linspace(0, 1, NUM_QUANTILES)).astype(np.float32)
-    graph.rename(_percentile(graph, value, quantiles), percentile_spec.name)
+    share = _percentile(graph, value, quantiles)
+    graph.rename(share, ATTRACTIVENESS_PERCENTILE.name)
+    # Tenths from 0 to 9, the last one with its upper end; counted from 1.
+    tenth = graph.add("Min", graph.add("Floor", graph.add("Div", share, graph.number(10))), graph.number(9))
+    graph.rename(graph.add("Add", tenth, graph.number(1)), ATTRACTIVENESS_DECILE.name)
+    if half_width is not None:
+        ends = graph.constant(np.array([[-half_width, half_width]], np.float32))
+        graph.rename(graph.add("Add", value, ends), ATTRACTIVENESS_INTERVAL.name)
     return save_onnx(graph.model(spec.name, *model_values(spec)), out_path)
 
 

@@ -19,11 +19,12 @@ def share_with_interval(hits: NDArray[np.bool_]) -> dict[str, Any]:
     return {"n": n, "value": round(p, 3), "interval": [round(centre - half, 3), round(centre + half, 3)]}
 
 
-def mean_with_interval(errors: NDArray[np.float64]) -> dict[str, Any]:
-    """Return a mean with its normal interval, each to two digits."""
+def mean_with_interval(errors: NDArray[np.float64], digits: int = 2) -> dict[str, Any]:
+    """Return a mean with its normal interval, rounded."""
     n, mean = len(errors), float(errors.mean())
     half = _Z * float(errors.std(ddof=1)) / math.sqrt(n)
-    return {"n": n, "value": round(mean, 2), "interval": [round(mean - half, 2), round(mean + half, 2)]}
+    interval = [round(mean - half, digits), round(mean + half, digits)]
+    return {"n": n, "value": round(mean, digits), "interval": interval}
 
 
 def head_figures(

@@ -6,6 +6,7 @@ fitted on FairFace crops. It shows the whole path on any machine; it is a demons
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -120,7 +121,11 @@ def _build(wheel: Path, labels: Path, work: Path, folder: Path, say: Callable[[s
     embed_job = ExportJob(
         step=EMBED,
         origin=_mediapipe("face mesh features, projected", FACE_LANDMARK),
-        options={"width": EMBEDDING_WIDTH, "ridge": _PROJECTION_RIDGE},
+        options={
+            "width": EMBEDDING_WIDTH,
+            "ridge": _PROJECTION_RIDGE,
+            "projection": hashlib.sha256(projection.matrix.tobytes()).hexdigest()[:16],
+        },
     )
     export_artifact(embed_job, work / EMBED, make_embed, say)
     embeddings = projection.embed(faces.features)

@@ -75,12 +75,16 @@ class Made:
         crop: The crop that it reads, or None.
         labels: Head to class labels.
         parity: Comparisons with its source.
+        reads: The encoder whose embeddings a head was trained on, see `Pack.encoder_id`; empty where it is not known.
+        thresholds: Head to the least probability of its likeliest class.
     """
 
     spec: ModelSpec
     crop: CropSpec | None = None
     labels: Mapping[str, list[str]] = field(default_factory=dict)
     parity: tuple[Parity, ...] = ()
+    reads: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,8 @@ class Exported:
     crop: CropSpec | None
     labels: Mapping[str, list[str]]
     parity: tuple[Parity, ...]
+    reads: str
+    thresholds: Mapping[str, float]
 
 
 def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], say: Callable[[str], None]) -> Exported:
@@ -160,6 +166,8 @@ def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], 
                 crop=made.crop,
                 labels=dict(made.labels),
                 parity=made.parity,
+                reads=made.reads,
+                thresholds=dict(made.thresholds),
                 **key,
             )
             with whole_file(folder / RECORD_FILE) as record:
@@ -204,6 +212,12 @@ def read_exported(folder: Path) -> Exported:
     return exported
 
 
+def exported_step(folder: Path) -> str | None:
+    """Return the step that a folder's artifact serves; None where the folder has no record, or a broken-off one."""
+    record = _read(folder)
+    return None if record is None else record.step
+
+
 def file_hashes(*files: Path) -> dict[str, str]:
     """Return the name of each source file with its SHA-256.
 
@@ -235,7 +249,7 @@ def _key(job: ExportJob) -> dict[str, Any]:
 
 
 def _key_of(exported: Exported) -> dict[str, Any]:
-    made = {"sha256", "inputs", "outputs", "crop", "labels", "parity"}
+    made = {"sha256", "inputs", "outputs", "crop", "labels", "parity", "reads", "thresholds"}
     return {item.name: getattr(exported, item.name) for item in fields(Exported) if item.name not in made}
 
 
@@ -274,8 +288,8 @@ def _read(folder: Path) -> Exported | None:
 
 
 _TYPES = {
-    **dict.fromkeys(("step", "file", "sha256", "precision", "source", "licence", "exporter", "code"), str),
-    **dict.fromkeys(("sources", "options", "libraries", "labels"), dict),
+    **dict.fromkeys(("step", "file", "sha256", "precision", "source", "licence", "exporter", "code", "reads"), str),
+    **dict.fromkeys(("sources", "options", "libraries", "labels", "thresholds"), dict),
     **dict.fromkeys(("marks", "inputs", "outputs", "parity"), list),
     "commercial_use": bool,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.steps import age_gender_spec, face_embedding
+from fsengine.steps import AGE_INTERVAL, AGE_YEARS, age_gender_spec, face_embedding, gender_probability
 from fsexport.artifact import save_onnx
 from fsexport.contract_io import model_values
 from fsexport.graph_builder import GraphBuilder
@@ -16,6 +16,7 @@ from fsexport.graph_builder import GraphBuilder
 OLDEST_YEARS = 100.0
 
 _NEWTON_STEPS = 25
+_CONVERGED = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,10 @@ def fit_age_gender(
         chance = 1 / (1 + np.exp(-points @ gender))
         weight = np.maximum(chance * (1 - chance), 1e-9)
         step = points.T @ (is_second_gender - chance) - penalty @ gender
-        gender = gender + np.linalg.solve(points.T @ (points * weight[:, None]) + penalty, step)
+        change = np.linalg.solve(points.T @ (points * weight[:, None]) + penalty, step)
+        gender = gender + change
+        if np.abs(change).max() <= _CONVERGED * np.abs(gender).max():
+            break
     return LinearAgeGender(
         gender_weight=gender[:-1].astype(np.float32),
         gender_bias=float(gender[-1]),
@@ -72,17 +76,22 @@ def predict_age_gender(
     return 1 / (1 + np.exp(-odds)), np.clip(years, 0, OLDEST_YEARS)
 
 
-def export_linear_age_gender(head: LinearAgeGender, out_path: Path) -> Path:
-    """Write the graph of a head on the embedding."""
+def export_linear_age_gender(head: LinearAgeGender, out_path: Path, half_width_years: float | None = None) -> Path:
+    """Write the graph of a head on the embedding.
+
+    Args:
+        head: The head.
+        out_path: Where it shall lie.
+        half_width_years: Half of the age's conformal interval; None for a head without one.
+    """
     width = len(head.gender_weight)
-    spec = age_gender_spec(face_embedding(width))
-    gender_spec, age_spec = spec.outputs
+    spec = age_gender_spec(face_embedding(width), with_interval=half_width_years is not None)
     graph = GraphBuilder()
     # The softmax over (0, log-odds) is the pair of probabilities.
     weights = np.column_stack([np.zeros(width), head.gender_weight]).astype(np.float32)
     bias = np.array([0.0, head.gender_bias], np.float32)
     odds = graph.add("Gemm", spec.inputs[0].name, graph.constant(weights), graph.constant(bias))
-    graph.rename(graph.add("Softmax", odds, axis=1), gender_spec.name)
+    graph.rename(graph.add("Softmax", odds, axis=1), gender_probability(2).name)
     years = graph.add(
         "Gemm",
         spec.inputs[0].name,
@@ -90,5 +99,8 @@ def export_linear_age_gender(head: LinearAgeGender, out_path: Path) -> Path:
         graph.constant(np.array([head.age_bias], np.float32)),
     )
     clipped = graph.add("Clip", years, graph.number(0), graph.number(OLDEST_YEARS))
-    graph.rename(clipped, age_spec.name)
+    graph.rename(clipped, AGE_YEARS.name)
+    if half_width_years is not None:
+        ends = graph.add("Add", years, graph.constant(np.array([[-half_width_years, half_width_years]], np.float32)))
+        graph.rename(graph.add("Clip", ends, graph.number(0), graph.number(OLDEST_YEARS)), AGE_INTERVAL.name)
     return save_onnx(graph.model(spec.name, *model_values(spec)), out_path)

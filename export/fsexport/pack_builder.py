@@ -8,13 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.hashing import file_sha256
-from fsengine.packs import PACK_FILE, Pack, PackModel, write_pack
+from fsengine.packs import PACK_FILE, Pack, PackModel, read_pack, verify_pack, write_pack
 from fsengine.preprocessing import CropSpec, Preprocessing
 from fsengine.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY, HEADS, align_spec
 from fsexport.align import export_align
@@ -22,6 +22,9 @@ from fsexport.exported import RECORD_FILE, Exported, read_exported
 
 _BEING_WRITTEN = ".pack-being-written"
 """Lies in a pack's folder while it is filled: what a killed run left is recognized by it."""
+
+CARD_FILE = "card.md"
+"""The model card of a trained head, beside it in a pack."""
 
 _ARTIFACT_NAMES = ("model.onnx", "checkpoint.tl")
 
@@ -49,8 +52,10 @@ def build_pack(name: str, description: str, folders: Sequence[Path], out: Path) 
         raise PackError(f"{artifacts[EMBED][0]} does not say which crop its encoder reads; export it again")
     age_gender = artifacts[AGE_GENDER][1].crop if AGE_GENDER in artifacts else None
     labels: dict[str, list[str]] = {}
+    thresholds: dict[str, float] = {}
     for _, artifact in artifacts.values():
         labels.update(artifact.labels)
+        thresholds.update(artifact.thresholds)
     models = {step: _pack_model(artifact) for step, (_, artifact) in artifacts.items()}
     with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
         align = Path(beside) / "model.onnx"
@@ -63,12 +68,66 @@ def build_pack(name: str, description: str, folders: Sequence[Path], out: Path) 
             embedding_width=embed.outputs[0].shape[0],
             labels=labels,
             models={step: models[step] for step in _ORDER if step in models},
+            thresholds=thresholds,
         )
+        _check_reads(pack, {str(folder): artifact.reads for folder, artifact in artifacts.values()})
         sources = {step: folder / artifact.file for step, (folder, artifact) in artifacts.items()}
-        try:
-            _fill(pack, {**sources, ALIGN: align}, out)
-        except OSError as exc:
-            raise InvalidInputError(f"{out} cannot be written: {exc.strerror or exc}; choose another folder") from exc
+        _install(pack, {**sources, ALIGN: align}, out)
+    return pack
+
+
+def change_heads(base: Path, changes: Mapping[str, Path | None], name: str, description: str, out: Path) -> Pack:
+    """Make a pack of another one's detector and encoder with other heads.
+
+    Args:
+        base: Folder of a pack, which stays as it is.
+        changes: Head to the folder of the artifact that shall serve it, or None to leave it out.
+        name: Of the new pack.
+        description: One sentence for people.
+        out: Its folder.
+
+    Raises:
+        InvalidInputError: A folder holds no artifact, or one of another step, or `out` holds something else.
+        PackError: The base is incomplete, or a head does not fit its encoder.
+    """
+    if out.resolve() == base.resolve():
+        raise InvalidInputError(f"{out} is the pack that is changed; give the new one another name")
+    if strangers := sorted(set(changes) - set(HEADS)):
+        raise InvalidInputError(f"{', '.join(strangers)} is no head that can be changed; heads are {', '.join(HEADS)}")
+    former = verify_pack(base).without(tuple(head for head in changes if head in read_pack(base).models))
+    models, labels, thresholds = dict(former.models), dict(former.labels), dict(former.thresholds)
+    sources = {step: base / model.file for step, model in models.items()}
+    crop = former.preprocessing.age_gender if AGE_GENDER in models else None
+    reads: dict[str, str] = {}
+    for head, folder in changes.items():
+        if folder is None:
+            continue
+        artifact = read_exported(folder)
+        if artifact.step != head:
+            raise InvalidInputError(
+                f"{folder} serves {artifact.step}, and --use says {head}; heads are {', '.join(HEADS)}"
+            )
+        models[head], sources[head], reads[str(folder)] = _pack_model(artifact), folder / artifact.file, artifact.reads
+        labels.update(artifact.labels)
+        thresholds.update(artifact.thresholds)
+        crop = artifact.crop if head == AGE_GENDER else crop
+    preprocessing = replace(former.preprocessing, age_gender=crop)
+    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
+        if crop != former.preprocessing.age_gender:
+            sources[ALIGN] = Path(beside) / "model.onnx"
+            exporter = f"fsexport {version('facestats')}"
+            models[ALIGN] = _align(sources[ALIGN], former.max_faces, preprocessing.portrait, crop, exporter)
+        pack = replace(
+            former,
+            name=name,
+            description=description,
+            preprocessing=preprocessing,
+            labels=labels,
+            thresholds=thresholds,
+            models={step: models[step] for step in _ORDER if step in models},
+        )
+        _check_reads(pack, reads)
+        _install(pack, sources, out)
     return pack
 
 
@@ -93,6 +152,28 @@ def _by_step(folders: Sequence[Path]) -> dict[str, tuple[Path, Exported]]:
     return found
 
 
+def _check_reads(pack: Pack, reads: Mapping[str, str]) -> None:
+    """Refuse heads that were trained on another encoder or crop; folder to what its artifact reads."""
+    for folder, encoder_id in reads.items():
+        if encoder_id not in ("", pack.encoder_id):
+            raise PackError(
+                f"{folder} was trained on embeddings of {encoder_id}, and this pack's encoder with its crop is "
+                f"{pack.encoder_id}; train it on results of this encoder"
+            )
+
+
+def _install(pack: Pack, sources: Mapping[str, Path], out: Path) -> None:
+    """Write a pack into its folder.
+
+    Raises:
+        InvalidInputError: The folder holds something else, or cannot be written.
+    """
+    try:
+        _fill(pack, sources, out)
+    except OSError as exc:
+        raise InvalidInputError(f"{out} cannot be written: {exc.strerror or exc}; choose another folder") from exc
+
+
 def _fill(pack: Pack, sources: Mapping[str, Path], out: Path) -> None:
     """Put artifacts and `pack.json` into a pack's folder, in which there is no other pack meanwhile."""
     out.mkdir(parents=True, exist_ok=True)
@@ -106,6 +187,7 @@ def _fill(pack: Pack, sources: Mapping[str, Path], out: Path) -> None:
     (out / PACK_FILE).unlink(missing_ok=True)
     for path in former - {targets[step] for step in set(sources) - new}:
         path.unlink(missing_ok=True)
+        path.with_name(CARD_FILE).unlink(missing_ok=True)
         with suppress(OSError):  # the folder of a step that holds something else stays
             path.parent.rmdir()
     for step in new:
@@ -115,6 +197,10 @@ def _fill(pack: Pack, sources: Mapping[str, Path], out: Path) -> None:
             os.link(sources[step], target)
         except OSError:
             shutil.copyfile(sources[step], target)
+    for step, source in sources.items():
+        card = source.parent / "report" / CARD_FILE
+        if card.is_file():
+            shutil.copyfile(card, targets[step].with_name(CARD_FILE))
     write_pack(pack, out)
     marker.unlink()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fsengine.errors import InvalidInputError
 from fsengine.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY, HEADS
@@ -84,7 +87,7 @@ def with_choices(recipe: Recipe, choices: Mapping[str, str]) -> Recipe:
         return recipe
     made_of = "; ".join(f"{step} from {', '.join(names)}" for step, names in steps.items())
     return replace(
-        recipe, name=_variant(recipe.name, choices), description=f"{recipe.name}, changed: {made_of}", steps=steps
+        recipe, name=variant_name(recipe.name, choices), description=f"{recipe.name}, changed: {made_of}", steps=steps
     )
 
 
@@ -97,8 +100,16 @@ def with_precision(recipe: Recipe, precision: str) -> Recipe:
     )
 
 
-def _variant(name: str, choices: Mapping[str, str]) -> str:
-    """Return the name of a changed pack: what was chosen, in letters that suit a folder."""
-    return "-".join(
-        [name, *(re.sub(r"[^a-z0-9]+", "-", f"{step}-{choices[step]}".lower()) for step in sorted(choices))]
-    )
+def variant_name(name: str, choices: Mapping[str, str]) -> str:
+    """Return the name of a changed pack: what was chosen, in letters that suit a folder.
+
+    A folder is named by its last part; a short hash of its path keeps two of the same name apart.
+    """
+    parts = [name]
+    for step, choice in sorted(choices.items()):
+        text = choice
+        if os.sep in choice:
+            path = Path(choice).resolve()
+            text = f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
+        parts.append(re.sub(r"[^a-z0-9]+", "-", f"{step}-{text}".lower()))
+    return "-".join(parts)[:100]

@@ -160,7 +160,8 @@ def test_wrong_choices_are_explained(run: Run) -> None:
         (("official", "--use", "detect=none"), "a pack needs it"),
         (("official", "--use", "teeth=yunet"), "there is no step 'teeth'"),
         (("official", "--use", "embed=yunet", "--use", "embed=x"), "names embed twice"),
-        (("demo", "--use", "detect=yunet"), "not made on request"),
+        (("demo", "--use", "ethnicity=nothing"), "holds no artifact.json"),
+        (("demo", "--precision", "int8"), "not made on request"),
         (("official",), "was not accepted"),
     ):
         assert message in run("models", "build", *options, exit_code=2).stderr

@@ -12,11 +12,11 @@ from fsclient.options import program_name, say, server_choice, server_options
 from fsclient.photo import Status
 from fsclient.scoring import RetryPolicy
 from fsclient.summary import summary_text
-from fsengine.errors import ServerUnavailableError
+from fsengine.errors import DeadlineError, ServerUnavailableError
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the parts.")
 @click.option(
     "--concurrency",
@@ -32,6 +32,11 @@ from fsengine.errors import ServerUnavailableError
     multiple=True,
     help="Do photos of earlier runs with this status again; may be given again.",
 )
+@click.option(
+    "--restale",
+    is_flag=True,
+    help="Bring the results in DIR to the served models first, computing only what depends on the change.",
+)
 @server_options
 def ingest(
     sources: tuple[str, ...],
@@ -39,6 +44,7 @@ def ingest(
     concurrency: int | None,
     part_size: int,
     retry_statuses: tuple[str, ...],
+    restale: bool,
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
@@ -48,27 +54,36 @@ def ingest(
     SOURCE is a photo, a folder (searched with all below it) or a quoted pattern such as 'photos/**/*.jpg'.
     Run the same command again and it goes on where it stopped.
 
+    With --restale, results of other models are brought to the served ones:
+    where only heads changed, from the stored embeddings, and no photo is read.
+    SOURCE may then be left out.
+
     \b
     Exit codes: 0 every photo is ok or has no face; 3 some photos could not be
     scored; 4 some are unfinished; 130 Ctrl-C; 2 usage; 1 any other error.
 
     Example: fsclient ingest photos/ --out results
     """
+    if not (sources or restale):
+        raise click.UsageError("Missing argument 'SOURCE...'; only with --restale may it be left out.")
+    if restale and server is None and models is None:
+        raise click.UsageError("--restale needs --models or --server: it brings results to the models that they name.")
     config = IngestConfig(
         sources=sources,
         out=out,
         part_size=part_size,
         retry_statuses=frozenset(Status(status) for status in retry_statuses),
         retry=RetryPolicy(),
+        restale=restale,
     )
     try:
         summary = run_ingest(config, server_choice(server, models, without), concurrency, say)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise SystemExit(130) from None
-    except ServerUnavailableError as exc:
+    except (ServerUnavailableError, DeadlineError) as exc:
         say(f"Error: {exc}")
-        say("no photo was done; run the same command again")
+        say(f"no photo was done; run the same command again{' to go on' if restale else ''}")
         raise SystemExit(4) from exc
     say(summary_text(summary, out, program_name()))
     raise SystemExit(summary.exit_code)

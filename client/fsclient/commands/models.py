@@ -15,6 +15,7 @@ from fsclient.models import DEFAULT_PACK, list_packs, served_repository
 from fsclient.models_verify import verify_everything, verify_named
 from fsclient.options import program_name, say
 from fsclient.pack_build import BuildChoice, read_choices, source_names
+from fsengine.command_group import ExplainedGroup
 from fsengine.packs import PRECISIONS
 from fsengine.registry.source import find_source
 from fsengine.registry.store import source_path
@@ -30,7 +31,7 @@ def _licence_options(function: F) -> F:
     return click.option("--accept-license", is_flag=True, help="Accept the licences that are shown.")(function)
 
 
-@click.group()
+@click.group(cls=ExplainedGroup)
 def models() -> None:
     """List, fetch, verify, import and build models.
 
@@ -129,9 +130,10 @@ def verify_command(name: str | None) -> None:
     "--use",
     metavar="STEP=SOURCE",
     multiple=True,
-    help="Serve a step of a pack that is made on request from another source, the folder of an artifact, or `none`.",
+    help="Serve a step from the folder of an artifact, not at all (`none`), or in packs made on request from a source.",
 )
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the encoder.")
+@click.option("--name", metavar="NAME", help="Name of a changed pack.  [default: made of the changes]")
 @_licence_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the repository.")
 def build_command(
@@ -140,6 +142,7 @@ def build_command(
     without: tuple[str, ...],
     use: tuple[str, ...],
     precision: str,
+    name: str | None,
     accept_license: bool,
     commercial_ok: bool,
     out: Path | None,
@@ -153,12 +156,14 @@ def build_command(
     Example:
       fsclient models build official --accept-license
       fsclient models build official --commercial-ok --use detect=yunet --use age_gender=none --accept-license
+      fsclient models build demo --use ethnicity=heads/ethnicity --name mine
       fsclient models build demo --without ethnicity --out repository
     """
     choice = BuildChoice(
         licences=LicenceChoice(accept=accept_license, commercial_ok=commercial_ok),
         use=read_choices(use),
         precision=precision,
+        name=name,
     )
     folder = served_repository(pack, say, target=Target(target), without=without, out=out, choice=choice)
     say(f"next: {program_name()} ingest photos/ --models {folder} --out results")

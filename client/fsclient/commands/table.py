@@ -9,11 +9,12 @@ import click
 from fsclient.options import program_name, say
 from fsclient.table import build_table, describe
 from fsclient.table_text import info_text
+from fsengine.command_group import ExplainedGroup
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
-@click.group()
+@click.group(cls=ExplainedGroup)
 def table() -> None:
     """Build and describe the master table: a row per face, flat.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,10 @@ def export_attractiveness_artifact(
     folder: Path,
     say: Callable[[str], None],
     inputs: HeadInputs | None = None,
+    *,
+    half_width: float | None = None,
+    reads: str = "",
+    options: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Export an attractiveness head.
 
@@ -41,6 +46,9 @@ def export_attractiveness_artifact(
         folder: Where the artifact shall lie.
         say: Called with each line for people.
         inputs: Embeddings to compare on; None draws some.
+        half_width: Half of the score's conformal interval; None for a head without one.
+        reads: The encoder that the head was trained on; empty where it is not known.
+        options: How the head was made, for its record.
 
     Raises:
         ExportError: The layers do not fit together, or the export differs from them.
@@ -49,12 +57,18 @@ def export_attractiveness_artifact(
     job = ExportJob(
         step=ATTRACTIVENESS,
         origin=origin,
-        options={"layers": shapes, "reference": hashlib.sha256(np.sort(reference).tobytes()).hexdigest()[:16]},
+        options={
+            "layers": shapes,
+            "weights": hashlib.sha256(b"".join(part.tobytes() for layer in layers for part in layer)).hexdigest()[:16],
+            "reference": hashlib.sha256(np.sort(reference).tobytes()).hexdigest()[:16],
+            "half_width": half_width,
+            **(options or {}),
+        },
         libraries=("onnx", "onnxruntime"),
     )
 
     def make(path: Path) -> Made:
-        export_attractiveness(layers, reference, path)
+        export_attractiveness(layers, reference, path, half_width=half_width)
         width = layers[0][0].shape[1]
         given = inputs or drawn_inputs(width)
         found = run_graph(path, {"face_embedding": given.rows})
@@ -80,7 +94,8 @@ def export_attractiveness_artifact(
                 limit=QUANTILE_STEP + 100 / len(reference),
             ),
         )
-        return Made(spec=attractiveness_spec(width), parity=parity)
+        spec = attractiveness_spec(width, with_interval=half_width is not None)
+        return Made(spec=spec, parity=parity, reads=reads)
 
     return export_artifact(job, folder, make, say)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,15 @@ _MARGIN = 0.2
 
 
 def export_forest_artifact(
-    source: Path, labels: Sequence[str], origin: Origin, folder: Path, say: Callable[[str], None]
+    source: Path,
+    labels: Sequence[str],
+    origin: Origin,
+    folder: Path,
+    say: Callable[[str], None],
+    *,
+    threshold: float | None = None,
+    reads: str = "",
+    options: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Export a LightGBM classifier.
 
@@ -38,6 +47,9 @@ def export_forest_artifact(
         origin: Where it comes from.
         folder: Where the artifact shall lie.
         say: Called with each line for people.
+        threshold: Least probability of the likeliest class; below it the head abstains.
+        reads: The encoder that the model was trained on; empty where it is not known.
+        options: How the model was made, for its record.
 
     Raises:
         MissingDependencyError: LightGBM or Treelite is not installed.
@@ -49,7 +61,7 @@ def export_forest_artifact(
     job = ExportJob(
         step=ETHNICITY_STEP,
         origin=origin,
-        options={"labels": list(labels)},
+        options={"labels": list(labels), "threshold": threshold, **(options or {})},
         file="checkpoint.tl",
         libraries=("lightgbm", "treelite"),
     )
@@ -78,7 +90,8 @@ def export_forest_artifact(
             limit=PROBABILITY_LIMIT,
         )
         spec = ethnicity_spec(booster.num_feature(), classes)
-        return Made(spec=spec, labels={ETHNICITY: list(labels)}, parity=(row,))
+        thresholds = {} if threshold is None else {ETHNICITY: threshold}
+        return Made(spec=spec, labels={ETHNICITY: list(labels)}, parity=(row,), reads=reads, thresholds=thresholds)
 
     return export_artifact(job, folder, make, say)
 
