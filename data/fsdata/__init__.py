@@ -1,1 +1,1 @@
-"""Data of FaceStats: the photos that ship with the project."""
+"""Data of FaceStats: photos that ship with the project, and readers, splits and checks of labelled ones."""

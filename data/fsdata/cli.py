@@ -1,0 +1,88 @@
+"""The `fsdata` command: labelled data sets, checked."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+
+import click
+
+from fsengine.command_group import ExplainedGroup
+
+# Typed here, so that `--help` reads no table library; a test compares them with the enums.
+_KINDS = ("fairface", "utkface", "scut", "table", "folder")
+_ATTRIBUTES = ("gender", "age", "ethnicity", "rating", "identity")
+
+EXIT_PROBLEMS = 3
+
+
+@click.group(cls=ExplainedGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="facestats", prog_name="fsdata")
+def main() -> None:
+    """Read labelled photos of faces, and say what is wrong with them.
+
+    Example: fsdata check fairface/fairface_label_train.csv
+    """
+
+
+@main.command("check")
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.option("--kind", type=click.Choice(_KINDS), help="What PATH is.  [default: told by names and columns]")
+@click.option(
+    "--attribute",
+    type=click.Choice(_ATTRIBUTES),
+    help="What the names of sub-folders say, for --kind folder.  [default: told by the names]",
+)
+@click.option(
+    "--column",
+    "columns",
+    nargs=2,
+    multiple=True,
+    metavar="WHAT NAME",
+    help="Column of a table that has another name, such as --column ethnicity Herkunft; repeatable.",
+)
+@click.option(
+    "--rating-range",
+    nargs=2,
+    type=float,
+    default=None,
+    metavar="LOW HIGH",
+    help="Lowest and highest rating.  [default: the data set's, or told by the ratings]",
+)
+@click.option("--json", is_flag=True, help="Print JSON alone on stdout.")
+def check(
+    path: Path,
+    kind: str | None,
+    attribute: str | None,
+    columns: tuple[tuple[str, str], ...],
+    rating_range: tuple[float, float] | None,
+    json: bool,
+) -> None:
+    r"""Check a labelled data set: files, labels, copies, ratings and the balance of classes.
+
+    PATH is a label file (CSV, TSV, Parquet, Excel), a folder of UTKFace photos, or a folder whose sub-folders are
+    labels. The exit code is 0 without problems (warnings allowed), 3 with problems, 2 where PATH cannot be read.
+
+    \b
+    Example:
+      fsdata check fairface/fairface_label_train.csv
+      fsdata check utkface/ --kind utkface --json
+      fsdata check people/ --kind folder --attribute identity
+    """
+    from tqdm import tqdm
+
+    from fsdata.check import check_records
+    from fsdata.label_table import Attribute
+    from fsdata.readers import Kind, read_labels
+
+    records = read_labels(
+        path,
+        None if kind is None else Kind(kind),
+        attribute=None if attribute is None else Attribute(attribute),
+        columns=dict(columns),
+    )
+    with tqdm(total=len({record.path for record in records}), unit="photo", desc="check", delay=0.5) as bar:
+        report = check_records(records, rating_range=rating_range, on_photo=bar.update)
+    click.echo(json_text.dumps(report.to_json(), indent=2) if json else report.to_text())
+    if report.problems:
+        raise SystemExit(EXIT_PROBLEMS)

@@ -1,0 +1,79 @@
+"""FairFace: a CSV of the official form, and the photos that it names."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path, PurePosixPath
+
+from fsdata.age_label import AgeLabel, parse_age
+from fsdata.known_labels import FAIRFACE, FAIRFACE_AGES, FAIRFACE_ETHNICITIES, GENDERS
+from fsdata.photo_paths import place_photo
+from fsdata.record import LabelledPhoto, NoteKind, ReaderNote
+from fsdata.table_rows import TableRow, read_rows, require_columns, row_context
+from fsengine.errors import InvalidInputError
+
+COLUMNS = ("file", "age", "gender", "race")
+"""Columns that are read; the official `service_test` says nothing of the photo itself."""
+
+_BUCKETS = {text: parse_age(text) for text in (*FAIRFACE_AGES, "70+")}
+
+
+def read_fairface(labels: Path) -> list[LabelledPhoto]:
+    """Read an official label file, `fairface_label_train.csv` or `fairface_label_val.csv`.
+
+    Files are relative to the label file's folder; their first folder, `train` or `val`, is the fold. Genders become
+    lower case. An age bucket that a spreadsheet turned into a date is read as what it was, with a note.
+
+    Args:
+        labels: CSV with the columns file, age, gender, race.
+
+    Returns:
+        A record per row, in the order of the rows.
+
+    Raises:
+        InvalidInputError: The file has other columns, or a row has a label that FairFace does not know.
+    """
+    rows = read_rows(labels)
+    require_columns(labels, rows, COLUMNS)
+    return [_photo(row, labels.parent) for row in rows]
+
+
+def _photo(row: TableRow, folder: Path) -> LabelledPhoto:
+    with row_context(row.place):
+        cells = row.cells
+        age, notes = _age(cells["age"])
+        first = PurePosixPath(cells["file"]).parts[:1]
+        return LabelledPhoto(
+            path=place_photo(cells["file"], [folder]),
+            dataset=FAIRFACE,
+            gender=_known("gender", cells["gender"].lower(), GENDERS),
+            age_low_years=age.low_years,
+            age_high_years=age.high_years,
+            ethnicity=_known("race", cells["race"], FAIRFACE_ETHNICITIES),
+            fold=first[0] if first and first[0] in {"train", "val"} else None,
+            notes=notes,
+        )
+
+
+def _age(text: str) -> tuple[AgeLabel, tuple[ReaderNote, ...]]:
+    if text in _BUCKETS:
+        return _BUCKETS[text], ()
+    try:
+        age = parse_age(text)
+    except InvalidInputError:
+        age = None
+    if age is None or age.repaired not in _BUCKETS:
+        raise _unknown("age", text, FAIRFACE_AGES)
+    return age, (ReaderNote(kind=NoteKind.MANGLED_BUCKET, text=f"age {text!r} was read as {age.repaired}"),)
+
+
+def _known(name: str, label: str, known: tuple[str, ...]) -> str:
+    if label not in known:
+        raise _unknown(name, label, known)
+    return label
+
+
+def _unknown(name: str, label: str, known: tuple[str, ...]) -> InvalidInputError:
+    near = difflib.get_close_matches(label, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "correct it, or read the file as kind 'table'"
+    return InvalidInputError(f"{name} is {label!r}, expected one of {', '.join(known)}; {hint}")

@@ -1,0 +1,171 @@
+"""The one way to read a data set of any kind that FaceStats knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+
+from fsdata.age_label import parse_age
+from fsdata.fairface import COLUMNS as FAIRFACE_COLUMNS
+from fsdata.fairface import read_fairface
+from fsdata.known_labels import GENDERS, known_ethnicities
+from fsdata.label_table import Attribute, read_folder, read_label_table
+from fsdata.photo_paths import folders_in, is_file, photos_in
+from fsdata.record import LabelledPhoto
+from fsdata.scut import COLUMNS as SCUT_COLUMNS
+from fsdata.scut import read_scut
+from fsdata.table_rows import read_header
+from fsdata.utkface import is_utkface_name, read_utkface
+from fsengine.errors import InvalidInputError
+
+FAIRFACE_LABELS = "fairface_label_*.csv"
+SCUT_RATINGS = ("All_Ratings.csv", "All_Ratings.xlsx")
+
+
+class Kind(str, Enum):
+    """Kinds of data sets."""
+
+    FAIRFACE = "fairface"
+    UTKFACE = "utkface"
+    SCUT = "scut"
+    TABLE = "table"
+    FOLDER = "folder"
+
+
+def read_labels(
+    path: Path,
+    kind: Kind | None = None,
+    *,
+    attribute: Attribute | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> list[LabelledPhoto]:
+    """Read a data set: a table, or a folder that holds one.
+
+    Args:
+        path: Label file or folder. A folder may hold `fairface_label_*.csv` (all of them are read), `All_Ratings.csv`
+            or `.xlsx`, photos with names of UTKFace, or sub-folders that are named by a label.
+        kind: What it is; told by names and columns by default.
+        attribute: What the names of sub-folders say; told by the names by default. For `Kind.FOLDER` alone.
+        columns: Columns with other names, see `read_label_table`. For `Kind.TABLE` alone.
+
+    Returns:
+        A record per photo.
+
+    Raises:
+        InvalidInputError: It cannot be read as that kind, or it cannot be told what it is.
+        MissingDependencyError: It is an Excel file, and openpyxl is not installed.
+    """
+    if not is_file(path) and not os.path.isdir(path):
+        raise InvalidInputError(
+            f"{path} does not exist, or is no file; expected a label file, or a folder of labelled photos"
+        )
+    if kind is None:
+        kind = _stated_kind(attribute, columns) or detect_kind(path)
+    if attribute is not None and kind is not Kind.FOLDER:
+        raise InvalidInputError(
+            f"attribute says what sub-folders are, and {path} is read as {kind.value}; leave it out"
+        )
+    if columns and kind is not Kind.TABLE:
+        raise InvalidInputError(f"columns are mapped in tables, and {path} is read as {kind.value}; leave them out")
+    match kind:
+        case Kind.FAIRFACE:
+            return [photo for labels in _fairface_files(path) for photo in read_fairface(labels)]
+        case Kind.UTKFACE:
+            return read_utkface(path)
+        case Kind.SCUT:
+            return read_scut(_scut_file(path))
+        case Kind.TABLE:
+            return read_label_table(path, columns)
+        case Kind.FOLDER:
+            return read_folder(path, attribute or _told_attribute(path))
+        case _:
+            raise AssertionError(kind)
+
+
+def detect_kind(path: Path) -> Kind:
+    """Return what a data set is by its names and columns.
+
+    Raises:
+        InvalidInputError: It cannot be told.
+    """
+    if not path.is_dir():
+        return _kind_of_file(path)
+    if any(path.glob(FAIRFACE_LABELS)):
+        return Kind.FAIRFACE
+    if any((path / name).is_file() for name in SCUT_RATINGS):
+        return Kind.SCUT
+    names = [photo.name for photo in photos_in(path)]
+    if names and sum(map(is_utkface_name, names)) * 2 > len(names):
+        return Kind.UTKFACE
+    if any(photos_in(folder) for folder in folders_in(path)):
+        return Kind.FOLDER
+    raise InvalidInputError(
+        f"{path} is no data set that can be told: it has no {FAIRFACE_LABELS}, no {' or '.join(SCUT_RATINGS)}, no "
+        "photos named as UTKFace's and no sub-folders with photos; give the label file itself, or the kind"
+    )
+
+
+def _kind_of_file(path: Path) -> Kind:
+    match path.suffix.lower():
+        case ".xlsx":
+            return Kind.SCUT
+        case ".csv" | ".tsv" | ".txt":
+            header = read_header(path)
+            if set(SCUT_COLUMNS) <= set(header):
+                return Kind.SCUT
+            # A table of the user's own may have FairFace's columns; these two together are FairFace's alone.
+            if set(FAIRFACE_COLUMNS) <= set(header) and "service_test" in header:
+                return Kind.FAIRFACE
+    return Kind.TABLE
+
+
+def _stated_kind(attribute: Attribute | None, columns: Mapping[str, str] | None) -> Kind | None:
+    if attribute is not None:
+        return Kind.FOLDER
+    return Kind.TABLE if columns else None
+
+
+def _fairface_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob(FAIRFACE_LABELS))
+    if not found:
+        raise InvalidInputError(f"{path} holds no {FAIRFACE_LABELS}; give the label file itself")
+    return found
+
+
+def _scut_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    # The CSV first: it needs no further library.
+    for name in SCUT_RATINGS:
+        if (path / name).is_file():
+            return path / name
+    raise InvalidInputError(f"{path} holds no {' or '.join(SCUT_RATINGS)}; give the table of ratings itself")
+
+
+def _told_attribute(folder: Path) -> Attribute:
+    """Return what the names of the sub-folders with photos are, where all of them are of one kind."""
+    names = [sub.name for sub in folders_in(folder) if photos_in(sub)]
+    ethnicities = known_ethnicities("")
+    if names and all(name.lower() in GENDERS for name in names):
+        return Attribute.GENDER
+    if names and all(name in ethnicities for name in names):
+        return Attribute.ETHNICITY
+    if names and any("-" in name for name in names) and all(map(_is_age, names)):
+        return Attribute.AGE
+    # Plain numbers may be ages, ratings or people.
+    raise InvalidInputError(
+        f"the sub-folders of {folder} ({', '.join(names[:5]) or 'none with photos'}) may be anything; give the "
+        f"attribute that they are: {', '.join(item.value for item in Attribute)}"
+    )
+
+
+def _is_age(name: str) -> bool:
+    try:
+        parse_age(name)
+    except InvalidInputError:
+        return False
+    return True
