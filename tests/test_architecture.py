@@ -14,7 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from fsclient.cli import main as fsclient
+from fsdata.cli import main as fsdata
 from fsexport.cli import main as fsexport
+from fstraining.cli import main as fstrain
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,9 +24,10 @@ MAY_IMPORT = {
     "client/fsclient": {"fsclient", "fsengine", "fsexport"},
     "engine/fsengine": {"fsengine"},
     "export/fsexport": {"fsexport", "fsengine", "fsdata"},
-    "data/fsdata": {"fsdata"},
+    "training/fstraining": {"fstraining", "fsexport", "fsengine", "fsdata"},
+    "data/fsdata": {"fsdata", "fsengine"},
 }
-OURS = {"fsclient", "fsengine", "fsexport", "fsdata"}
+OURS = {"fsclient", "fsengine", "fsexport", "fstraining", "fsdata"}
 HEAVY = ("torch", "tensorrt", "onnx", "onnxruntime", "nvidia.dali", "lightgbm", "treelite", "tritonclient", "cv2")
 
 
@@ -94,7 +97,8 @@ def commands(group: click.Command, name: str) -> Iterator[tuple[str, click.Comma
                 yield from commands(command, f"{name} {sub}")
 
 
-ALL_COMMANDS = dict([*commands(fsclient, "fsclient"), *commands(fsexport, "fsexport")])
+ROOTS = {"fsclient": fsclient, "fsexport": fsexport, "fstrain": fstrain, "fsdata": fsdata}
+ALL_COMMANDS = dict(pair for name, group in ROOTS.items() for pair in commands(group, name))
 
 
 @pytest.mark.parametrize("name", ALL_COMMANDS)

@@ -1,0 +1,154 @@
+"""The `fstrain` command: heads trained on stored embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fsengine.command_group import ExplainedGroup
+
+if TYPE_CHECKING:
+    from fstraining.faces import TrainingFaces
+    from fstraining.options import TrainingOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_THERE = click.Path(path_type=Path, exists=True)
+
+
+@click.group(cls=ExplainedGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="facestats", prog_name="fstrain")
+def main() -> None:
+    r"""Train heads on embeddings that `fsclient ingest` stored, so that training and serving see the same pixels.
+
+    Each command writes an artifact with a report and a model card below it; `fsexport pack` and `fsclient models build
+    --use STEP=FOLDER` take it into a pack, and refuse it in one of another encoder or crop.
+
+    \b
+    Example:
+      fsclient ingest photos/ --models official --out results
+      fstrain ethnicity --results results --labels fairface_label_train.csv --licence "CC BY 4.0" --out heads/ethnicity
+      fsclient models build official --use ethnicity=heads/ethnicity
+    """
+
+
+def _options(function: F) -> F:
+    for option in reversed(
+        [
+            click.option("--results", type=_THERE, help="Folder that `fsclient ingest --out` wrote."),
+            click.option("--table", type=_THERE, help="Or Parquet with a column embedding and labels beside it."),
+            click.option("--labels", type=_THERE, help="Labels of the photos in --results, a file or a folder."),
+            click.option("--kind", help="What --labels is, where it cannot be told (see `fsdata check --help`)."),
+            click.option("--encoder", default="", help="encoder_id of a --table's embeddings, where it is known."),
+            click.option(
+                "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the head."
+            ),
+            click.option("--licence", "--license", required=True, help="Licence of the data, and of the head."),
+            click.option("--commercial-use", is_flag=True, help="That licence allows commercial use."),
+            click.option("--name", "data_name", help="Name of the data set.  [default: that of --labels]"),
+            click.option("--seed", type=int, default=0, show_default=True, help="Of splits, weights and searches."),
+            click.option(
+                "--folds", type=click.IntRange(2, 20), default=5, show_default=True, help="Of cross-validation."
+            ),
+            click.option("--trials", type=click.IntRange(0), default=0, show_default=True, help="Of a search."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@main.command("attractiveness")
+@click.option("--score", metavar="COLUMN", help="Column of the score in --table.  [default: rating or score]")
+@_options
+def attractiveness(score: str | None, **values: Any) -> None:
+    r"""Train the attractiveness head: an MLP with a conformal interval and a reference distribution.
+
+    \b
+    Example:
+      fstrain attractiveness --results results --labels All_Ratings.csv --licence "research" --out heads/attractiveness
+    """
+    from fstraining.attractiveness import train_attractiveness
+
+    columns = {"rating": score} if score else None
+    _train(train_attractiveness, values, columns)
+
+
+@main.command("ethnicity")
+@_options
+def ethnicity(**values: Any) -> None:
+    r"""Train the ethnicity head: LightGBM, calibrated, with a threshold below which it abstains.
+
+    \b
+    Example:
+      fstrain ethnicity --results results --labels fairface_label_train.csv --licence "CC BY 4.0" --out heads/ethnicity
+    """
+    from fstraining.ethnicity import train_ethnicity
+
+    _train(train_ethnicity, values, None)
+
+
+@main.command("age-gender")
+@_options
+def age_gender(**values: Any) -> None:
+    r"""Train age and gender: linear heads, the age with a conformal interval.
+
+    \b
+    Example:
+      fstrain age-gender --results results --labels fairface_label_train.csv --licence "CC BY" --out heads/age_gender
+    """
+    from fstraining.age_gender import train_age_gender
+
+    _train(train_age_gender, values, None)
+
+
+def _train(train: Callable[..., object], values: dict[str, Any], columns: dict[str, str] | None) -> None:
+    try:
+        train(_faces(values, columns), _training_options(values), _say)
+    except KeyboardInterrupt:
+        _say("interrupted; run the same command again to go on")
+        raise SystemExit(130) from None
+    click.echo(values["out"])
+
+
+def _faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFaces:
+    """Read the faces that the options name."""
+    from fsdata.readers import Kind, read_labels
+    from fstraining.faces import join_results, read_embedding_table
+
+    if (values["results"] is None) == (values["table"] is None):
+        raise click.UsageError("give --results with --labels, or --table")
+    if values["table"] is not None:
+        records = read_labels(values["table"], Kind.TABLE, columns=columns)
+        return read_embedding_table(values["table"], records, values["encoder"])
+    if values["labels"] is None:
+        raise click.UsageError("--results needs --labels")
+    if values["encoder"]:
+        raise click.UsageError("--encoder is for --table; results say which encoder made them")
+    kinds = [kind.value for kind in Kind]
+    if values["kind"] is not None and values["kind"] not in kinds:
+        raise click.UsageError(f"--kind is {values['kind']!r}, expected one of {', '.join(kinds)}")
+    kind = None if values["kind"] is None else Kind(values["kind"])
+    return join_results(values["results"], read_labels(values["labels"], kind, columns=columns))
+
+
+def _training_options(values: dict[str, Any]) -> TrainingOptions:
+    from fstraining.options import TrainingOptions
+
+    source: Path = values["labels"] or values["table"]
+    return TrainingOptions(
+        out=values["out"],
+        seed=values["seed"],
+        trials=values["trials"],
+        folds=values["folds"],
+        data_name=values["data_name"] or source.name,
+        data_licence=values["licence"],
+        commercial_use=values["commercial_use"],
+    )
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

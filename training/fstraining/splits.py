@@ -1,0 +1,61 @@
+"""Which faces are trained on, which stop and calibrate, and which are kept out to measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsdata.near_duplicates import group_ids
+from fsdata.splits import assign_splits, fold_numbers
+from fsengine.errors import InvalidInputError
+from fstraining.faces import TrainingFaces
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+FRACTIONS = {TRAIN: 0.65, VALIDATION: 0.15, TEST: 0.2}
+LEAST_FACES = 60
+"""Faces below which neither a figure nor an interval means anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceSplits:
+    """Rows by what they are for; faces of one person, and copies, are on one side.
+
+    Attributes:
+        train: int64 (N,).
+        validation: int64 (N,).
+        test: int64 (N,).
+        groups: int64 (all,), the group of each face.
+    """
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+    def folds(self, rows: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+        """Return the fold of each of some rows, groups kept together."""
+        return fold_numbers(self.groups[rows], count, seed)
+
+
+def split_faces(faces: TrainingFaces, seed: int) -> FaceSplits:
+    """Split faces, fixed by a seed.
+
+    Raises:
+        InvalidInputError: There are too few, or all of them are of one group.
+    """
+    if len(faces.records) < LEAST_FACES:
+        raise InvalidInputError(
+            f"{len(faces.records)} faces have labels, expected at least {LEAST_FACES}; left out: {dict(faces.left_out)}"
+        )
+    identities = [record.identity_key for record in faces.records]
+    groups = group_ids(list(faces.content_hashes), identities, faces.embeddings)
+    sides = np.array(assign_splits(groups, FRACTIONS, seed))
+    rows = {side: np.flatnonzero(sides == side) for side in FRACTIONS}
+    if min(len(found) for found in rows.values()) < 5:
+        raise InvalidInputError(
+            f"{len(faces.records)} faces are of {len(np.unique(groups))} persons or near-duplicates, too few to keep "
+            "some out"
+        )
+    return FaceSplits(train=rows[TRAIN], validation=rows[VALIDATION], test=rows[TEST], groups=groups)
