@@ -10,7 +10,7 @@ import click
 from fsengine.command_group import ExplainedGroup
 
 # Typed here, so that `--help` reads no table library; a test compares them with the enums.
-_KINDS = ("fairface", "utkface", "scut", "table", "folder")
+KINDS = ("fairface", "utkface", "scut", "table", "folder")
 _ATTRIBUTES = ("gender", "age", "ethnicity", "rating", "identity")
 
 EXIT_PROBLEMS = 3
@@ -27,7 +27,7 @@ def main() -> None:
 
 @main.command("check")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(_KINDS), help="What PATH is.  [default: told by names and columns]")
+@click.option("--kind", type=click.Choice(KINDS), help="What PATH is.  [default: told by names and columns]")
 @click.option(
     "--attribute",
     type=click.Choice(_ATTRIBUTES),

@@ -33,6 +33,15 @@ _LAYER_KEY = re.compile(r"net\.(\d{1,4})\.(?:weight|bias)")
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
+def layer_scores(layers: Sequence[Layer], embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return float64 (N,), the scores of embeddings (N, D), computed in float64."""
+    value = embeddings.astype(np.float64)
+    for position, (weight, bias) in enumerate(layers):
+        value = value @ weight.T.astype(np.float64) + bias
+        value = np.maximum(value, 0) if position < len(layers) - 1 else value
+    return value[:, 0]
+
+
 def export_attractiveness(
     layers: Sequence[Layer], reference: NDArray[np.float64], out_path: Path, *, half_width: float | None = None
 ) -> Path:

@@ -207,6 +207,6 @@ def test_the_command_maps_columns_and_reads_sub_folders(tmp_path: Path) -> None:
 
 
 def test_the_command_offers_what_the_library_knows() -> None:
-    assert set(cli._KINDS) == {kind.value for kind in Kind}
+    assert set(cli.KINDS) == {kind.value for kind in Kind}
     assert set(cli._ATTRIBUTES) == {attribute.value for attribute in Attribute}
     assert set(FindingKind) >= PROBLEMS

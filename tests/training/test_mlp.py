@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fstraining.mlp import CHECKPOINT_EPOCHS, MlpFit, MlpSettings, Rows, fit_mlp, predict
+from fsexport.attractiveness import layer_scores
+from fstraining.mlp import CHECKPOINT_EPOCHS, MlpFit, MlpSettings, Rows, fit_mlp
 
 torch = pytest.importorskip("torch", reason="torch is missing; it trains the network")
 
@@ -56,7 +57,7 @@ class Breaker:
 def test_it_learns_a_function_that_is_not_linear() -> None:
     train, validation, test = drawn(1200, 0), drawn(300, 1), drawn(500, 2)
     fit = fit_mlp(train, validation, MlpSettings(hidden=(64, 32), dropout=0.0, learning_rate=3e-3, most_epochs=150))
-    explained = 1 - np.mean((predict(fit.layers, test.inputs) - test.targets) ** 2) / test.targets.var()
+    explained = 1 - np.mean((layer_scores(fit.layers, test.inputs) - test.targets) ** 2) / test.targets.var()
     points = np.column_stack([train.inputs, np.ones(len(train.inputs))])
     linear = np.linalg.lstsq(points, train.targets, rcond=None)[0]
     straight = np.column_stack([test.inputs, np.ones(len(test.inputs))]) @ linear
@@ -64,7 +65,7 @@ def test_it_learns_a_function_that_is_not_linear() -> None:
     assert explained > 0.95
     # Losses are in the units of the targets squared.
     assert fit.validation_losses[fit.best_epoch - 1] == pytest.approx(
-        float(np.mean((predict(fit.layers, validation.inputs) - validation.targets) ** 2)), rel=1e-3
+        float(np.mean((layer_scores(fit.layers, validation.inputs) - validation.targets) ** 2)), rel=1e-3
     )
 
 
@@ -149,7 +150,7 @@ def test_predictions_are_those_of_torch() -> None:
     assert [weight.shape for weight, _ in fit.layers] == [(16, WIDTH), (8, 16), (1, 8)]
     assert {part.dtype for layer in fit.layers for part in layer} == {np.dtype(np.float32)}
     # The one sums in float32, the other in float64; targets are about 10.
-    np.testing.assert_allclose(predict(fit.layers, drawn(50, 2).inputs), rows[:, 0].numpy(), atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(layer_scores(fit.layers, drawn(50, 2).inputs), rows[:, 0].numpy(), atol=1e-5, rtol=1e-5)
 
 
 def test_training_stops_when_it_gets_no_better_and_keeps_the_best_epoch() -> None:
@@ -162,7 +163,7 @@ def test_training_stops_when_it_gets_no_better_and_keeps_the_best_epoch() -> Non
     losses = fit.validation_losses
     assert len(losses) == fit.best_epoch + settings.patience < settings.most_epochs
     assert losses[fit.best_epoch - 1] == min(losses) < losses[-1]
-    found = float(np.mean((predict(fit.layers, validation.inputs) - validation.targets) ** 2))
+    found = float(np.mean((layer_scores(fit.layers, validation.inputs) - validation.targets) ** 2))
     assert found == pytest.approx(min(losses), rel=1e-4)
     cut = fit_mlp(train, validation, replace(settings, most_epochs=fit.best_epoch))
     assert same(fit, cut)
@@ -178,7 +179,7 @@ def test_a_row_that_counts_nothing_changes_nothing_but_a_row_that_counts_does() 
     for weight in (0.0, 1.0):
         weighted = Rows(inputs=rows.inputs, targets=targets, weights=np.where(wrong, weight, 1.0))
         fit = fit_mlp(weighted, drawn(60, 1), settings)
-        errors.append(float(np.abs(predict(fit.layers, drawn(200, 2).inputs) - drawn(200, 2).targets).mean()))
+        errors.append(float(np.abs(layer_scores(fit.layers, drawn(200, 2).inputs) - drawn(200, 2).targets).mean()))
     assert errors[0] < 2 < errors[1]
 
 
@@ -186,7 +187,7 @@ def test_equal_targets_give_that_target() -> None:
     rows = drawn(50, 0)
     constant: NDArray[np.float64] = np.full(50, 3.25)
     fit = fit_mlp(replace(rows, targets=constant), replace(rows, targets=constant), replace(QUICK, most_epochs=40))
-    np.testing.assert_allclose(predict(fit.layers, rows.inputs), constant, atol=0.2)
+    np.testing.assert_allclose(layer_scores(fit.layers, rows.inputs), constant, atol=0.2)
 
 
 @pytest.mark.parametrize(

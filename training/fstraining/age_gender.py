@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from fsengine.errors import InvalidInputError
 from fsengine.served import GENDER
 from fsengine.steps import AGE_GENDER, AGE_INTERVAL, AGE_YEARS, age_gender_spec, face_embedding, gender_probability
-from fsexport.demo_figures import share_with_interval
 from fsexport.exported import Exported, ExportJob, Made, export_artifact
+from fsexport.figures import constant_error, constant_share, share_with_interval
 from fsexport.linear_age_gender import LinearAgeGender, export_linear_age_gender, fit_age_gender, predict_age_gender
 from fsexport.ort_run import run_graph
 from fsexport.parity import compare
-from fstraining.conformal import COVERAGE, half_width
+from fstraining.conformal import COVERAGE, covered, half_width
 from fstraining.faces import TrainingFaces
 from fstraining.groups import groups_of
 from fstraining.metrics import (
@@ -35,12 +35,11 @@ from fstraining.options import Say, TrainingOptions, describe_data
 from fstraining.plots import confusion_matrix, reliability_diagram, scatter, size_curve
 from fstraining.report import TrainingReport, write_report
 from fstraining.search import search
-from fstraining.splits import FaceSplits, split_faces
+from fstraining.splits import FaceSplits, growing_parts, split_faces
 
 if TYPE_CHECKING:
     import optuna
 
-_SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
 _RIDGES = np.geomspace(0.01, 30.0, 12)
 PROBABILITY_LIMIT = 1e-5
 AGE_LIMIT_YEARS = 1e-3
@@ -75,7 +74,7 @@ def train_age_gender(faces: TrainingFaces, options: TrainingOptions, say: Say) -
     genders = np.array([labels.index(str(record.gender)) for record in faces.records])
     years = np.array([record.age_years for record in faces.records], np.float64)
     splits = split_faces(faces, options.seed)
-    kept = np.sort(np.concatenate([splits.train, splits.validation]))
+    kept = splits.fitted
 
     def fit(rows: NDArray[np.int64], ridges: tuple[float, float]) -> LinearAgeGender:
         """Fit the gender with one penalty and the age with another."""
@@ -101,9 +100,8 @@ def train_age_gender(faces: TrainingFaces, options: TrainingOptions, say: Say) -
     served = run_graph(options.out / exported.file, {"face_embedding": faces.embeddings[splits.test]})
     probabilities = served[gender_probability(2).name].astype(np.float64)
     ages = served[AGE_YEARS.name][:, 0].astype(np.float64)
-    ends = served[AGE_INTERVAL.name]
     truth, target = genders[splits.test], years[splits.test]
-    covered = (ends[:, 0] <= target) & (target <= ends[:, 1])
+    hits = covered(served[AGE_INTERVAL.name], target)
 
     def figures(rows: NDArray[np.int64]) -> dict[str, Figure]:
         gender = class_figures(truth[rows], probabilities[rows])
@@ -112,7 +110,7 @@ def train_age_gender(faces: TrainingFaces, options: TrainingOptions, say: Say) -
             "gender_accuracy": gender["accuracy"],
             "gender_calibration_error": gender["calibration_error"],
             **{f"age_{name}": figure for name, figure in age.items()},
-            "age_interval_coverage": share_with_interval(covered[rows]),
+            "age_interval_coverage": share_with_interval(hits[rows]),
         }
 
     pictures = _draw(options.report_folder, curve, truth, probabilities, target, ages, width, labels)
@@ -125,8 +123,8 @@ def train_age_gender(faces: TrainingFaces, options: TrainingOptions, say: Say) -
             settings={"seed": options.seed, "folds": options.folds, "trials": options.trials, "ridges": list(ridges)},
             figures=meaningful(figures(np.arange(len(truth)))),
             chance={
-                "gender_accuracy": round(float(np.bincount(truth).max() / len(truth)), 4),
-                "age_mean_absolute_error": round(float(np.abs(target - np.median(target)).mean()), 4),
+                "gender_accuracy": constant_share(truth, 4),
+                "age_mean_absolute_error": constant_error(target, 4),
             },
             groups=group_table(groups_of([faces.records[row] for row in splits.test]), figures),
             curves={"sizes": curve, "reliability": reliability(truth, probabilities)},
@@ -134,8 +132,8 @@ def train_age_gender(faces: TrainingFaces, options: TrainingOptions, say: Say) -
             pictures=pictures,
         ),
         options.report_folder,
+        say,
     )
-    say(f"report: {options.report_folder / 'report.md'}")
     return exported
 
 
@@ -253,10 +251,8 @@ def _size_curve(
     seed: int,
 ) -> dict[str, list[float]]:
     """Return the kept-out figures of heads trained on ever more faces."""
-    order = np.random.default_rng(seed).permutation(np.sort(np.concatenate([splits.train, splits.validation])))
     curve: dict[str, list[float]] = {"sizes": [], "gender accuracy": [], "age error, years": []}
-    for share in _SIZES:
-        part = order[: max(int(share * len(order)), 8)]
+    for part in growing_parts(splits.fitted, 8, seed):
         second, ages = predict_age_gender(fit(part, ridges), faces.embeddings[splits.test])
         curve["sizes"].append(len(part))
         curve["gender accuracy"].append(float(((second > 0.5) == (genders[splits.test] == 1)).mean()))

@@ -14,24 +14,24 @@ from fsengine.errors import InvalidInputError
 from fsengine.steps import ATTRACTIVENESS, ATTRACTIVENESS_INTERVAL, ATTRACTIVENESS_SCORE
 from fsexport.artifacts.attractiveness import export_attractiveness_artifact
 from fsexport.artifacts.head_inputs import HeadInputs
-from fsexport.demo_figures import share_with_interval
+from fsexport.attractiveness import layer_scores
 from fsexport.exported import Exported
+from fsexport.figures import constant_error, share_with_interval
 from fsexport.ort_run import run_graph
-from fstraining.conformal import COVERAGE, half_width, label_weights
+from fstraining.conformal import COVERAGE, covered, half_width, label_weights
 from fstraining.faces import TrainingFaces
 from fstraining.groups import groups_of
 from fstraining.metrics import Figure, group_table, meaningful, regression_figures
-from fstraining.mlp import MlpFit, MlpSettings, Rows, fit_mlp, predict, stored_fit
+from fstraining.mlp import MlpFit, MlpSettings, Rows, fit_mlp, stored_fit
 from fstraining.options import Say, TrainingOptions, describe_data
 from fstraining.plots import loss_curve, scatter, size_curve
 from fstraining.report import TrainingReport, write_report
 from fstraining.search import search
-from fstraining.splits import FaceSplits, split_faces
+from fstraining.splits import FaceSplits, growing_parts, split_faces
 
 if TYPE_CHECKING:
     import optuna
 
-_SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
 _INNER_FOLDS = 6
 _LARGEST_RATING = 1e6
 
@@ -59,7 +59,7 @@ def train_attractiveness(faces: TrainingFaces, options: TrainingOptions, say: Sa
     options.claim_folder(ATTRACTIVENESS)
     faces = faces.take(rated, "without a rating")
     splits = split_faces(faces, options.seed)
-    kept = np.sort(np.concatenate([splits.train, splits.validation]))
+    kept = splits.fitted
     rows = _rows(faces, kept)
     data = describe_data(faces, splits, rows.targets, options)
     settings = _settings(rows, splits, options, data.digest, say)
@@ -89,14 +89,13 @@ def train_attractiveness(faces: TrainingFaces, options: TrainingOptions, say: Sa
     )
     served = run_graph(options.out / exported.file, {"face_embedding": faces.embeddings[splits.test]})
     predicted = served[ATTRACTIVENESS_SCORE.name][:, 0].astype(np.float64)
-    ends = served[ATTRACTIVENESS_INTERVAL.name]
     targets = rows.targets[splits.test]
-    covered = (ends[:, 0] <= targets) & (targets <= ends[:, 1])
+    hits = covered(served[ATTRACTIVENESS_INTERVAL.name], targets)
 
     def figures(some: NDArray[np.int64]) -> dict[str, Figure]:
         return {
             **regression_figures(targets[some], predicted[some]),
-            "interval_coverage": share_with_interval(covered[some]),
+            "interval_coverage": share_with_interval(hits[some]),
         }
 
     pictures = _draw(options.report_folder, fit, curve, targets, predicted, width)
@@ -109,15 +108,15 @@ def train_attractiveness(faces: TrainingFaces, options: TrainingOptions, say: Sa
             data=data,
             settings={**_plain(settings), "folds": options.folds, "trials": options.trials, "coverage": COVERAGE},
             figures=meaningful(figures(np.arange(len(targets)))),
-            chance={"mean_absolute_error": round(float(np.abs(targets - np.median(targets)).mean()), 4)},
+            chance={"mean_absolute_error": constant_error(targets, 4)},
             groups=group_table(groups_of([faces.records[row] for row in splits.test]), figures),
             curves={"epochs": {"train": fit.train_losses, "validation": fit.validation_losses}, "sizes": curve},
             limits=LIMITS,
             pictures=pictures,
         ),
         options.report_folder,
+        say,
     )
-    say(f"report: {options.report_folder / 'report.md'}")
     return exported
 
 
@@ -147,7 +146,7 @@ def _settings(rows: Rows, splits: FaceSplits, options: TrainingOptions, digest: 
         return settings
     train, validation = rows.take(splits.train), rows.take(splits.validation)
 
-    def drawn(trial: optuna.Trial) -> MlpSettings:
+    def drawn(trial: optuna.trial.BaseTrial) -> MlpSettings:
         first = trial.suggest_categorical("first", [32, 64, 128, 256])
         second = trial.suggest_categorical("second", [0, 16, 32, 64])
         return replace(
@@ -166,13 +165,9 @@ def _settings(rows: Rows, splits: FaceSplits, options: TrainingOptions, digest: 
         folder=options.work_folder,
         progress=lambda done, loss: say(f"  trial {done} of {options.trials}: best validation loss {loss:.5f}"),
     )
-    return replace(
-        settings,
-        hidden=(best["first"], best["second"]) if best["second"] else (best["first"],),
-        learning_rate=best["learning_rate"],
-        weight_decay=best["weight_decay"],
-        dropout=best["dropout"],
-    )
+    from optuna.trial import FixedTrial
+
+    return drawn(FixedTrial(best))
 
 
 def _cross_validated(
@@ -185,7 +180,7 @@ def _cross_validated(
         held, rest = kept[folds == fold], kept[folds != fold]
         inner = splits.folds(rest, _INNER_FOLDS, options.seed) == 0
         fit = stored_fit(rows.take(rest[~inner]), rows.take(rest[inner]), settings, folder=options.work_folder)
-        predicted[folds == fold] = predict(fit.layers, rows.inputs[held])
+        predicted[folds == fold] = layer_scores(fit.layers, rows.inputs[held])
     return predicted
 
 
@@ -193,14 +188,12 @@ def _size_curve(
     rows: Rows, splits: FaceSplits, settings: MlpSettings, options: TrainingOptions
 ) -> dict[str, list[float]]:
     """Return errors of networks trained on ever more faces, on the faces kept out."""
-    order = np.random.default_rng(settings.seed).permutation(splits.train)
     curve: dict[str, list[float]] = {"sizes": [], "train": [], "kept out": []}
-    for share in _SIZES:
-        part = order[: max(int(share * len(order)), 2)]
+    for part in growing_parts(splits.train, 2, settings.seed):
         fit = stored_fit(rows.take(part), rows.take(splits.validation), settings, folder=options.work_folder)
         curve["sizes"].append(len(part))
         for name, some in (("train", part), ("kept out", splits.test)):
-            curve[name].append(float(np.abs(rows.targets[some] - predict(fit.layers, rows.inputs[some])).mean()))
+            curve[name].append(float(np.abs(rows.targets[some] - layer_scores(fit.layers, rows.inputs[some])).mean()))
     return curve
 
 

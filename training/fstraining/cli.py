@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fsdata.cli import KINDS
 from fsengine.command_group import ExplainedGroup
 
 if TYPE_CHECKING:
@@ -42,11 +43,9 @@ def _options(function: F) -> F:
             click.option("--results", type=_THERE, help="Folder that `fsclient ingest --out` wrote."),
             click.option("--table", type=_THERE, help="Or Parquet with a column embedding and labels beside it."),
             click.option("--labels", type=_THERE, help="Labels of the photos in --results, a file or a folder."),
-            click.option("--kind", help="What --labels is, where it cannot be told (see `fsdata check --help`)."),
+            click.option("--kind", type=click.Choice(KINDS), help="What --labels is.  [default: told by its names]"),
             click.option("--encoder", default="", help="encoder_id of a --table's embeddings, where it is known."),
-            click.option(
-                "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the head."
-            ),
+            click.option("--out", type=_FOLDER, required=True, help="Folder of the head."),
             click.option("--licence", "--license", required=True, help="Licence of the data, and of the head."),
             click.option("--commercial-use", is_flag=True, help="That licence allows commercial use."),
             click.option("--name", "data_name", help="Name of the data set.  [default: that of --labels]"),
@@ -128,9 +127,6 @@ def _faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFa
         raise click.UsageError("--results needs --labels")
     if values["encoder"]:
         raise click.UsageError("--encoder is for --table; results say which encoder made them")
-    kinds = [kind.value for kind in Kind]
-    if values["kind"] is not None and values["kind"] not in kinds:
-        raise click.UsageError(f"--kind is {values['kind']!r}, expected one of {', '.join(kinds)}")
     kind = None if values["kind"] is None else Kind(values["kind"])
     return join_results(values["results"], read_labels(values["labels"], kind, columns=columns))
 

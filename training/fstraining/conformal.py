@@ -31,6 +31,11 @@ def half_width(residuals: NDArray[np.float64], coverage: float = COVERAGE) -> fl
     return float(np.sort(np.abs(residuals))[rank - 1])
 
 
+def covered(ends: NDArray[np.float32], targets: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return bool (N,): whether each interval (N, 2), low and high, holds its target."""
+    return (ends[:, 0] <= targets) & (targets <= ends[:, 1])
+
+
 def label_weights(stds: NDArray[np.float64], counts: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
     """Return how much each mean rating counts: the inverse of its variance, mean 1.
 

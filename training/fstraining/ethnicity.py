@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fsengine.errors import InvalidInputError
 from fsengine.steps import ETHNICITY
 from fsexport.artifacts.forest import export_forest_artifact
-from fsexport.demo_figures import share_with_interval
 from fsexport.exported import Exported, file_hashes
+from fsexport.figures import constant_share, share_with_interval
 from fsexport.trees import (
     FAIRFACE_CLASSES,
     best_temperature,
@@ -29,13 +29,12 @@ from fstraining.options import Say, TrainingOptions, describe_data
 from fstraining.plots import confusion_matrix, loss_curve, reliability_diagram, size_curve
 from fstraining.report import TrainingReport, write_report
 from fstraining.search import search
-from fstraining.splits import FaceSplits, split_faces
+from fstraining.splits import FaceSplits, growing_parts, split_faces
 
 if TYPE_CHECKING:
     import optuna
     from lightgbm import Booster
 
-_SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 LIMITS = (
     "The classes are those that annotators of the data set gave to photos; they are no fact about a person's origin.",
@@ -146,8 +145,8 @@ def train_ethnicity(faces: TrainingFaces, options: TrainingOptions, say: Say) ->
             pictures=pictures,
         ),
         options.report_folder,
+        say,
     )
-    say(f"report: {options.report_folder / 'report.md'}")
     return exported
 
 
@@ -304,7 +303,7 @@ def _export(
 def _chance(truth: NDArray[np.int64], num_classes: int) -> dict[str, float]:
     """Return what the best constant answer gives on the same faces."""
     return {
-        "accuracy": round(float(np.bincount(truth).max() / len(truth)), 4),
+        "accuracy": constant_share(truth, 4),
         "balanced_accuracy": round(1 / num_classes, 4),
     }
 
@@ -313,10 +312,8 @@ def _size_curve(
     faces: TrainingFaces, classes: NDArray[np.int64], splits: FaceSplits, num_classes: int, settings: ForestSettings
 ) -> dict[str, list[float]]:
     """Return shares right of forests grown on ever more faces."""
-    order = np.random.default_rng(settings.seed).permutation(splits.train)
     curve: dict[str, list[float]] = {"sizes": [], "train": [], "kept out": []}
-    for share in _SIZES:
-        part = order[: max(int(share * len(order)), 2 * num_classes)]
+    for part in growing_parts(splits.train, 2 * num_classes, settings.seed):
         fit = _fit(faces, classes, part, splits.validation, num_classes, settings)
         curve["sizes"].append(len(part))
         for name, rows in (("train", part), ("kept out", splits.test)):

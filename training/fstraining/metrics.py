@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsexport.demo_figures import mean_with_interval, share_with_interval
+from fsexport.figures import mean_with_interval, share_with_interval
 
 Figure = Mapping[str, Any]
 """`n`, `value`, `interval` (low, high)."""
@@ -109,14 +109,9 @@ def group_table(
             rows = np.array([row for row, found in enumerate(names) if found == name], np.int64)
             entry: dict[str, Any] = {"attribute": attribute, "group": name, "n": len(rows)}
             if len(rows) >= LEAST_GROUP:
-                small = len(rows) < LEAST_CALIBRATION
-                entry.update(
-                    {
-                        key: figure
-                        for key, figure in meaningful(figures(rows)).items()
-                        if not (small and key.endswith("calibration_error"))
-                    }
-                )
+                entry.update(meaningful(figures(rows)))
+                if len(rows) < LEAST_CALIBRATION:
+                    entry = {key: value for key, value in entry.items() if not key.endswith("calibration_error")}
             table.append(entry)
     return table
 

@@ -95,15 +95,6 @@ class MlpFit:
         return int(np.argmin(self.validation_losses)) + 1
 
 
-def predict(layers: list[Layer], inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return float64 (N,): the network's answer, as the exported graph computes it."""
-    value = inputs.astype(np.float64)
-    for position, (weight, bias) in enumerate(layers):
-        value = value @ weight.T.astype(np.float64) + bias
-        value = np.maximum(value, 0) if position < len(layers) - 1 else value
-    return value[:, 0]
-
-
 def fit_mlp(
     train: Rows,
     validation: Rows,
@@ -132,7 +123,7 @@ def _fit(
     train: Rows, validation: Rows, settings: MlpSettings, checkpoint: Path | None, progress: Progress | None
 ) -> MlpFit:
     run = _Run(train, validation, settings)
-    key = _key(train, validation, settings)
+    key = "" if checkpoint is None else _key(train, validation, settings)
     if checkpoint is not None and checkpoint.exists():
         run.load(checkpoint, key)
     while not run.finished:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -74,24 +74,19 @@ class TrainingReport:
     pictures: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_report(report: TrainingReport, folder: Path) -> Path:
-    """Write `report.json`, `report.md` and `card.md` beside the pictures, and return the folder."""
+def write_report(report: TrainingReport, folder: Path, say: Callable[[str], None]) -> None:
+    """Write `report.json`, `report.md` and `card.md` beside the pictures, and say where."""
     texts = {"report.json": _json(report), "report.md": _markdown(report), "card.md": _card(report)}
     for name, text in texts.items():
         with whole_file(folder / name) as beside:
             beside.write_text(text)
-    return folder
+    say(f"report: {folder / 'report.md'}")
 
 
 def _json(report: TrainingReport) -> str:
-    record = {
-        name: getattr(report, name) for name in ("head", "about", "settings", "figures", "chance", "groups", "curves")
-    }
-    data = {name: getattr(report.data, name) for name in ("name", "licence", "reads", "counts", "left_out", "digest")}
-    return (
-        json.dumps({**record, "data": data, "limits": list(report.limits)}, indent=1, sort_keys=True, allow_nan=False)
-        + "\n"
-    )
+    record = asdict(report)
+    del record["pictures"]
+    return json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _markdown(report: TrainingReport) -> str:

@@ -44,11 +44,9 @@ def search(
         raise MissingDependencyError("the search needs optuna: pip install 'facestats[training]'") from exc
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{about}, seed {seed}"
     storage = f"sqlite:///{folder.resolve() / STUDY_FILE}"
-    sampler = optuna.samplers.TPESampler(seed=seed)
     try:
-        study = optuna.create_study(storage=storage, study_name=name, sampler=sampler, load_if_exists=True)
+        study = optuna.create_study(storage=storage, study_name=f"{about}, seed {seed}", load_if_exists=True)
     except SQLAlchemyError as exc:
         raise InvalidInputError(f"{folder / STUDY_FILE} holds no trials of fstrain; remove it and run again") from exc
     finished = (optuna.trial.TrialState.COMPLETE,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,8 @@ from fstraining.faces import TrainingFaces
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 FRACTIONS = {TRAIN: 0.65, VALIDATION: 0.15, TEST: 0.2}
+SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the faces to train on, of a learning curve over their number."""
 LEAST_FACES = 60
 """Faces below which neither a figure nor an interval means anything."""
 
@@ -34,9 +37,21 @@ class FaceSplits:
     test: NDArray[np.int64]
     groups: NDArray[np.int64]
 
+    @property
+    def fitted(self) -> NDArray[np.int64]:
+        """Return the rows that may decide anything, in their order: all but those that figures are made on."""
+        return np.sort(np.concatenate([self.train, self.validation]))
+
     def folds(self, rows: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
         """Return the fold of each of some rows, groups kept together."""
         return fold_numbers(self.groups[rows], count, seed)
+
+
+def growing_parts(rows: NDArray[np.int64], least: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield ever larger parts of some rows, each holding the one before, for a learning curve over their number."""
+    order = np.random.default_rng(seed).permutation(rows)
+    for share in SIZES:
+        yield order[: max(int(share * len(order)), least)]
 
 
 def split_faces(faces: TrainingFaces, seed: int) -> FaceSplits:

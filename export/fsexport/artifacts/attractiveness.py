@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.steps import ATTRACTIVENESS, ATTRACTIVENESS_PERCENTILE, ATTRACTIVENESS_SCORE, attractiveness_spec
 from fsexport.artifacts.head_inputs import HeadInputs, drawn_inputs
-from fsexport.attractiveness import NUM_QUANTILES, Layer, export_attractiveness
+from fsexport.attractiveness import NUM_QUANTILES, Layer, export_attractiveness, layer_scores
 from fsexport.exported import Exported, ExportJob, Made, Origin, export_artifact
 from fsexport.ort_run import run_graph
 from fsexport.parity import compare
@@ -72,14 +72,11 @@ def export_attractiveness_artifact(
         width = layers[0][0].shape[1]
         given = inputs or drawn_inputs(width)
         found = run_graph(path, {"face_embedding": given.rows})
-        value = given.rows.astype(np.float64)
-        for position, (weight, bias) in enumerate(layers):
-            value = value @ weight.T.astype(np.float64) + bias
-            value = np.maximum(value, 0) if position < len(layers) - 1 else value
+        scores = layer_scores(layers, given.rows)
         parity = (
             compare(
                 found[ATTRACTIVENESS_SCORE.name],
-                value,
+                scores[:, None],
                 quantity="score",
                 reference="the layers in float64",
                 inputs=given.text,
@@ -87,7 +84,7 @@ def export_attractiveness_artifact(
             ),
             compare(
                 found[ATTRACTIVENESS_PERCENTILE.name][:, 0],
-                np.searchsorted(np.sort(reference), value[:, 0], side="right") * 100 / len(reference),
+                np.searchsorted(np.sort(reference), scores, side="right") * 100 / len(reference),
                 quantity="percentile, 0 to 100",
                 reference="shares of the whole reference distribution",
                 inputs=given.text,
