@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from fsengine.errors import ResultsError
 
-BESIDE_PATTERN = ".*.writing"
+_BESIDE_PATTERN = ".*.writing"
 """Half-written files; readers of a whole folder leave names with a dot out."""
 
 
@@ -30,11 +30,7 @@ def durable_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         beside.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as exc:
         beside.unlink(missing_ok=True)
         raise ResultsError(
@@ -43,3 +39,18 @@ def durable_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def drop_left_over(folder: Path) -> None:
+    """Remove what a killed run left half-written in a folder that no other run writes to."""
+    for path in folder.glob(_BESIDE_PATTERN):
+        path.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from tqdm import tqdm
 
 from fsclient.ingest import IngestConfig, IngestSummary, Progress, find_inputs, ingest, plan_ingest
-from fsclient.models import Say
+from fsclient.model_sources import Say
 from fsclient.parts import locked
 from fsclient.restale import restale
 from fsclient.restale_staging import finish_replacement

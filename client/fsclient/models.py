@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fsclient.model_sources import Say
 from fsclient.pack_build import BuildChoice, build_on_request, built_folder, changed_pack, packs_on_request
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs import PACK_FILE, Pack, read_pack
@@ -15,8 +15,6 @@ from fsengine.repository import Target, assemble, is_pack, is_repository
 from fsengine.shipped import shipped_folder
 
 DEFAULT_PACK = "demo"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +55,20 @@ def list_packs() -> list[PackEntry]:
     return entries
 
 
+def given_folder(models: str) -> Path | None:
+    """Return the folder of a pack that is given as a path; None where it is a name.
+
+    Raises:
+        InvalidInputError: The folder holds no pack.
+    """
+    if os.sep not in models and not models.startswith("."):
+        return None
+    folder = Path(models).expanduser()
+    if not is_pack(folder):
+        raise InvalidInputError(f"{folder} holds no {PACK_FILE}; expected a model pack")
+    return folder
+
+
 def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Path:
     """Return the folder of a pack given by name or path, built if it is not there yet.
 
@@ -71,10 +83,7 @@ def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Pat
         MissingDependencyError: Building it needs libraries that are not installed.
         ExportError: Building it failed.
     """
-    if os.sep in models or models.startswith("."):
-        folder = Path(models).expanduser()
-        if not is_pack(folder):
-            raise InvalidInputError(f"{folder} holds no {PACK_FILE}; expected a model pack")
+    if (folder := given_folder(models)) is not None:
         return changed_pack(folder, read_pack(folder).name, choice or BuildChoice(), say)
     entries = {entry.name: entry for entry in list_packs()}
     if models not in entries:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsclient.models import list_packs
+from fsclient.models import given_folder, list_packs
 from fsengine.errors import InvalidInputError
 from fsengine.packs import verify_pack
 from fsengine.registry.source import ModelSource, read_registry
 from fsengine.registry.store import read_record, source_path, verify_source
-from fsengine.repository import is_pack
 
 
 def verify_everything() -> Iterator[str]:
@@ -37,10 +35,7 @@ def verify_named(name: str) -> str:
         PackError: A pack's file is missing or altered.
         FetchError: A source's file was altered.
     """
-    if os.sep in name or name.startswith("."):
-        folder = Path(name).expanduser()
-        if not is_pack(folder):
-            raise InvalidInputError(f"{folder} holds no pack.json; expected a model pack")
+    if (folder := given_folder(name)) is not None:
         return _pack_line(folder)
     entries = {entry.name: entry for entry in list_packs()}
     table = read_registry()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fsclient.model_sources import LicenceChoice, fetch_named, known_names
+from fsclient.model_sources import LicenceChoice, Say, fetch_named, known_names
 from fsengine.errors import InvalidInputError, MissingDependencyError
-from fsengine.packs import PACK_NAME
+from fsengine.packs import PACK_NAME, PACK_NAME_RULE
 from fsengine.registry.home import models_home
 from fsengine.registry.source import read_registry
 from fsengine.steps import HEADS
-
-Say = Callable[[str], None]
 
 TEST_PACK = "test"
 _TEST_SUMMARY = "full-size graphs for tests: SCRFD, seeded CLIP, every head; needs the test assets and torch"
@@ -175,10 +173,7 @@ def _own_name(choice: BuildChoice) -> str | None:
     if choice.name is None:
         return None
     if not PACK_NAME.fullmatch(choice.name):
-        raise InvalidInputError(
-            f"--name {choice.name!r}: expected 1 to 100 letters, digits, dots, dashes and underlines, a letter or a "
-            "digit first"
-        )
+        raise InvalidInputError(f"--name {choice.name!r}: expected {PACK_NAME_RULE}")
     if choice.name in {*packs_on_request(), "demo"}:
         raise InvalidInputError(f"--name {choice.name} is that of another pack; choose one of your own")
     if not choice.is_change:

@@ -6,7 +6,6 @@ state; where two parts hold the same source, the one with the higher number is l
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,11 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fsclient.durable import BESIDE_PATTERN, durable_file
+from fsclient.durable import drop_left_over, durable_file
 from fsclient.photo import Status
 from fsclient.rows import PhotoRow, rows_table
 from fsclient.schema import PartInfo, read_info
 from fsengine.errors import InvalidInputError, ResultsError
+from fsengine.file_lock import file_lock
 
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOCK_NAME = ".facestats.lock"
@@ -49,18 +49,14 @@ def locked(folder: Path) -> Iterator[None]:
         InvalidInputError: It cannot be made or written to.
         ResultsError: Another run holds it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK_NAME).open("w")
-    except OSError as exc:
-        raise InvalidInputError(f"{folder} cannot be written to: {exc.strerror}; choose another --out") from exc
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise ResultsError(f"another fsclient is writing to {folder}; wait for it or choose another --out") from exc
-        for left_over in folder.glob(BESIDE_PATTERN):
-            left_over.unlink()
+    with file_lock(
+        folder / _LOCK_NAME,
+        busy=ResultsError(f"another fsclient is writing to {folder}; wait for it or choose another --out"),
+        unwritable=lambda exc: InvalidInputError(
+            f"{folder} cannot be written to: {exc.strerror}; choose another --out"
+        ),
+    ):
+        drop_left_over(folder)
         yield
 
 

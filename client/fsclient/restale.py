@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 from fsclient.inference import InferenceBackend, ServedEnsemble
@@ -61,7 +60,7 @@ async def restale(
     parts = held_parts(config.out)
     change = compare(parts, served)
     if change.photos_because is not None:
-        return await _score_again(config, paths, backend, served, change.photos_because, progress)
+        return await _score_again(config, paths, backend, served, parts, change.photos_because, progress)
     done: str | None = None
     if parts:
         done = _UP_TO_DATE
@@ -72,7 +71,7 @@ async def restale(
         todo = plan_ingest(config, paths, model_set_id=served.models.model_set_id).todo
         summary = await ingest(config, paths, backend, progress.photos(len(todo)))
     else:
-        statuses = Counter(_held_photos(config.out).values())
+        statuses = Counter(_held_photos(parts).values())
         num_photos = statuses.total()
         summary = IngestSummary(
             served=served, num_inputs=num_photos, num_done_before=num_photos, earlier_statuses=statuses
@@ -90,7 +89,7 @@ async def _renew(
     progress: RestaleProgress,
 ) -> str:
     """Make every part anew from its stored embeddings, and say what was done."""
-    num_photos = len(_held_photos(config.out))
+    num_photos = len(_held_photos(parts))
     faces = {part.path: count_faces(part.path) for part in parts}
     staging = Staging(config.out, served.models, RestaleMode.HEADS)
     run = HeadRun(backend=backend, served=served, steps=change.heads, retry=config.retry)
@@ -111,11 +110,12 @@ async def _score_again(
     paths: list[bytes],
     backend: InferenceBackend,
     served: ServedEnsemble,
+    parts: list[HeldPart],
     because: str,
     progress: RestaleProgress,
 ) -> IngestSummary:
     """Score the photos of the sources and of the folder, all of them, into new parts."""
-    held = _held_photos(config.out)
+    held = _held_photos(parts)
     staging = Staging(config.out, served.models, RestaleMode.PHOTOS)
     scored = {source for source, _, _ in read_ledger(staging.path).statuses}
     gone = {source for source in held if not os.path.lexists(source_path(source))}
@@ -139,10 +139,10 @@ async def _score_again(
     return summary
 
 
-def _held_photos(folder: Path) -> dict[str, Status]:
-    """Return each photo of a folder of results, as its source, and its latest status."""
+def _held_photos(parts: list[HeldPart]) -> dict[str, Status]:
+    """Return each photo of some parts, oldest first, as its source, and its latest status."""
     held: dict[str, Status] = {}
-    for part in held_parts(folder):
+    for part in parts:
         with open_part(part.path) as file:
             columns = file.read(["source", "status"]).to_pydict()
         held.update((source, Status(status)) for source, status in zip(*columns.values(), strict=True))

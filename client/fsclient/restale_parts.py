@@ -18,8 +18,8 @@ from fsclient.inference import EMBEDDING, InferenceBackend, ServedEnsemble, Serv
 from fsclient.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part
 from fsclient.rows import shaped
 from fsclient.schema import FACE_COLUMNS, FACES, part_schema, read_info
-from fsclient.scoring import RetryPolicy, check_model_set
-from fsengine.errors import DeadlineError, InferenceError, ResultsError, ServerUnavailableError
+from fsclient.scoring import RetryPolicy, with_retries
+from fsengine.errors import InferenceError, ResultsError
 from fsengine.steps import FACE_BATCH_LIMIT
 
 BATCHES_IN_FLIGHT = 4
@@ -71,8 +71,8 @@ class HeadRun:
         faces = photos.column(FACES).combine_chunks()
         struct = faces.flatten()
         columns = {f.name: struct.field(i) for i, f in enumerate(struct.type)}
-        columns |= await self._computed(columns, len(struct), on_faces)
         dtype = schema.field(FACES).type
+        columns |= await self._computed(columns, len(struct), dtype.value_type, on_faces)
         fields = list(dtype.value_type)
         values = pa.StructArray.from_arrays([columns[f.name].cast(f.type) for f in fields], fields=fields)
         offsets = np.zeros(len(faces) + 1, np.int32)
@@ -85,9 +85,9 @@ class HeadRun:
         return pa.Table.from_arrays(arrays, schema=schema)
 
     async def _computed(
-        self, columns: dict[str, pa.Array], num_faces: int, on_faces: Callable[[int], None]
+        self, columns: dict[str, pa.Array], num_faces: int, types: pa.StructType, on_faces: Callable[[int], None]
     ) -> dict[str, pa.Array]:
-        """Return the fields of faces that the heads make."""
+        """Return the fields of faces that the heads make, of the types that the new part has."""
         heads = [self.served.heads[step] for step in self.steps]
         made: dict[str, list[NDArray[np.float32]]] = {o: [] for head in heads for o in head.outputs.values()}
         if heads:
@@ -102,7 +102,6 @@ class HeadRun:
                 on_faces(sum(len(rows) for rows in wave))
         else:
             on_faces(num_faces)
-        types = part_schema(self.served).field(FACES).type.value_type
         return {
             FACE_COLUMNS[name]: shaped(
                 pa.array(np.concatenate(numbers) if numbers else np.empty(0, np.float32)),
@@ -114,7 +113,13 @@ class HeadRun:
 
     async def _ask(self, head: ServedHead, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Return each output of a head for a batch, flat and checked."""
-        arrays = await self._infer(head, np.ascontiguousarray(rows))
+        contiguous = np.ascontiguousarray(rows)
+        arrays = await with_retries(
+            lambda _: self.backend.infer_head(head, contiguous),
+            self.retry,
+            self.backend,
+            self.served.models.model_set_id,
+        )
         for name, array in arrays.items():
             expected = (len(rows), *self.served.outputs.get(name, array.shape)[1:])
             if array.shape != expected:
@@ -123,19 +128,6 @@ class HeadRun:
                     f"expected {list(expected)}; build the models again"
                 )
         return {name: array.astype(np.float32, copy=False).reshape(-1) for name, array in arrays.items()}
-
-    async def _infer(self, head: ServedHead, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Ask as often as the policy allows."""
-        for attempt in range(1, self.retry.attempts + 1):
-            try:
-                if attempt > 1:
-                    await check_model_set(self.backend, self.served.models.model_set_id)
-                return await self.backend.infer_head(head, rows)
-            except (ServerUnavailableError, DeadlineError):
-                if attempt == self.retry.attempts:
-                    raise
-            await asyncio.sleep(self.retry.wait_s(attempt))
-        raise AssertionError("the last attempt returns or raises")
 
 
 def count_faces(part: Path) -> int:

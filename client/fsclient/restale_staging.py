@@ -12,7 +12,6 @@ file means nothing. Readers of a whole folder leave names with a dot out.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from fsclient.durable import BESIDE_PATTERN, durable_file
+from fsclient.durable import drop_left_over, durable_file, sync_folder
 from fsclient.parts import part_paths
 from fsengine.errors import ResultsError
 from fsengine.served import ServedModels
@@ -64,8 +63,7 @@ class Staging:
                 self.path.mkdir(exist_ok=True)
                 with durable_file(self.path / _PLAN_FILE) as file:
                     file.write(json.dumps(plan).encode())
-            for left_over in self.path.glob(BESIDE_PATTERN):
-                left_over.unlink()
+            drop_left_over(self.path)
 
     def replace_parts(self) -> None:
         """Declare the new parts complete, and let them take the place of every old one.
@@ -101,10 +99,10 @@ def finish_replacement(folder: Path) -> int:
             for name in record["parts"]:
                 if (staging / name).exists():
                     (staging / name).rename(folder / name)
-            _sync(folder)
+            sync_folder(folder)
             for name in record["obsolete"]:
                 (folder / name).unlink(missing_ok=True)
-            _sync(folder)
+            sync_folder(folder)
         drop_staged(folder)
         return len(record["parts"])
     return 0
@@ -164,7 +162,8 @@ def _discard(staging: Path) -> None:
     for name in (_PLAN_FILE, _COMPLETE_FILE):
         (staging / name).unlink(missing_ok=True)
     if staging.is_dir():
-        for path in [*part_paths(staging), *staging.glob(BESIDE_PATTERN)]:
+        drop_left_over(staging)
+        for path in part_paths(staging):
             path.unlink()
         if not any(staging.iterdir()):
             staging.rmdir()
@@ -185,15 +184,6 @@ def _read(path: Path) -> Any:
             "again, else ingest into another --out"
         ) from exc
     return record
-
-
-def _sync(folder: Path) -> None:
-    """Make renames and removals in a folder last."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

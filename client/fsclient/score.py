@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from fsclient.inference import InferenceBackend
-from fsclient.models import Say
+from fsclient.model_sources import Say
 from fsclient.photo import Status
 from fsclient.rows import PhotoRow
 from fsclient.schema import face_outputs

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fsclient.inference import InferenceBackend
 from fsclient.photo import Photo, Status, read_photo
 from fsclient.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
 from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
 from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +73,32 @@ async def score_file(
     if photo.refusal is not None:
         status, reason = photo.refusal
         return PhotoRow(photo=photo, status=status, reason=reason, read_ms=read_ms)
+    return await with_retries(
+        lambda attempt: _infer(photo, backend, outputs, attempt, read_ms), retry, backend, expected_model_set_id
+    )
+
+
+async def with_retries(
+    ask: Callable[[int], Awaitable[T]], retry: RetryPolicy, backend: InferenceBackend, expected_model_set_id: str
+) -> T:
+    """Ask a server as often as a policy allows.
+
+    Args:
+        ask: Called with the number of the attempt, from 1.
+        retry: The policy.
+        backend: The server.
+        expected_model_set_id: What it must still serve after a broken connection.
+
+    Raises:
+        ServerUnavailableError: It was not to be had in all attempts.
+        DeadlineError: It never answered in time.
+        InferenceError: It serves another model set than before, or refused.
+    """
     for attempt in range(1, retry.attempts + 1):
         try:
             if attempt > 1:
                 await check_model_set(backend, expected_model_set_id)
-            return await _infer(photo, backend, outputs, attempt, read_ms)
+            return await ask(attempt)
         except (ServerUnavailableError, DeadlineError):
             if attempt == retry.attempts:
                 raise

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fsclient.models import DEFAULT_PACK, Say, served_repository
+from fsclient.model_sources import Say
+from fsclient.models import DEFAULT_PACK, served_repository
 from fsengine.errors import InvalidInputError, MissingDependencyError
 
 if TYPE_CHECKING:

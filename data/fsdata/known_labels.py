@@ -9,14 +9,16 @@ UTKFACE = "utkface"
 SCUT = "scut-fbp5500"
 
 FAIRFACE_ETHNICITIES = (
-    "Black",
-    "East Asian",
-    "Indian",
-    "Latino_Hispanic",
-    "Middle Eastern",
-    "Southeast Asian",
     "White",
+    "Black",
+    "Latino_Hispanic",
+    "East Asian",
+    "Southeast Asian",
+    "Indian",
+    "Middle Eastern",
 )
+"""In the order of its paper (Karkkainen and Joo 2021)."""
+
 FAIRFACE_AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70")
 
 UTKFACE_ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")

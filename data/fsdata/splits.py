@@ -9,10 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fsdata.near_duplicates import group_ids
 from fsengine.errors import InvalidInputError
-
-__all__ = ["assign_splits", "fold_numbers", "group_ids"]
 
 
 def assign_splits(groups: NDArray[np.int64], fractions: Mapping[str, float], seed: int) -> list[str]:

@@ -26,6 +26,7 @@ from fsengine.tensors import DType, ModelSpec, TensorSpec
 PACK_FILE = "pack.json"
 
 PACK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+PACK_NAME_RULE = "1 to 100 letters, digits, dots, dashes and underlines, a letter or a digit first"
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -105,10 +106,7 @@ class Pack:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not PACK_NAME.fullmatch(self.name):
-            raise PackError(
-                f"pack name {str(self.name)[:100]!r}: expected 1 to 100 letters, digits, dots, dashes and underlines, "
-                "a letter or a digit first"
-            )
+            raise PackError(f"pack name {str(self.name)[:100]!r}: expected {PACK_NAME_RULE}")
         for head, labels in self.labels.items():
             try:
                 check_labels(labels)
@@ -181,12 +179,8 @@ class Pack:
                 raise PackError(f"pack {self.name!r} has no head {head!r} to switch off; it has {present}")
         off = {steps.ETHNICITY: ETHNICITY, steps.AGE_GENDER: GENDER}
         gone = {off.get(head) for head in heads}
-        return Pack(
-            name=self.name,
-            description=self.description,
-            preprocessing=self.preprocessing,
-            max_faces=self.max_faces,
-            embedding_width=self.embedding_width,
+        return replace(
+            self,
             labels={k: v for k, v in self.labels.items() if k not in gone},
             models={step: model for step, model in self.models.items() if step not in heads},
             thresholds={k: v for k, v in self.thresholds.items() if k not in gone},

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsdata.photo_paths import PHOTO_SUFFIXES
 from fsdata.sample_photos import sample_photos
 from fsengine.backends.dali_pipeline import build_pipeline, serialize_pipeline
 from fsengine.errors import InvalidInputError
@@ -22,8 +23,6 @@ from fsexport.align import export_align
 
 MOST_PHOTOS = 64
 """Photos that are looked at; more would make an export slow without saying more."""
-
-_PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 Decoded = dict[str, NDArray[Any]]
 """The outputs of the decode step for one photo, each with a batch axis of 1."""
@@ -58,7 +57,7 @@ def list_photos(folder: Path) -> list[Path]:
     Raises:
         InvalidInputError: There is none.
     """
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
     if not found:
         raise InvalidInputError(f"{folder} holds no photo; expected files such as *.jpg or *.png, for --photos")
     return found[:MOST_PHOTOS]

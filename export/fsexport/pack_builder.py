@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.hashing import file_sha256
-from fsengine.packs import PACK_FILE, Pack, PackModel, read_pack, verify_pack, write_pack
+from fsengine.packs import PACK_FILE, Pack, PackModel, verify_pack, write_pack
 from fsengine.preprocessing import CropSpec, Preprocessing
 from fsengine.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY, HEADS, align_spec
 from fsexport.align import export_align
@@ -94,7 +94,8 @@ def change_heads(base: Path, changes: Mapping[str, Path | None], name: str, desc
         raise InvalidInputError(f"{out} is the pack that is changed; give the new one another name")
     if strangers := sorted(set(changes) - set(HEADS)):
         raise InvalidInputError(f"{', '.join(strangers)} is no head that can be changed; heads are {', '.join(HEADS)}")
-    former = verify_pack(base).without(tuple(head for head in changes if head in read_pack(base).models))
+    whole = verify_pack(base)
+    former = whole.without(tuple(head for head in changes if head in whole.models))
     models, labels, thresholds = dict(former.models), dict(former.labels), dict(former.thresholds)
     sources = {step: base / model.file for step, model in models.items()}
     crop = former.preprocessing.age_gender if AGE_GENDER in models else None

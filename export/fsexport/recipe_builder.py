@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsengine import steps
 from fsengine.errors import InvalidInputError
 from fsengine.packs import Pack
-from fsengine.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY
 from fsexport.artifacts.age_gender import export_age_gender_artifact
 from fsexport.artifacts.attractiveness import export_attractiveness_artifact, read_scores
 from fsexport.artifacts.clip import Precision, export_clip_artifact
@@ -73,7 +73,7 @@ def build_recipe(recipe: Recipe, build: RecipeBuild, say: Say) -> Pack:
 
 def _artifact_name(step: str, names: Sequence[str], build: RecipeBuild) -> str:
     """Return the folder of a step's artifact: recipes of the same source share it."""
-    precision = (build.precision.value,) if step == EMBED else ()
+    precision = (build.precision.value,) if step == steps.EMBED else ()
     return "-".join([step, *(Path(name).name for name in names), *precision])
 
 
@@ -91,10 +91,10 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
     first = given.files[0]
     suffixes = tuple(file.suffix for file in given.files)
     match step, suffixes:
-        case "detect", _:
+        case steps.DETECT, _:
             settings = settings_for(given.files, MOST_FACES)
             export_detector_artifact(given.files, given.origin, settings, shipped_photos(), folder, say)
-        case "embed", _ if "architecture" in given.settings:
+        case steps.EMBED, _ if "architecture" in given.settings:
             architecture = str(given.settings["architecture"])
             source = ClipSource(
                 architecture=architecture,
@@ -103,16 +103,15 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
                 archive=given.known,
             )
             export_clip_artifact(source, given.origin, build.precision, shipped_photos(), folder, say)
-        case "attractiveness", (".pt", _):
+        case steps.ATTRACTIVENESS, (".pt", _):
             scores = read_scores(given.files[1], None)
             export_attractiveness_artifact(read_torch_mlp(first), scores, given.origin, folder, say)
-        case (("ethnicity" | "age_gender"), (".pkl",)):
-            head = LinearHead.ETHNICITY if step == ETHNICITY else LinearHead.GENDER
+        case ((steps.ETHNICITY | steps.AGE_GENDER), (".pkl",)):
+            head = LinearHead.ETHNICITY if step == steps.ETHNICITY else LinearHead.GENDER
             export_linear_head_artifact(read_scaled_classifier(first), head, given.origin, folder, say)
-        case "age_gender", (".onnx",):
+        case steps.AGE_GENDER, (".onnx",):
             export_age_gender_artifact(first, given.origin, shipped_photos(), folder, say)
         case _:
-            assert step in (DETECT, EMBED, ATTRACTIVENESS, ETHNICITY, AGE_GENDER)
             names = ", ".join(file.name for file in given.files)
             raise InvalidInputError(
                 f"{names} cannot serve {step} without more being said; export it with `fsexport` (docs/models.md) and "

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fsdata.known_labels import FAIRFACE_ETHNICITIES
 from fsengine.errors import ExportError, MissingDependencyError
 from fsexport.artifact import whole_file
 
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-FAIRFACE_CLASSES = ["White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern"]
-"""The seven classes of FairFace, in the order of its paper (Karkkainen and Joo 2021)."""
+FAIRFACE_CLASSES = list(FAIRFACE_ETHNICITIES)
+"""The seven classes of FairFace, in the order of its paper."""
 
 
 def import_lightgbm() -> None:

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fsdata import near_duplicates
-from fsdata.splits import assign_splits, fold_numbers, group_ids
+from fsdata.near_duplicates import group_ids
+from fsdata.splits import assign_splits, fold_numbers
 from fsengine.errors import InvalidInputError
 
 FRACTIONS = {"train": 0.7, "calibrate": 0.1, "test": 0.2}

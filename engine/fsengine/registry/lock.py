@@ -1,17 +1,15 @@
-"""Keep two processes from writing the same thing at once."""
+"""Keep two processes from fetching or installing the same thing at once."""
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from fsengine.errors import FetchError
+from fsengine.file_lock import file_lock
 
 
-@contextmanager
-def locked(lock: Path, what: str) -> Iterator[None]:
+def locked(lock: Path, what: str) -> AbstractContextManager[None]:
     """Hold a lock file, made if it is not there, for as long as the context lasts.
 
     Args:
@@ -21,14 +19,8 @@ def locked(lock: Path, what: str) -> Iterator[None]:
     Raises:
         FetchError: Another process holds it, or it cannot be made.
     """
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
-    except OSError as exc:
-        raise FetchError(f"{lock.parent} cannot be written to: {exc.strerror}; set FACESTATS_MODELS") from exc
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise FetchError(f"another process is busy with {what}; wait for it and run this again") from exc
-        yield
+    return file_lock(
+        lock,
+        busy=FetchError(f"another process is busy with {what}; wait for it and run this again"),
+        unwritable=lambda exc: FetchError(f"{lock.parent} cannot be written to: {exc.strerror}; set FACESTATS_MODELS"),
+    )
