@@ -1,13 +1,9 @@
+"""Stored results are brought to changed heads from their embeddings; what needs the photos is redone with them."""
+
 from __future__ import annotations
 
-import asyncio
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,145 +15,36 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from fake_backend import FakeBackend, answer, ensemble_of, head_answer
+from fake_backend import ensemble_of
 from fsclient.cli import main
 from fsclient.inference import ServedEnsemble, ServedHead
-from fsclient.ingest import IngestConfig, IngestSummary, Progress, find_inputs, ingest
-from fsclient.parts import locked, part_paths
-from fsclient.restale import restale
-from fsclient.restale_staging import drop_staged, finish_replacement, refuse_interrupted
-from fsclient.schema import part_schema, read_info
-from fsclient.scoring import RetryPolicy
-from fsclient.serving import ServerChoice, open_server
+from fsclient.parts import part_paths
 from fsclient.table import build_table
-from fsdata.sample_photos import sample_folder
 from fsengine.errors import InferenceError, InvalidInputError, ResultsError, ServerUnavailableError
-from fsengine.hashing import file_sha256
-from fsengine.packs import read_pack, write_pack
-from fsengine.shipped import shipped_folder
-
-QUICK = RetryPolicy(attempts=2, first_wait_s=0.0, longest_wait_s=0.0)
-OLD = ensemble_of({"ethnicity": "1", "age_gender": "1"})
-PNG = b"\x89PNG\r\n\x1a\n"
-"""What is needed to be sent to a backend; the byte after it says how many faces there are."""
-
-
-class Backend(FakeBackend):
-    """A photo with n faces whose embeddings begin with 0.01, 0.02 ...; heads answer as they do alone."""
-
-    def __init__(self, served: ServedEnsemble) -> None:
-        super().__init__(self._photo)
-        self.ensemble = served
-
-    def _photo(self, data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        num_faces = data[len(PNG)]
-        arrays = answer(num_faces, [name for name in outputs if not self._of_a_head(name)])
-        embeddings = np.zeros((max(num_faces, 1), 8), np.float32)
-        embeddings[:, 0] = 0.01 * np.arange(1, len(embeddings) + 1)
-        arrays["face_embedding"] = embeddings
-        for step in self.ensemble.heads:
-            arrays |= head_answer(self.ensemble, step, embeddings)
-        return arrays
-
-    def _of_a_head(self, name: str) -> bool:
-        return any(name in head.outputs.values() for head in self.ensemble.heads.values())
-
-
-class Told:
-    """A progress that remembers."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.num_faces: list[int] = []
-        self.total = 0
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def faces(self, total: int) -> Callable[[int], None]:
-        self.total = total
-        return self.num_faces.append
-
-    def photos(self, total: int) -> Progress:
-        return lambda _: None
-
-
-def write_photos(folder: Path, counts: dict[str, int]) -> Path:
-    folder.mkdir(exist_ok=True)
-    for name, num_faces in counts.items():
-        (folder / name).write_bytes(PNG + bytes([num_faces]) + name.encode())
-    return folder
-
-
-def run(
-    backend: FakeBackend, out: Path, *sources: Path, told: Told | None = None, plain: bool = False, **settings: Any
-) -> IngestSummary:
-    config = IngestConfig(
-        sources=tuple(map(str, sources)),
-        out=out,
-        part_size=2,
-        concurrency=1,
-        retry=QUICK,
-        restale=not plain,
-        **settings,
-    )
-    paths = find_inputs(config)
-    with locked(out):
-        if plain:
-            return asyncio.run(ingest(config, paths, backend, lambda _: None))
-        finish_replacement(out)
-        return asyncio.run(restale(config, paths, backend, told or Told()))
-
-
-def rows_of(out: Path) -> dict[str, dict[str, Any]]:
-    """Return the rows of a folder by the name of their photo, each once."""
-    rows = [row for path in part_paths(out) for row in pq.read_table(path).to_pylist()]
-    assert len({row["source"] for row in rows}) == len(rows)
-    return {os.path.basename(row["source"]): row for row in rows}
-
-
-def assert_same_results(out: Path, expected: Path, *, timings: bool = False) -> None:
-    found, wanted = rows_of(out), rows_of(expected)
-    assert found.keys() == wanted.keys()
-    for name, row in wanted.items():
-        for column in row.keys() - (set() if timings else {"read_ms", "infer_ms", "attempts"}):
-            assert found[name][column] == row[column], (name, column)
-
-
-def assert_made_with(out: Path, served: ServedEnsemble) -> None:
-    assert part_paths(out)
-    for path in part_paths(out):
-        schema = pq.read_schema(path)
-        assert schema.equals(part_schema(served))
-        assert read_info(schema, str(path)).models == served.models
-        assert set(pq.read_table(path, columns=["model_set_id"]).column(0).to_pylist()) == {served.models.model_set_id}
-    assert not list(out.glob(".restale-*"))
+from restale_for_tests import (
+    HEAD_CHANGES,
+    OLD,
+    PHOTO_CHANGES,
+    Backend,
+    Told,
+    assert_made_with,
+    assert_same_results,
+    five_photos,
+    rows_of,
+    run,
+    three_parts,
+    write_photos,
+)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    return write_photos(tmp_path / "photos", {"a.png": 0, "b.png": 1, "c.png": 2, "d.png": 200, "e.png": 100})
+    return five_photos(tmp_path / "photos")
 
 
 @pytest.fixture
 def results(tmp_path: Path, photos: Path) -> Path:
-    """Five photos with 303 faces in three parts."""
-    run(Backend(OLD), tmp_path / "out", photos, plain=True)
-    assert len(part_paths(tmp_path / "out")) == 3
-    return tmp_path / "out"
-
-
-HEAD_CHANGES = {
-    "changed": ensemble_of({"ethnicity": "2", "age_gender": "1"}),
-    "both changed": ensemble_of({"ethnicity": "2", "age_gender": "2"}),
-    "added": ensemble_of({"ethnicity": "1", "age_gender": "1", "attractiveness": "4"}),
-    "gone": ensemble_of({"ethnicity": "1"}),
-    "swapped": ensemble_of({"attractiveness": "4", "age_gender": "1"}),
-    "another age_gender reads a crop and stays": ensemble_of(
-        {"ethnicity": "2", "age_gender": "1"}, age_gender_reads="age_gender_crop"
-    ),
-    "without any head": ensemble_of({}),
-}
+    return three_parts(tmp_path / "out", photos)
 
 
 @pytest.mark.parametrize("served", HEAD_CHANGES.values(), ids=HEAD_CHANGES)
@@ -256,21 +143,6 @@ def test_results_of_an_earlier_version_are_restaled(results: Path) -> None:
     run(backend, results)
     assert backend.requests == []
     assert_made_with(results, served)
-
-
-PHOTO_CHANGES = {
-    "detect": (ensemble_of({"detect": "2", "ethnicity": "1", "age_gender": "1"}), "the detect model changed"),
-    "align": (ensemble_of({"align": "2", "ethnicity": "1", "age_gender": "1"}), "the align model changed"),
-    "embed": (ensemble_of({"embed": "2", "ethnicity": "1", "age_gender": "1"}), "the embed model changed"),
-    "crop": (
-        ensemble_of({"ethnicity": "1", "age_gender": "2"}, age_gender_reads="age_gender_crop"),
-        "it reads a crop",
-    ),
-    "preprocessing": (
-        ensemble_of({"ethnicity": "1", "age_gender": "1"}, preprocessing_id="pre-2"),
-        "the preprocessing changed",
-    ),
-}
 
 
 @pytest.mark.parametrize(("served", "reason"), PHOTO_CHANGES.values(), ids=PHOTO_CHANGES)
@@ -405,191 +277,3 @@ def test_sources_may_be_left_out_with_restale_alone(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["ingest", "--out", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert "SOURCE" in done.output
-
-
-def kill_before_every_change_of_the_folder(results: Path, killed: Path, served_name: str) -> int:
-    """Restale copies of results in processes that kill themselves before their n-th change of a file; return n."""
-    program = f"""
-import os, signal, shutil, sys
-sys.path[:0] = [{str(Path(__file__).parents[1] / "support")!r}, {str(Path(__file__).parent)!r}]
-import test_restale as t
-from pathlib import Path
-served = {{**t.HEAD_CHANGES, **{{k: v[0] for k, v in t.PHOTO_CHANGES.items()}}}}[{served_name!r}]
-WATCHED = {{"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}}
-for number in range(1, 200):
-    out = Path({str(killed)!r}) / str(number)
-    shutil.copytree({str(results)!r}, out)
-    child = os.fork()
-    if not child:
-        seen = 0
-        def watch(event, arguments):
-            global seen
-            if event in WATCHED or event == "open" and isinstance(arguments[1], str) and "w" in arguments[1]:
-                seen += 1
-                if seen == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(watch)
-        t.run(t.Backend(served), out)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    if status == 0:
-        print(number)
-        break
-    assert os.WIFSIGNALED(status), status
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
-
-
-@pytest.mark.parametrize("name", ["changed", "embed"])
-def test_killed_at_any_change_of_the_folder_the_same_command_finishes(
-    name: str, results: Path, photos: Path, tmp_path: Path
-) -> None:
-    served = {"changed": HEAD_CHANGES["changed"], "embed": PHOTO_CHANGES["embed"][0]}[name]
-    # Four old parts, and three new ones where photos are scored again, so that one must go.
-    extra = write_photos(tmp_path / "extra", {"f.png": 1})
-    run(Backend(OLD), results, extra, plain=True)
-    assert len(part_paths(results)) == 4
-    run(Backend(served), tmp_path / "fresh", photos, extra, plain=True)
-    number = kill_before_every_change_of_the_folder(results, tmp_path / "killed", name)
-    assert number > 12
-    mixed = 0
-    for attempt in range(1, number + 1):
-        out = tmp_path / "killed" / str(attempt)
-        sets = {read_info(pq.read_schema(path), "").models.model_set_id for path in part_paths(out)}
-        if len(sets) > 1:
-            mixed += 1
-            for read in (lambda o=out: run(Backend(served), o, photos, plain=True), lambda o=out: build_table(o)):
-                with pytest.raises(ResultsError, match=r"interrupted while new parts replaced.*to finish it"):
-                    read()
-        elif not list(out.glob(".restale-*/*.json")):
-            build_table(out)
-        run(Backend(served), out)
-        assert_made_with(out, served)
-        assert_same_results(out, tmp_path / "fresh")
-    assert mixed >= 2
-
-
-def fsclient(command: list[str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False)
-
-
-def pack_with_another_ethnicity_head(embeddings: NDArray[np.float32], folder: Path) -> Path:
-    """Return a copy of the demo pack whose ethnicity forest was fitted to something else."""
-    from fsexport.trees import export_trees, fit_classifier
-
-    shutil.copytree(shipped_folder("packs") / "demo", folder)
-    pack = read_pack(folder)
-    features = np.tile(embeddings, (4, 1))
-    labels = np.arange(len(features), dtype=np.int64) % len(pack.labels["ethnicity"])
-    booster = fit_classifier(features, labels, len(pack.labels["ethnicity"]), rounds=5, leaves=4, seed=1)
-    head = pack.models["ethnicity"]
-    (folder / head.file).unlink()
-    export_trees(booster, folder / head.file)
-    head = replace(head, sha256=file_sha256(folder / head.file))
-    write_pack(replace(pack, models={**pack.models, "ethnicity": head}), folder)
-    return folder
-
-
-@pytest.mark.triton
-def test_a_changed_head_of_a_real_pack_is_brought_in_without_the_photos(
-    tmp_path: Path, fsclient_command: list[str]
-) -> None:
-    pytest.importorskip("lightgbm")
-    photos, out, fresh = tmp_path / "photos", tmp_path / "out", tmp_path / "fresh"
-    shutil.copytree(sample_folder(), photos)
-    first = fsclient(fsclient_command, "ingest", photos, "--out", out, "--part-size", "4")
-    assert first.returncode == 0, first.stderr
-    lacking = tmp_path / "lacking"
-    assert not fsclient(fsclient_command, "ingest", photos, "--out", lacking, "--without", "age_gender").returncode
-    before = rows_of(out)
-    embeddings = np.array([face["embedding"] for row in before.values() for face in row["faces"]], np.float32)
-    pack = pack_with_another_ethnicity_head(embeddings, tmp_path / "pack")
-    with open_server(ServerChoice(models=str(pack)), print) as server:
-        plain = fsclient(fsclient_command, "ingest", photos, "--out", fresh, "--server", server.url)
-        assert plain.returncode == 0, plain.stderr
-        photos.rename(tmp_path / "away")
-        refused = fsclient(fsclient_command, "ingest", tmp_path / "away", "--out", out, "--server", server.url)
-        assert refused.returncode == 1
-        assert "--restale to bring them to it" in refused.stderr
-        shutil.copytree(out, tmp_path / "killed")
-        arguments = ["ingest", "--restale", "--server", server.url, "--out"]
-        done = fsclient(fsclient_command, *arguments, out)
-        kill_while_staged([*fsclient_command, *arguments, str(tmp_path / "killed")], tmp_path / "killed")
-        again = fsclient(fsclient_command, *arguments, tmp_path / "killed")
-        added = fsclient(fsclient_command, *arguments, lacking)
-    assert done.returncode == 0, done.stderr
-    assert "restaled: ethnicity, age_gender on" in added.stderr
-    for name, row in rows_of(fresh).items():
-        for one, other in zip(rows_of(lacking)[name]["faces"], row["faces"], strict=True):
-            assert list(one) == list(other)
-            # ONNX Runtime sums in another order in a batch of another size.
-            np.testing.assert_allclose(one["age_years"], other["age_years"], atol=1e-3)
-            np.testing.assert_allclose(one["gender_probability"], other["gender_probability"], atol=1e-5)
-    faces = len(embeddings)
-    assert f"restaled: ethnicity on {faces:,} faces of 11 photos, no photo was read" in done.stderr
-    assert again.returncode == 0, again.stderr
-    for folder in (out, tmp_path / "killed"):
-        assert_like_fresh(rows_of(folder), rows_of(fresh), before)
-        assert len(part_paths(folder)) == 3
-        assert not list(folder.glob(".restale-*"))
-        assert pq.read_schema(part_paths(folder)[0]).equals(pq.read_schema(part_paths(fresh)[0]), check_metadata=True)
-    assert pq.read_table(build_table(out)).num_rows == faces
-    found, old = rows_of(out)["hopper.jpg"]["faces"][0], before["hopper.jpg"]["faces"][0]
-    assert np.abs(np.subtract(found["ethnicity_probability"], old["ethnicity_probability"])).max() > 1e-3
-
-
-def assert_like_fresh(
-    found: dict[str, dict[str, Any]], fresh: dict[str, dict[str, Any]], before: dict[str, dict[str, Any]]
-) -> None:
-    assert found.keys() == fresh.keys() == before.keys()
-    for name, row in fresh.items():
-        for column in row.keys() - {"faces", "read_ms", "infer_ms", "mtime_ns"}:
-            assert found[name][column] == row[column], (name, column)
-        for column in ("read_ms", "infer_ms", "mtime_ns"):
-            assert found[name][column] == before[name][column]
-        for one, other in zip(found[name]["faces"], row["faces"], strict=True):
-            assert list(one) == list(other)
-            for column in one:
-                tolerance = 1e-5 if column == "ethnicity_probability" else 0
-                # The same graphs on the same photos; only the head was run in other batches.
-                np.testing.assert_allclose(one[column], other[column], rtol=0, atol=tolerance, err_msg=column)
-
-
-def kill_while_staged(command: list[str], out: Path) -> None:
-    """Kill a restale as soon as it has staged something."""
-    victim = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and victim.poll() is None and not list(out.glob(".restale-*/part-*.parquet")):
-        time.sleep(0.001)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
-
-
-def test_what_the_user_keeps_under_a_like_name_is_neither_read_nor_removed(results: Path) -> None:
-    backup = results / ".restale-backup"
-    backup.mkdir()
-    (backup / "complete.json").write_text("{")
-    (results / ".restale-notes").write_text("precious")
-    run(Backend(HEAD_CHANGES["changed"]), results)
-    assert (backup / "complete.json").read_text() == "{"
-    assert (results / ".restale-notes").read_text() == "precious"
-
-
-@pytest.mark.parametrize("name", ["plan.json", "complete.json"])
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
-def test_a_damaged_record_of_a_restale_is_named(name: str, content: str, results: Path) -> None:
-    staging = results / ".restale-set-0123456789abcdef"
-    staging.mkdir()
-    (staging / name).write_text(content)
-    with pytest.raises(ResultsError, match=f"{name} is damaged.*remove .*{staging.name}"):
-        refuse_interrupted(results)
-
-
-def test_a_strange_file_in_a_staging_folder_is_kept(results: Path) -> None:
-    staging = results / ".restale-set-0123456789abcdef"
-    staging.mkdir()
-    (staging / "precious.txt").write_text("precious")
-    drop_staged(results)
-    assert (staging / "precious.txt").read_text() == "precious"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsdata.record import LabelledPhoto
+from drawn_faces import ENCODER, FACES, KINDS, TRAIN, WIDTH, drawn_faces, options, say
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs import verify_pack
 from fsengine.preprocessing import CropKind, CropSpec
@@ -37,70 +36,16 @@ from fsexport.ort_run import run_graph
 from fsexport.pack_builder import build_pack
 from fsexport.parity import Parity
 from fsexport.trees import checkpoint_probabilities
-from fstraining.age_gender import train_age_gender
-from fstraining.attractiveness import train_attractiveness
 from fstraining.conformal import COVERAGE
-from fstraining.ethnicity import best_threshold, train_ethnicity
 from fstraining.faces import TrainingFaces
 from fstraining.metrics import calibration_error
-from fstraining.options import TrainingOptions
 
-for library in ("torch", "lightgbm", "matplotlib", "optuna"):
-    pytest.importorskip(library, reason=f"{library} is missing; training needs it")
-
-WIDTH = 24
-FACES = 260
-ENCODER = "enc-0123456789ab"
-KINDS = ["Black", "East Asian", "Indian"]  # in FairFace's own order
 SMALLEST_PICTURE = 5_000
+
+
 LEAST_COVERED, MOST_COVERED = COVERAGE - 0.05, COVERAGE + 0.07
 """On new faces: 200 calibration faces give a standard deviation of 0.02, and the half widths come from heads of the
 cross-validation, which saw fewer faces than the head that is served: more is covered, if anything."""
-
-
-def drawn_faces(count: int = FACES, seed: int = 0, encoder_id: str = ENCODER) -> TrainingFaces:
-    """Draw faces whose first axes say gender, ethnicity, age and rating, each with noise."""
-    rng = np.random.default_rng(seed)
-    vectors = rng.normal(size=(count, WIDTH))
-    gender, kind = rng.integers(0, 2, count), rng.integers(0, len(KINDS), count)
-    years, rating = rng.uniform(18, 70, count), rng.uniform(1, 5, count)
-    vectors[:, 0] += 4.0 * (gender - 0.5)
-    vectors[np.arange(count), 1 + kind] += 2.5
-    vectors[:, 5] = (years - 44) / 5 + 0.5 * rng.normal(size=count)
-    vectors[:, 6] = (rating - 3) * 2.5 + 0.5 * rng.normal(size=count)
-    embeddings = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    records = [
-        LabelledPhoto(
-            path=Path(f"/photos/{row}.jpg"),
-            dataset="drawn",
-            gender=["female", "male"][gender[row]],
-            age_low_years=float(years[row]),
-            age_high_years=float(years[row]) + 1,
-            ethnicity=KINDS[kind[row]],
-            rating=float(rating[row]),
-            rating_std=float(rng.uniform(0.3, 1.0)),
-            num_raters=int(rng.integers(2, 30)),
-        )
-        for row in range(count)
-    ]
-    hashes = [f"{seed}-{row}" for row in range(count)]
-    return TrainingFaces(embeddings=embeddings, records=records, content_hashes=hashes, encoder_id=encoder_id)
-
-
-TRAIN: dict[str, Callable[..., Exported]] = {
-    ATTRACTIVENESS: train_attractiveness,
-    ETHNICITY: train_ethnicity,
-    AGE_GENDER: train_age_gender,
-}
-
-
-def say(_: str) -> None:
-    return None
-
-
-def options(out: Path, **changes: Any) -> TrainingOptions:
-    values: dict[str, Any] = {"out": out, "data_name": "Drawn Faces", "data_licence": "Licence of a Test", "folds": 3}
-    return TrainingOptions(**{**values, **changes})
 
 
 @dataclass(frozen=True)
@@ -343,102 +288,9 @@ def test_a_search_is_kept_beside_the_head_and_decides_its_settings(step: str, tm
     assert any("unchanged" in line for line in again)
 
 
-@pytest.mark.parametrize("step", TRAIN)
-def test_faces_without_the_label_are_counted_and_too_few_are_refused(step: str, tmp_path: Path) -> None:
-    faces = drawn_faces(100)
-    bare = [LabelledPhoto(path=record.path, dataset="drawn") for record in faces.records]
-
-    def some(labelled: int) -> TrainingFaces:
-        return TrainingFaces(
-            embeddings=faces.embeddings,
-            records=[*faces.records[:labelled], *bare[labelled:]],
-            content_hashes=faces.content_hashes,
-            encoder_id=ENCODER,
-        )
-
-    with pytest.raises(InvalidInputError, match=r"59 faces have labels, expected at least 60"):
-        TRAIN[step](some(59), options(tmp_path), say)
-    assert not list(tmp_path.rglob("artifact.json"))
-    TRAIN[step](some(90), options(tmp_path), say)
-    data = json.loads((tmp_path / "report" / "report.json").read_text())["data"]
-    assert sum(data["counts"].values()) == 90
-    assert list(data["left_out"].values()) == [10]
-
-
-@pytest.mark.parametrize(
-    ("step", "labels", "message"),
-    [
-        (ATTRACTIVENESS, {"rating": 3.0}, "ratings take 1 values"),
-        (ETHNICITY, {"ethnicity": "Black"}, r"labelled \['Black'\], expected two classes or more"),
-        (AGE_GENDER, {"gender": "female", "age_low_years": 20, "age_high_years": 30}, r"expected two genders"),
-    ],
-)
-def test_labels_that_say_nothing_are_refused(step: str, labels: dict[str, Any], message: str, tmp_path: Path) -> None:
-    faces = drawn_faces(100)
-    records = [LabelledPhoto(path=record.path, dataset="drawn", **labels) for record in faces.records]
-    same = TrainingFaces(
-        embeddings=faces.embeddings, records=records, content_hashes=faces.content_hashes, encoder_id=ENCODER
-    )
-    with pytest.raises(InvalidInputError, match=message):
-        TRAIN[step](same, options(tmp_path), say)
-
-
-@pytest.mark.parametrize("changes", [{"folds": 1}, {"trials": -1}], ids=str)
-def test_options_that_are_wrong_in_one_way_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected at least 2 and 0"):
-        options(tmp_path, **changes)
-
-
-def two_classes(*rows: tuple[float, bool]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Make answers of a confidence, right or wrong."""
-    confidences = np.array([confidence for confidence, _ in rows])
-    return np.column_stack([confidences, 1 - confidences]), np.array([0 if right else 1 for _, right in rows])
-
-
-def balance(threshold: float, probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> int:
-    accepted = probabilities.max(axis=1) >= threshold
-    hits = probabilities.argmax(axis=1) == classes
-    return int((hits & accepted).sum() - (~hits & accepted).sum())
-
-
-@pytest.mark.parametrize(
-    ("rows", "threshold"),
-    [
-        ([(0.9, True), (0.7, True), (0.6, True)], 0.0),
-        ([(0.9, True), (0.8, True), (0.6, False), (0.55, False)], 0.7),
-        ([(0.9, False), (0.8, True), (0.7, True), (0.6, False)], 0.65),
-        # As many right as wrong at the end: the most faces among the best.
-        ([(0.9, True), (0.6, False), (0.55, True)], 0.0),
-        ([(0.6, False), (0.9, True), (0.7, True)], 0.65),
-    ],
-)
-def test_the_threshold_is_where_right_outnumber_wrong_by_the_most(
-    rows: list[tuple[float, bool]], threshold: float
-) -> None:
-    assert best_threshold(*two_classes(*rows)) == pytest.approx(threshold)
-
-
-@pytest.mark.parametrize("surest", [0.9, 0.999, 1.0])
-def test_a_head_that_is_always_wrong_accepts_nothing(surest: float) -> None:
-    answers = two_classes((surest, False), (0.8, False), (0.6, False))
-    threshold = best_threshold(*answers)
-    assert (answers[0].max(axis=1) >= threshold).sum() == (surest == 1.0)
-    assert 0 < threshold < 1, "a pack refuses any other"
-
-
-def test_no_other_threshold_is_better() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        count = int(rng.integers(5, 40))
-        # Leaves of trees give few different probabilities: many faces are equally sure.
-        confidences = rng.choice(np.linspace(0.51, 0.99, int(rng.integers(2, 40))), count)
-        answers = two_classes(*zip(confidences.tolist(), (rng.random(count) < confidences).tolist(), strict=True))
-        found = best_threshold(*answers)
-        candidates = [0.0, *(np.unique(confidences) + 1e-9)]
-        assert balance(found, *answers) == max(balance(candidate, *answers) for candidate in candidates)
-
-
 CROP = CropSpec(kind=CropKind.PORTRAIT, side_px=64)
+
+
 PARITY = Parity(quantity="q", reference="r", inputs="i", largest_difference=0.0, limit=0.1)
 
 
@@ -499,47 +351,9 @@ def test_a_pack_takes_thresholds_and_labels_of_all_its_heads(
     assert {ATTRACTIVENESS_INTERVAL.name, AGE_INTERVAL.name} <= outputs
 
 
-@pytest.mark.parametrize("step", TRAIN)
-@pytest.mark.parametrize("file", ["precious.txt", "report/report.md", "model.onnx"])
-def test_a_folder_of_something_else_is_not_written_into(step: str, file: str, tmp_path: Path) -> None:
-    (tmp_path / "out" / file).parent.mkdir(parents=True)
-    (tmp_path / "out" / file).write_text("precious")
-    with pytest.raises(InvalidInputError, match=f"holds {file.split('/')[0]}, and no head; give an empty folder"):
-        TRAIN[step](drawn_faces(), options(tmp_path / "out"), say)
-    assert (tmp_path / "out" / file).read_text() == "precious"
-
-
 def test_a_folder_of_another_head_or_below_a_file_is_refused(heads: dict[str, Trained], tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="holds a head of ethnicity, not of attractiveness"):
         TRAIN[ATTRACTIVENESS](drawn_faces(), options(heads[ETHNICITY].folder), say)
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInputError, match="cannot be written: Not a directory"):
         TRAIN[ETHNICITY](drawn_faces(), options(tmp_path / "file" / "out"), say)
-
-
-def test_a_figure_that_is_no_number_is_left_out_of_the_report(tmp_path: Path) -> None:
-    faces = drawn_faces()
-    alike = [replace(row, age_low_years=20.0, age_high_years=21.0) for row in faces.records]
-    TRAIN[AGE_GENDER](replace(faces, records=alike), options(tmp_path / "out"), say)
-    text = (tmp_path / "out" / "report" / "report.json").read_text()
-    report = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert "age_mean_absolute_error" in report["figures"]
-    assert not {"age_pearson", "age_r_squared"} & set(report["figures"])
-
-
-def test_class_names_are_no_formulas(tmp_path: Path) -> None:
-    faces = drawn_faces()
-    names = {kind: rf"{kind}$\foo$|{kind}" for kind in KINDS}
-    odd = [replace(row, ethnicity=names[str(row.ethnicity)]) for row in faces.records]
-    TRAIN[ETHNICITY](replace(faces, records=odd), options(tmp_path / "out"), say)
-    assert (tmp_path / "out" / "report" / "confusion.png").stat().st_size > 1000
-    rows = [line for line in (tmp_path / "out" / "report" / "report.md").read_text().splitlines() if "$" in line]
-    assert rows
-    assert all(rf"\|{KINDS[0]}" in row or KINDS[0] not in row for row in rows)
-
-
-def test_ratings_out_of_all_bounds_are_refused(tmp_path: Path) -> None:
-    faces = drawn_faces()
-    huge = [replace(row, rating=1e200 * (number + 1)) for number, row in enumerate(faces.records)]
-    with pytest.raises(InvalidInputError, match=r"ratings reach .*rescale them"):
-        TRAIN[ATTRACTIVENESS](replace(faces, records=huge), options(tmp_path / "out"), say)
