@@ -64,6 +64,10 @@ class ServedEnsemble:
 class InferenceBackend(Protocol):
     """Runs the ensemble on one photo at a time, many at once."""
 
+    @property
+    def isolates(self) -> bool:
+        """Tell whether the server can decode a photo alone, as `served` last found."""
+
     async def served(self) -> ServedEnsemble:
         """Return what is served.
 
@@ -71,8 +75,13 @@ class InferenceBackend(Protocol):
             ServerUnavailableError: The server cannot be reached or is not ready.
         """
 
-    async def infer(self, data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+    async def infer(self, data: bytes, outputs: Sequence[str], *, alone: bool = False) -> dict[str, NDArray[Any]]:
         """Return the named outputs for one encoded photo.
+
+        Args:
+            data: The photo.
+            outputs: Names of outputs.
+            alone: Whether it shares its decoding with no other photo, which only a server that `isolates` can do.
 
         Raises:
             ServerUnavailableError: The server cannot be reached or is not ready.

@@ -6,6 +6,8 @@ classes), so that export, `config.pbtxt`, packs, client and tests read the same 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fsengine.preprocessing import DETECTOR_SIDE_PX, CropSpec
 from fsengine.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
 
@@ -17,6 +19,10 @@ EMBED = "embed"
 ATTRACTIVENESS = "attractiveness"
 ETHNICITY = "ethnicity"
 AGE_GENDER = "age_gender"
+
+ENSEMBLE_ISOLATED = "facestats_isolated"
+DECODE_ISOLATED = "decode_isolated"
+"""The ensemble once more, all steps shared but decode, whose twin takes one photo at a time."""
 
 HEADS = (ATTRACTIVENESS, ETHNICITY, AGE_GENDER)
 """Steps that a pack may lack or a user may switch off."""
@@ -116,6 +122,11 @@ def decode_spec() -> ModelSpec:
         inputs=(ENCODED_IMAGE,),
         outputs=(IMAGE, DETECTOR_INPUT, DETECTOR_SCALE, IMAGE_SIZE),
     )
+
+
+def decode_isolated_spec() -> ModelSpec:
+    """Return the contract of decode's twin, in which no photo shares an execution with another."""
+    return replace(decode_spec(), name=DECODE_ISOLATED, max_batch_size=1)
 
 
 def detected(max_faces: int) -> tuple[TensorSpec, TensorSpec, TensorSpec]:

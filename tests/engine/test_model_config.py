@@ -25,7 +25,7 @@ def test_the_canonical_configs_are_those_of_the_official_pack() -> None:
         assert config_text(adapted[name]) == config_text(config)
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in official_pack().specs()])
+@pytest.mark.parametrize("name", [*(spec.name for spec in official_pack().specs()), steps.DECODE_ISOLATED])
 def test_every_config_states_batch_instances_and_tensors(name: str) -> None:
     config = read_canonical()[name]
     assert config.name == name
@@ -33,11 +33,33 @@ def test_every_config_states_batch_instances_and_tensors(name: str) -> None:
     assert config.input
     assert config.output
     assert (config.max_batch_size == 0) == (name == steps.ALIGN)
-    assert config.HasField("dynamic_batching") == (config.max_batch_size > 0)
+    assert config.HasField("dynamic_batching") == (config.max_batch_size > 1)
 
 
-def test_every_tensor_of_the_ensemble_is_made_once_and_before_it_is_read() -> None:
-    ensemble = read_canonical()[steps.ENSEMBLE]
+def test_decode_s_twin_never_merges_requests_and_is_otherwise_decode() -> None:
+    decode, twin = (read_canonical()[name] for name in (steps.DECODE, steps.DECODE_ISOLATED))
+    assert decode.max_batch_size > 1 == twin.max_batch_size
+    assert decode.input[0].allow_ragged_batch
+    decode.name, decode.max_batch_size = twin.name, twin.max_batch_size
+    decode.input[0].ClearField("allow_ragged_batch")
+    decode.ClearField("dynamic_batching")
+    assert config_text(decode) == config_text(twin)
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_the_isolated_ensemble_is_the_ensemble_with_decode_s_twin(target: Target) -> None:
+    for pack in (official_pack(), small_pack()):
+        configs = adapt(read_canonical(), pack, target)
+        ensemble, twin = configs[steps.ENSEMBLE], configs[steps.ENSEMBLE_ISOLATED]
+        ensemble.ClearField("parameters")
+        ensemble.name = twin.name
+        ensemble.ensemble_scheduling.step[0].model_name = steps.DECODE_ISOLATED
+        assert config_text(ensemble) == config_text(twin)
+
+
+@pytest.mark.parametrize("name", [steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED])
+def test_every_tensor_of_an_ensemble_is_made_once_and_before_it_is_read(name: str) -> None:
+    ensemble = read_canonical()[name]
     made = {tensor.name for tensor in ensemble.input}
     for step in ensemble.ensemble_scheduling.step:
         assert set(step.input_map.values()) <= made, step.model_name
@@ -66,7 +88,8 @@ def small_pack() -> Pack:
 
 def test_a_head_that_a_pack_lacks_is_absent_from_steps_and_outputs() -> None:
     configs = adapt(read_canonical(), small_pack(), Target.CONTAINER)
-    assert set(configs) == {"facestats", "decode", "detect", "align", "embed", "age_gender"}
+    models = {"facestats", "decode", "detect", "align", "embed", "age_gender"}
+    assert set(configs) == {*models, steps.ENSEMBLE_ISOLATED, steps.DECODE_ISOLATED}
     ensemble = configs[steps.ENSEMBLE]
     outputs = {tensor.name: list(tensor.dims) for tensor in ensemble.output}
     assert outputs["face_embedding"] == [-1, 64]
@@ -125,8 +148,9 @@ def test_an_fp16_graph_is_optimized_one_level_below_the_highest() -> None:
 
 def test_the_pip_server_gets_no_field_that_it_does_not_know() -> None:
     for target, expected in ((Target.PIP, 0), (Target.CONTAINER, 64)):
-        ensemble = adapt(read_canonical(), official_pack(), target)[steps.ENSEMBLE]
-        assert ensemble.ensemble_scheduling.max_inflight_requests == expected
+        configs = adapt(read_canonical(), official_pack(), target)
+        for name in (steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED):
+            assert configs[name].ensemble_scheduling.max_inflight_requests == expected
 
 
 def test_what_is_served_comes_back_from_the_parameters() -> None:

@@ -29,14 +29,27 @@ def files(folder: Path) -> set[str]:
 @pytest.mark.parametrize("target", list(Target))
 def test_a_repository_holds_every_step_with_config_and_artifact(demo: Path, tmp_path: Path, target: Target) -> None:
     pack = assemble(demo, tmp_path / "repository", target=target)
-    expected = {MANIFEST_FILE, "facestats/config.pbtxt", "decode/config.pbtxt", "decode/1/dali.py"}
+    expected = {MANIFEST_FILE}
+    for ensemble in (steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED):
+        expected |= {f"{ensemble}/config.pbtxt"}
+    for step in (steps.DECODE, steps.DECODE_ISOLATED):
+        expected |= {f"{step}/config.pbtxt", f"{step}/1/dali.py"}
     for step in ("detect", "align", "embed", "age_gender"):
         expected |= {f"{step}/config.pbtxt", f"{step}/1/model.onnx"}
     expected |= {"ethnicity/config.pbtxt", "ethnicity/1/checkpoint.tl"}
-    assert files(tmp_path / "repository") == expected
-    assert (tmp_path / "repository" / "facestats" / "1").is_dir()
-    ensemble = read_config(tmp_path / "repository" / "facestats" / "config.pbtxt")
-    assert ensemble.parameters["model_set_id"].string_value == pack.served().model_set_id
+    repository = tmp_path / "repository"
+    assert files(repository) == expected
+    for ensemble in (steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED):
+        assert (repository / ensemble / "1").is_dir()
+    parameters = read_config(repository / steps.ENSEMBLE / "config.pbtxt").parameters
+    assert parameters["model_set_id"].string_value == pack.served().model_set_id
+
+
+def test_both_decode_steps_run_the_one_pipeline_of_the_tree(demo: Path, tmp_path: Path) -> None:
+    assemble(demo, tmp_path / "repository", target=Target.PIP)
+    (source,) = shipped_folder("model_repository").rglob("*.py")
+    for step in (steps.DECODE, steps.DECODE_ISOLATED):
+        assert (tmp_path / "repository" / step / "1" / "dali.py").read_bytes() == source.read_bytes()
 
 
 def test_an_assembly_is_repeated_only_when_something_changed(demo: Path, tmp_path: Path) -> None:

@@ -91,21 +91,34 @@ def answer(num_faces: int, outputs: Sequence[str], value: float = 0.5) -> dict[s
     return arrays
 
 
-class FakeBackend:
-    """Answers with a function of the photo's bytes."""
+Respond = Callable[[bytes, Sequence[str]], dict[str, NDArray[Any]]]
 
-    def __init__(self, respond: Callable[[bytes, Sequence[str]], dict[str, NDArray[Any]]]) -> None:
+
+class FakeBackend:
+    """Answers with a function of the photo's bytes, and with another, where there is one, photos decoded alone."""
+
+    def __init__(self, respond: Respond, *, respond_alone: Respond | None = None) -> None:
         self.respond = respond
+        self.respond_alone = respond_alone
         self.requests: list[bytes] = []
+        self.requests_alone: list[bytes] = []
         self.ensemble = ensemble()
         self.head_requests: list[tuple[str, int]] = []
 
     async def served(self) -> ServedEnsemble:
         return self.ensemble
 
-    async def infer(self, data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        self.requests.append(data)
+    @property
+    def isolates(self) -> bool:
+        return self.respond_alone is not None
+
+    async def infer(self, data: bytes, outputs: Sequence[str], *, alone: bool = False) -> dict[str, NDArray[Any]]:
         await asyncio.sleep(0)
+        if alone:
+            assert self.respond_alone is not None
+            self.requests_alone.append(data)
+            return self.respond_alone(data, outputs)
+        self.requests.append(data)
         return self.respond(data, outputs)
 
     async def infer_head(self, head: ServedHead, embeddings: NDArray[np.float32]) -> dict[str, NDArray[Any]]:

@@ -5,12 +5,33 @@ Source: dali_backend:README.md and docs/config.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig
 from fsengine.errors import PackError
 
+SPREADS_VARIABLE = "FACESTATS_DALI_SPREADS_ERRORS"
+"""Environment variable, for tests of clients: set to 1, the stand-in answers errors as the native backend does."""
+
 _KNOWN = {"num_threads", "split_along_outer_axis"}
+
+
+def spreads_errors() -> bool:
+    """Tell whether one bad photo is to fail all photos of its execution.
+
+    Raises:
+        PackError: The variable holds neither 1 nor 0.
+    """
+    value = os.environ.get(SPREADS_VARIABLE, "0")
+    if value not in ("0", "1"):
+        raise PackError(f"{SPREADS_VARIABLE} is {value!r}, expected 1 or 0")
+    return value == "1"
+
+
+def native_error(error: RuntimeError) -> str:
+    """Return what the native backend answers to each request of an execution in which DALI raised an error."""
+    return f"Runtime error: {error}"
 
 
 def check_config(config: BackendConfig) -> None:

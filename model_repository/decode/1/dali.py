@@ -4,17 +4,15 @@ Imported by nvidia-dali alone: Triton's DALI backend runs this file with nothing
 path, so the three constants repeat `fsengine.preprocessing`; a test compares them.
 """
 
-from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali import fn, math, pipeline_def, types
 from nvidia.dali.plugin.triton import autoserialize
 
 DETECTOR_SIDE_PX = 640
 MAX_SIDE_PX = 2048
 DECODE_DEVICE = "cpu"  # "mixed" in the GPU rendering of this file
 
-
-def _height_width(images):
-    """Return float32 (2,): height and width of each image."""
-    return fn.cast(fn.slice(images.shape(dtype=types.INT32), start=[0], shape=[2], axes=[0]), dtype=types.FLOAT)
+# nvJPEG's own upsampling of colour differs from libjpeg-turbo's, which the CPU uses.
+DECODER_OPTIONS = {} if DECODE_DEVICE == "cpu" else {"jpeg_fancy_upsampling": True}
 
 
 @autoserialize
@@ -22,10 +20,14 @@ def _height_width(images):
 def decode():
     """Return image, detector_input, detector_scale and image_size; see `fsengine.steps.decode_spec`."""
     encoded = fn.external_source(name="encoded_image", dtype=types.UINT8, ndim=1, device="cpu")
-    upright = fn.decoders.image(encoded, device=DECODE_DEVICE, output_type=types.RGB, adjust_orientation=True)
-    full_hw = _height_width(upright)
+    upright = fn.decoders.image(
+        encoded, device=DECODE_DEVICE, output_type=types.RGB, adjust_orientation=True, **DECODER_OPTIONS
+    )
+    # Sizes come from the header: those of decoded photos would have to come back from the GPU.
+    size = fn.peek_image_shape(encoded, dtype=types.FLOAT, adjust_orientation=True)
+    full_hw = fn.slice(size, start=[0], shape=[2], axes=[0])
     longest = fn.reductions.max(full_hw)
-    capped_side = (longest > MAX_SIDE_PX) * MAX_SIDE_PX + (longest <= MAX_SIDE_PX) * longest
+    capped_side = math.min(longest, float(MAX_SIDE_PX))
     image = fn.resize(
         upright,
         size=fn.stack(capped_side, capped_side),
@@ -49,8 +51,8 @@ def decode():
         out_of_bounds_policy="pad",
         fill_values=0,
     )
-    fitted_hw = _height_width(fitted)
-    # (height, width) -> (x, y)
+    # As "not_larger" rounds. (height, width) -> (x, y)
+    fitted_hw = math.max(math.floor(full_hw * (DETECTOR_SIDE_PX / longest) + 0.5), 1.0)
     detector_scale = fn.stack(fitted_hw[1] / full_hw[1], fitted_hw[0] / full_hw[0])
     image_size = fn.cast(fn.stack(full_hw[1], full_hw[0]), dtype=types.INT32)
     return image, detector_input, detector_scale, image_size
