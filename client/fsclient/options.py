@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def server_options(function: F) -> F:
-    """Add `--server`, `--models` and `--without`."""
+    """Add `--server`, `--models`, `--without` and `--gpu`."""
     for option in reversed(
         [
             click.option(
@@ -32,15 +32,15 @@ def server_options(function: F) -> F:
 
 
 def models_options(function: F) -> F:
-    """Add `--models` and `--without`."""
+    """Add `--models`, `--without` and `--gpu`."""
     for option in reversed(_models_options()):
         function = option(function)
     return function
 
 
-def server_choice(server: str | None, models: str | None, without: tuple[str, ...]) -> ServerChoice:
+def server_choice(server: str | None, models: str | None, without: tuple[str, ...], gpu: bool) -> ServerChoice:
     """Return what the options of `server_options` say."""
-    return ServerChoice(server=server, models=models, without=without)
+    return ServerChoice(server=server, models=models, without=without, gpu=gpu)
 
 
 def program_name() -> str:
@@ -67,4 +67,5 @@ def _models_options() -> list[Callable[[F], F]]:
             multiple=True,
             help="Switch a head off (attractiveness, ethnicity, age_gender); may be given again.",
         ),
+        click.option("--gpu", is_flag=True, help="Run the embedded server's models on the first NVIDIA GPU."),
     ]

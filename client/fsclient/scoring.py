@@ -1,4 +1,4 @@
-"""Score one photo: read it, ask the server, retry what is not the photo's fault."""
+"""Score one photo: read it, ask the server, ask again for what is not the photo's fault."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from fsclient.inference import InferenceBackend
 from fsclient.photo import Photo, Status, read_photo
 from fsclient.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
+from fsengine.dali_errors import decoding_cause
 from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
 from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
 
@@ -23,7 +26,7 @@ class RetryPolicy:
     """How often and how soon a request is made again.
 
     Attributes:
-        attempts: Requests for one photo before it stays unfinished.
+        attempts: Times that one photo is asked for, alone included, before it stays unfinished.
         first_wait_s: Wait before the second; it doubles from there, with jitter.
         longest_wait_s: The longest wait.
     """
@@ -73,9 +76,23 @@ async def score_file(
     if photo.refusal is not None:
         status, reason = photo.refusal
         return PhotoRow(photo=photo, status=status, reason=reason, read_ms=read_ms)
-    return await with_retries(
-        lambda attempt: _infer(photo, backend, outputs, attempt, read_ms), retry, backend, expected_model_set_id
-    )
+    asking = _Asking(photo, backend, outputs, read_ms)
+    return await with_retries(lambda _: asking.row(), retry, backend, expected_model_set_id)
+
+
+async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[str]) -> PhotoRow:
+    """Score a photo that was read, without asking again where the server is not to be had.
+
+    Args:
+        photo: With its bytes.
+        backend: What runs the models.
+        outputs: As for `score_file`.
+
+    Raises:
+        ServerUnavailableError: The server was not to be had.
+        DeadlineError: It did not answer in time.
+    """
+    return await _Asking(photo, backend, outputs, read_ms=0.0).row()
 
 
 async def with_retries(
@@ -106,42 +123,77 @@ async def with_retries(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _infer(
-    photo: Photo, backend: InferenceBackend, outputs: Sequence[str], attempt: int, read_ms: float
-) -> PhotoRow:
-    """Make one request and turn the answer, or the refusal, into a row."""
-    assert photo.data is not None
-    started = time.perf_counter()
-    try:
-        arrays = await backend.infer(photo.data, [*PER_PHOTO_OUTPUTS, *outputs])
-    except PhotoRejectedError as exc:
-        status, reason = refusal(str(exc))
+class _Asking:
+    """One photo's way through a server, and the requests that it took."""
+
+    def __init__(self, photo: Photo, backend: InferenceBackend, outputs: Sequence[str], read_ms: float) -> None:
+        assert photo.data is not None
+        self._photo, self._data = photo, photo.data
+        self._backend = backend
+        self._outputs = [*PER_PHOTO_OUTPUTS, *outputs]
+        self._read_ms = read_ms
+        self._requests = 0
+
+    async def row(self) -> PhotoRow:
+        """Ask for the photo and turn the answer, or the refusal, into a row.
+
+        A refusal may be another photo's fault: Triton's DALI backend answers one error to all photos of an
+        execution. Where the server can, a refused photo is decoded alone, and only that answer counts.
+        """
+        started = time.perf_counter()
+        answer = await self._ask(alone=False)
+        if isinstance(answer, tuple) and answer[0] is not Status.TOO_LARGE and self._backend.isolates:
+            answer = await self._ask(alone=True)
         infer_ms = 1e3 * (time.perf_counter() - started)
-        return PhotoRow(photo=photo, status=status, reason=reason, attempts=attempt, read_ms=read_ms, infer_ms=infer_ms)
-    infer_ms = 1e3 * (time.perf_counter() - started)
-    width, height = (int(side) for side in arrays["image_size"].reshape(-1))
-    faces = split_outputs(arrays)
-    return PhotoRow(
-        photo=photo,
-        status=Status.OK if len(faces["face_score"]) else Status.NO_FACE,
-        width=width,
-        height=height,
-        faces_truncated=bool(arrays["faces_truncated"].reshape(-1)[0]),
-        faces=faces,
-        attempts=attempt,
-        read_ms=read_ms,
-        infer_ms=infer_ms,
-    )
+        if isinstance(answer, tuple):
+            status, reason = answer
+            return PhotoRow(
+                photo=self._photo,
+                status=status,
+                reason=reason,
+                attempts=self._requests,
+                read_ms=self._read_ms,
+                infer_ms=infer_ms,
+            )
+        width, height = (int(side) for side in answer["image_size"].reshape(-1))
+        faces = split_outputs(answer)
+        return PhotoRow(
+            photo=self._photo,
+            status=Status.OK if len(faces["face_score"]) else Status.NO_FACE,
+            width=width,
+            height=height,
+            faces_truncated=bool(answer["faces_truncated"].reshape(-1)[0]),
+            faces=faces,
+            attempts=self._requests,
+            read_ms=self._read_ms,
+            infer_ms=infer_ms,
+        )
+
+    async def _ask(self, *, alone: bool) -> dict[str, NDArray[Any]] | tuple[Status, str]:
+        """Make one request; return the outputs, or status and reason of a refusal."""
+        self._requests += 1
+        try:
+            return await self._backend.infer(self._data, self._outputs, alone=alone)
+        except PhotoRejectedError as exc:
+            return refusal(str(exc), alone=alone)
 
 
-def refusal(message: str) -> tuple[Status, str]:
+def refusal(message: str, *, alone: bool = False) -> tuple[Status, str]:
     """Return the status and the reason that a server's refusal of a photo means.
 
-    The decode backend starts its messages with a mark; the ensemble may write something before it.
+    The stand-in for the decode backend starts its messages with a mark and speaks of one photo; the ensemble may
+    write something before it. The native backend hands on DALI's own text, which speaks of some photo of the
+    execution.
+
+    Args:
+        message: The server's.
+        alone: Whether the photo shared its decoding with no other.
     """
     for mark, status in ((DECODE_FAILED, Status.CORRUPT), (PHOTO_TOO_LARGE, Status.TOO_LARGE)):
         if mark in message:
             return status, message[message.index(mark) :]
+    if alone and (cause := decoding_cause(message)) is not None:
+        return Status.CORRUPT, f"{DECODE_FAILED}: DALI: {cause}"
     return Status.FAILED, message
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from fsclient.model_sources import Say
 from fsclient.models import DEFAULT_PACK, served_repository
 from fsengine.errors import InvalidInputError, MissingDependencyError
+from fsengine.gpu import find_gpu
+from fsengine.repository import Target
 
 if TYPE_CHECKING:
     from fsengine.server.embedded import EmbeddedServer
@@ -23,16 +25,18 @@ class ServerChoice:
         server: `host:port` of a running server, or None for an embedded one.
         models: Pack or repository that the embedded one serves; None for the default pack.
         without: Heads that it leaves out.
+        gpu: Whether the embedded one runs its models on a GPU.
     """
 
     server: str | None = None
     models: str | None = None
     without: tuple[str, ...] = ()
+    gpu: bool = False
 
     def __post_init__(self) -> None:
-        if self.server is not None and (self.models is not None or self.without):
+        if self.server is not None and (self.models is not None or self.without or self.gpu):
             raise InvalidInputError(
-                "--server and --models (or --without) exclude each other: a running server has its own models"
+                "--server and --models (or --without, --gpu) exclude each other: a running server has its own models"
             )
 
 
@@ -58,7 +62,7 @@ def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
     Raises:
         MissingDependencyError: The embedded server's libraries are not installed.
         PackError: The pack cannot be served.
-        ServerError: The embedded server did not start.
+        ServerError: The embedded server did not start, or there is no GPU for it.
     """
     if choice.server is not None:
         yield OpenServer(url=choice.server, photos_in_flight=None, embedded=None)
@@ -69,7 +73,10 @@ def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
         raise MissingDependencyError(
             f"the embedded server needs {exc.name}: pip install 'facestats[server]', or give --server HOST:PORT"
         ) from exc
-    repository = served_repository(choice.models or DEFAULT_PACK, say, without=choice.without)
+    if choice.gpu:
+        say(f"on {find_gpu().name}")
+    target = Target.PIP_GPU if choice.gpu else Target.PIP
+    repository = served_repository(choice.models or DEFAULT_PACK, say, target=target, without=choice.without)
     say("starting the embedded server")
     with EmbeddedServer(repository) as server:
         yield OpenServer(url=server.url, photos_in_flight=server.photos_in_flight, embedded=server)

@@ -48,6 +48,7 @@ def ingest(
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
+    gpu: bool,
 ) -> None:
     r"""Find, embed and score every face in photos, into Parquet.
 
@@ -77,7 +78,7 @@ def ingest(
         restale=restale,
     )
     try:
-        summary = run_ingest(config, server_choice(server, models, without), concurrency, say)
+        summary = run_ingest(config, server_choice(server, models, without, gpu), concurrency, say)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise SystemExit(130) from None

@@ -123,7 +123,7 @@ def verify_command(name: str | None) -> None:
     type=click.Choice([target.value for target in Target]),
     default=Target.PIP.value,
     show_default=True,
-    help="Who serves it: the embedded server (pip) or NVIDIA's container.",
+    help="Who serves it: the embedded server (pip, pip-gpu) or NVIDIA's container (container, gpu).",
 )
 @click.option("--without", metavar="HEAD", multiple=True, help="Leave a head out; may be given again.")
 @click.option(

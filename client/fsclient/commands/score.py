@@ -29,6 +29,7 @@ def score(
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
+    gpu: bool,
 ) -> None:
     """Score one photo or a few.
 
@@ -36,7 +37,7 @@ def score(
 
     Example: fsclient score photo.jpg --draw annotated.png
     """
-    result = score_photos(photos, server_choice(server, models, without), say)
+    result = score_photos(photos, server_choice(server, models, without, gpu), say)
     if draw is not None:
         from fsclient.draw import draw_all
 

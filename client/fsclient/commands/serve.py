@@ -12,14 +12,14 @@ from fsclient.serving import ServerChoice, open_server
 
 @click.command()
 @models_options
-def serve(models: str | None, without: tuple[str, ...]) -> None:
+def serve(models: str | None, without: tuple[str, ...], gpu: bool) -> None:
     """Run the embedded Triton server until Ctrl-C; others use it with --server.
 
     Example: fsclient serve --models demo
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with open_server(ServerChoice(models=models, without=without), say) as server:
+        with open_server(ServerChoice(models=models, without=without, gpu=gpu), say) as server:
             assert server.embedded is not None
             click.echo(server.url)
             say(f"serving on {server.url} (gRPC); log: {server.embedded.log_path}; Ctrl-C stops it")

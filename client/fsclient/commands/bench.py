@@ -1,0 +1,101 @@
+"""`fsclient bench`: how fast a server is, and why."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from fsclient.bench import BenchConfig
+from fsclient.bench_run import run_bench
+from fsclient.bench_text import bench_json, bench_text, notes_text
+from fsclient.options import say, server_choice, server_options
+from fsengine.errors import DeadlineError, ServerUnavailableError
+
+_DEFAULTS = BenchConfig()
+
+
+def _levels(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Return the numbers of a list with commas, each once."""
+    words = value.split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise click.BadParameter(f"{value!r} is no list of numbers above 0; expected for example 1,4,16")
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone on stdout.")
+@click.option(
+    "--concurrency",
+    "concurrencies",
+    metavar="N,N,...",
+    default=",".join(map(str, _DEFAULTS.concurrencies)),
+    show_default=True,
+    callback=_levels,
+    help="Photos in flight, a level for each.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0),
+    default=None,
+    help=f"Least time of a level, which sends whole rounds of the photos.  [default: {_DEFAULTS.seconds:g}]",
+)
+@click.option("--rounds", type=click.IntRange(1), help="Send every photo so often at each level, in place of a time.")
+@click.option(
+    "--warm-up",
+    "warm_up_photos",
+    type=click.IntRange(0),
+    default=_DEFAULTS.warm_up_photos,
+    show_default=True,
+    help="Photos sent before, not counted.",
+)
+@server_options
+def bench(
+    photos: tuple[str, ...],
+    as_json: bool,
+    concurrencies: tuple[int, ...],
+    seconds: float | None,
+    rounds: int | None,
+    warm_up_photos: int,
+    server: str | None,
+    models: str | None,
+    without: tuple[str, ...],
+    gpu: bool,
+) -> None:
+    r"""Measure how fast a server is with your photos, and which stage bounds it.
+
+    PHOTOS are files, folders or quoted patterns, as for ingest. They are held
+    in memory and sent with each number of photos in flight. What fails is counted
+    and not tried again.
+
+    Stages come from the server's own statistics, which count everything that it
+    does meanwhile: for others too, if any use it. An embedded server shares the
+    machine with this program.
+
+    \b
+    Exit codes: 0 every photo was answered; 3 some failed; 4 the server was not
+    to be had, or was lost; 130 Ctrl-C; 2 usage; 1 any other error.
+
+    Example: fsclient bench photos/ --server localhost:8001 --concurrency 8,32,128
+    """
+    if seconds is not None and rounds is not None:
+        raise click.UsageError("--seconds and --rounds exclude each other: a level ends by the one or the other")
+    config = BenchConfig(
+        concurrencies=concurrencies,
+        seconds=_DEFAULTS.seconds if seconds is None else seconds,
+        rounds=rounds,
+        warm_up_photos=warm_up_photos,
+    )
+    try:
+        result = run_bench(photos, config, server_choice(server, models, without, gpu), say)
+    except KeyboardInterrupt:
+        say("interrupted")
+        raise SystemExit(130) from None
+    except (ServerUnavailableError, DeadlineError) as exc:
+        say(f"Error: {exc}")
+        raise SystemExit(4) from exc
+    click.echo(json.dumps(bench_json(result), indent=1) if as_json else bench_text(result))
+    for line in notes_text(result):
+        say(line)
+    raise SystemExit(result.exit_code)
