@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from fsclient.cli import main as fsclient
 from fsdata.cli import main as fsdata
+from fsengine.cli import main as fsengine
 from fsexport.cli import main as fsexport
 from fstraining.cli import main as fstrain
 
@@ -97,7 +98,7 @@ def commands(group: click.Command, name: str) -> Iterator[tuple[str, click.Comma
                 yield from commands(command, f"{name} {sub}")
 
 
-ROOTS = {"fsclient": fsclient, "fsexport": fsexport, "fstrain": fstrain, "fsdata": fsdata}
+ROOTS = {"fsclient": fsclient, "fsengine": fsengine, "fsexport": fsexport, "fstrain": fstrain, "fsdata": fsdata}
 ALL_COMMANDS = dict(pair for name, group in ROOTS.items() for pair in commands(group, name))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -39,6 +41,38 @@ class ExplainedGroup(click.Group):
             raise click.ClickException(
                 f"{exc.name or exc} is not installed, and this command needs it: pip install 'facestats[server,export]'"
             ) from exc
+
+
+class LazyGroup(ExplainedGroup):
+    """A group that imports a subcommand's module on first use, so that `--help` is instant."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        """Make the group.
+
+        Args:
+            *args: Of `click.Group`.
+            lazy: Name of each subcommand to the module that has it under that name, and its line in the help.
+            **kwargs: Of `click.Group`.
+        """
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the subcommands in the order of the help."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a subcommand."""
+        if cmd_name not in self._lazy:
+            return None
+        command = getattr(importlib.import_module(self._lazy[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self._lazy.items()])
 
 
 def _mark_paragraphs(command: click.Command) -> None:

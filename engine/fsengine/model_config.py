@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsengine import steps
 from fsengine.errors import PackError
@@ -74,6 +74,28 @@ def apply_spec(config: pb.ModelConfig, spec: ModelSpec) -> None:
         config.output.add(name=tensor.name, data_type=_data_type(tensor.dtype), dims=tensor.shape)
 
 
+def spec_of(config: pb.ModelConfig) -> ModelSpec:
+    """Return the contract that a configuration states, as `apply_spec` writes it."""
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    def tensors(fields: Iterable[Any]) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(
+                name=tensor.name,
+                dtype=DType(pb.DataType.Name(tensor.data_type).removeprefix("TYPE_")),
+                shape=tuple(tensor.dims),
+            )
+            for tensor in fields
+        )
+
+    return ModelSpec(
+        name=config.name,
+        max_batch_size=config.max_batch_size,
+        inputs=tensors(config.input),
+        outputs=tensors(config.output),
+    )
+
+
 def apply_ensemble(config: pb.ModelConfig, specs: Iterable[ModelSpec]) -> None:
     """Write the steps of a pack into the configuration of the ensemble.
 
@@ -106,7 +128,8 @@ def _ensemble_shape(spec: ModelSpec, tensor: TensorSpec) -> tuple[int, ...]:
     """Return a step's tensor with the ensemble's own first axis: 1 for a photo, -1 for its faces."""
     if spec.max_batch_size == 0:
         return tensor.shape
-    return (1 if spec.name in (steps.DECODE, steps.DETECT) else -1, *tensor.shape)
+    of_photo = (steps.DECODE, steps.DECODE_ISOLATED, steps.DETECT)
+    return (1 if spec.name in of_photo else -1, *tensor.shape)
 
 
 def _data_type(dtype: DType) -> pb.DataType:

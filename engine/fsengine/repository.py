@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsengine import steps
-from fsengine.errors import PackError
+from fsengine.errors import InvalidInputError, PackError
+from fsengine.gpu_config import gpu_pipeline, put_on_gpu
 from fsengine.model_config import CONFIG_FILE, apply_ensemble, apply_spec, config_text, read_config
 from fsengine.onnx_contract import check_onnx
 from fsengine.packs import PACK_FILE, Pack, read_pack, verify_pack
@@ -20,10 +21,14 @@ from fsengine.shipped import shipped_folder
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
+    from fsengine.tensors import ModelSpec
+
 MANIFEST_FILE = "facestats.json"
 """Written last: a repository that has it is whole."""
 
-_CANONICAL_FILES = {steps.DECODE: "dali.py"}
+_DECODE_PIPELINE = "decode/1/dali.py"
+_CANONICAL_FILES = {steps.DECODE: _DECODE_PIPELINE, steps.DECODE_ISOLATED: _DECODE_PIPELINE}
+"""Step to the file below `model_repository/` that is its artifact in every pack."""
 _FOREST_FILE = "checkpoint.tl"
 _GRAPH_LEVEL_EXTENDED = 1
 
@@ -32,11 +37,25 @@ class Target(str, Enum):
     """Who serves the repository.
 
     PIP: Triton 2.51 of `nvidia-pytriton` with the stand-in backends, on the CPU.
-    CONTAINER: NVIDIA's Triton container with its native backends.
+    CONTAINER: NVIDIA's Triton container with its native backends, on the CPU or whatever it finds.
+    GPU: The same container on a GPU: decoding, graphs or plans, and the forest.
+    PIP_GPU: The pip package's server with the stand-in backends on a GPU; the forest stays on the CPU.
     """
 
     PIP = "pip"
     CONTAINER = "container"
+    GPU = "gpu"
+    PIP_GPU = "pip-gpu"
+
+    @property
+    def in_pip(self) -> bool:
+        """Tell whether the pip package's Triton serves it, which knows fewer fields."""
+        return self in (Target.PIP, Target.PIP_GPU)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Tell whether it needs a GPU."""
+        return self in (Target.GPU, Target.PIP_GPU)
 
 
 def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str, ...] = ()) -> Pack:
@@ -84,20 +103,33 @@ def adapt(canonical: dict[str, pb.ModelConfig], pack: Pack, target: Target) -> d
     Steps that the pack lacks are left out, and so are fields that the target's Triton does not know.
     """
     specs = pack.specs()
-    configs = {spec.name: canonical[spec.name] for spec in specs}
-    for spec in specs:
-        apply_spec(configs[spec.name], spec)
-        model = pack.models.get(spec.name)
-        if model is not None and model.precision == "fp16":
-            # ONNX Runtime's CPU provider crashes on an fp16 CLIP at its highest level.
-            configs[spec.name].optimization.graph.level = _GRAPH_LEVEL_EXTENDED
-    ensemble = configs[steps.ENSEMBLE] = canonical[steps.ENSEMBLE]
-    apply_ensemble(ensemble, specs)
+    isolated = steps.decode_isolated_spec()
+    configs = {spec.name: _adapt_step(canonical[spec.name], spec, pack, target) for spec in (*specs, isolated)}
+    for name, chain in ((steps.ENSEMBLE, specs), (steps.ENSEMBLE_ISOLATED, [isolated, *specs[1:]])):
+        configs[name] = _adapt_ensemble(canonical[name], chain, target)
     for name, value in pack.served().to_parameters().items():
-        ensemble.parameters[name].string_value = value
-    if target is Target.PIP:
-        ensemble.ensemble_scheduling.ClearField("max_inflight_requests")  # Triton 25.11 and newer
+        configs[steps.ENSEMBLE].parameters[name].string_value = value
     return configs
+
+
+def _adapt_step(config: pb.ModelConfig, spec: ModelSpec, pack: Pack, target: Target) -> pb.ModelConfig:
+    """Return a step's config, adapted in place."""
+    apply_spec(config, spec)
+    model = pack.models.get(spec.name)
+    if model is not None and model.precision == "fp16":
+        # ONNX Runtime's CPU provider crashes on an fp16 CLIP at its highest level.
+        config.optimization.graph.level = _GRAPH_LEVEL_EXTENDED
+    if target.on_gpu:
+        put_on_gpu(config, forest=not target.in_pip)
+    return config
+
+
+def _adapt_ensemble(config: pb.ModelConfig, specs: list[ModelSpec], target: Target) -> pb.ModelConfig:
+    """Return the config of an ensemble of some steps, adapted in place."""
+    apply_ensemble(config, specs)
+    if target.in_pip:
+        config.ensemble_scheduling.ClearField("max_inflight_requests")  # Triton 25.11 and newer
+    return config
 
 
 def read_canonical(folder: Path | None = None) -> dict[str, pb.ModelConfig]:
@@ -115,13 +147,15 @@ def _fill(out: Path, pack: Pack, pack_folder: Path, target: Target) -> None:
         version.mkdir(parents=True)
         (out / name / CONFIG_FILE).write_text(config_text(config))
         if name in _CANONICAL_FILES:
-            shutil.copyfile(root / name / "1" / _CANONICAL_FILES[name], version / _CANONICAL_FILES[name])
+            source = root / _CANONICAL_FILES[name]
+            text = source.read_text()
+            (version / source.name).write_text(gpu_pipeline(text) if target.on_gpu else text)
         if name in pack.models:
             source = pack_folder / pack.models[name].file
             artifact = version / (_FOREST_FILE if source.suffix == ".tl" else f"model{source.suffix}")
             if source.suffix == ".onnx":
                 check_onnx(source, specs[name])
-            _link_or_copy(source, artifact)
+            link_or_copy(source, artifact)
 
 
 def _manifest(pack: Pack, target: Target) -> str:
@@ -142,7 +176,7 @@ def _is_current(out: Path, manifest: str) -> bool:
         return False
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Hard-link an artifact where the file system allows it, since some are hundreds of megabytes."""
     try:
         os.link(source, target)
@@ -158,3 +192,15 @@ def is_pack(folder: Path) -> bool:
 def is_repository(folder: Path) -> bool:
     """Tell whether a folder is an assembled repository."""
     return (folder / MANIFEST_FILE).is_file()
+
+
+def check_is_repository(folder: Path) -> None:
+    """Check that a folder is an assembled repository.
+
+    Raises:
+        InvalidInputError: It is something else, or not there.
+    """
+    if not is_repository(folder):
+        raise InvalidInputError(
+            f"{folder} is no assembled repository; make one: fsclient models build PACK --target gpu --out {folder}"
+        )

@@ -1,4 +1,4 @@
-"""What ships with the project beside its code: the model repository and the `demo` pack.
+"""What ships with the project beside its code: the model repository, the `demo` pack, photos.
 
 In a wheel both lie inside this package; in a source tree they are folders at its top.
 """
@@ -28,4 +28,24 @@ def shipped_folder(name: str) -> Path:
     raise PackError(
         f"{name} is missing from this installation; looked in {', '.join(map(str, candidates))}. "
         "Install facestats again"
+    )
+
+
+PHOTOS_WITH_FACES = ("astronaut.jpg", "hopper.jpg", "obama.jpg", "solvay_conference_1927.jpg")
+"""Photos that ship, one to thirty faces on each; `fsdata/photo_sources.tsv` says where they are from."""
+
+
+def shipped_photos() -> list[Path]:
+    """Return photos that ship and have faces on them.
+
+    Raises:
+        PackError: The installation is incomplete.
+    """
+    package = Path(str(files("fsengine")))
+    for folder in (package.parent / "fsdata" / "photos", package.parents[1] / "data" / "fsdata" / "photos"):
+        photos = [folder / name for name in PHOTOS_WITH_FACES]
+        if all(photo.is_file() for photo in photos):
+            return photos
+    raise PackError(
+        "the photos that ship are missing from this installation; install facestats again, or give --photos"
     )

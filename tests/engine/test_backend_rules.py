@@ -28,6 +28,7 @@ def config_of(record: dict[str, Any], folder: Path, kind: str = "KIND_CPU") -> B
         "model_config": json.dumps(record),
         "model_name": "step",
         "model_instance_kind": kind,
+        "model_instance_device_id": "1",
         "model_repository": str(folder),
         "model_version": "1",
     }
@@ -81,6 +82,17 @@ def test_dali_refuses_another_pipeline(tmp_path: Path, has_input: bool, num_outp
 def test_without_a_ragged_batch_only_equal_lengths_merge() -> None:
     assert dali_rules.merge_groups([3, 5, 3], ragged=True) == [[0, 1, 2]]
     assert dali_rules.merge_groups([3, 5, 3], ragged=False) == [[0, 2], [1]]
+
+
+def test_errors_spread_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(dali_rules.SPREADS_VARIABLE, raising=False)
+    assert not dali_rules.spreads_errors()
+    for value, expected in (("1", True), ("0", False)):
+        monkeypatch.setenv(dali_rules.SPREADS_VARIABLE, value)
+        assert dali_rules.spreads_errors() is expected
+    monkeypatch.setenv(dali_rules.SPREADS_VARIABLE, "yes")
+    with pytest.raises(PackError, match="'yes', expected 1 or 0"):
+        dali_rules.spreads_errors()
 
 
 def fil_record() -> dict[str, Any]:
@@ -177,9 +189,28 @@ def test_onnxruntime_reads_the_native_parameters(tmp_path: Path) -> None:
         onnxruntime_rules.session_settings(config_of(record, tmp_path), default_threads=7)
 
 
-def test_a_gpu_instance_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PackError, match="KIND_GPU"):
-        config_of(onnx_record(), tmp_path, kind="KIND_GPU")
+def test_an_instance_runs_where_its_kind_says(tmp_path: Path) -> None:
+    assert config_of(onnx_record(), tmp_path).gpu is None
+    assert config_of(onnx_record(), tmp_path, kind="KIND_GPU").gpu == 1
+    with pytest.raises(PackError, match="asks for MODEL; the embedded server has CPUs"):
+        config_of(onnx_record(), tmp_path, kind="KIND_MODEL")
+
+
+def test_cuda_options_are_those_that_the_native_backend_makes(tmp_path: Path) -> None:
+    record = onnx_record()
+    accelerator = {"name": "cuda", "parameters": {"prefer_nhwc": "1"}}
+    record["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": [accelerator]}}
+    record["parameters"] = {"arena_extend_strategy": {"string_value": "1"}}
+    config = config_of(record, tmp_path, kind="KIND_GPU")
+    assert onnxruntime_rules.cuda_provider_options(config) == {
+        "prefer_nhwc": "1",
+        "device_id": "1",
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+    }
+    record["parameters"] = {"cudnn_conv_algo_search": {"string_value": "3"}}
+    with pytest.raises(PackError, match="cudnn_conv_algo_search is 3, expected 0 to 2"):
+        onnxruntime_rules.cuda_provider_options(config_of(record, tmp_path, kind="KIND_GPU"))
 
 
 def test_a_missing_artifact_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fsengine.errors import PackError
+from fsengine.gpu_config import CUDA_ACCELERATOR
 
 NUMPY_TYPES: dict[str, type[np.generic]] = {
     "TYPE_BOOL": np.bool_,
@@ -50,6 +51,8 @@ class BackendConfig:
         parameters: Its string parameters.
         graph_level: `optimization.graph.level`.
         artifact: The file to load.
+        gpu: Number of the GPU to run on; None for the CPU.
+        cuda_options: Of the accelerator `cuda` in `optimization`, for ONNX Runtime.
     """
 
     name: str
@@ -59,6 +62,8 @@ class BackendConfig:
     parameters: dict[str, str]
     graph_level: int
     artifact: Path
+    gpu: int | None
+    cuda_options: dict[str, str]
 
 
 def read_backend_config(arguments: dict[str, str], default_artifact: str) -> BackendConfig:
@@ -69,14 +74,13 @@ def read_backend_config(arguments: dict[str, str], default_artifact: str) -> Bac
         default_artifact: The backend's own default file name.
 
     Raises:
-        PackError: The model is to run on a GPU, or its file is missing.
+        PackError: The model is to run on something other than a CPU or a GPU, or its file is missing.
     """
     config: dict[str, Any] = json.loads(arguments["model_config"])
     name = arguments["model_name"]
-    if arguments["model_instance_kind"] not in ("CPU", "KIND_CPU"):
-        raise PackError(
-            f"model {name!r} asks for {arguments['model_instance_kind']}; the embedded server has CPUs alone"
-        )
+    kind = arguments["model_instance_kind"].removeprefix("KIND_")
+    if kind not in ("CPU", "GPU"):
+        raise PackError(f"model {name!r} asks for {kind}; the embedded server has CPUs, and GPUs where they are")
     file = config.get("default_model_filename") or default_artifact
     artifact = Path(arguments["model_repository"]) / arguments["model_version"] / file
     if not artifact.exists():
@@ -89,7 +93,17 @@ def read_backend_config(arguments: dict[str, str], default_artifact: str) -> Bac
         parameters={key: value["string_value"] for key, value in config.get("parameters", {}).items()},
         graph_level=int((config.get("optimization") or {}).get("graph", {}).get("level", 0)),
         artifact=artifact,
+        gpu=int(arguments["model_instance_device_id"]) if kind == "GPU" else None,
+        cuda_options=_cuda_options(config),
     )
+
+
+def _cuda_options(config: dict[str, Any]) -> dict[str, str]:
+    accelerators = (config.get("optimization") or {}).get("execution_accelerators") or {}
+    for accelerator in accelerators.get("gpu_execution_accelerator", ()):
+        if accelerator["name"] == CUDA_ACCELERATOR:
+            return dict(accelerator.get("parameters", {}))
+    return {}
 
 
 def _tensor(record: dict[str, Any]) -> TensorConfig:

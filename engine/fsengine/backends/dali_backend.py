@@ -1,8 +1,10 @@
-"""Stand-in for the `dali` backend: the repository's own pipeline, on the CPU, one photo never failing another."""
+"""Stand-in for the `dali` backend: the repository's own pipeline, on the CPU or a GPU.
+
+One photo never fails another, unless `FACESTATS_DALI_SPREADS_ERRORS=1` asks for the native backend's errors.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,8 @@ import triton_python_backend_utils as pb_utils
 
 from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig, read_backend_config
 from fsengine.backends.dali_pipeline import build_pipeline, has_input, serialize_pipeline
-from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups
+from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups, native_error, spreads_errors
+from fsengine.dali_errors import cause
 from fsengine.errors import PackError
 from fsengine.photo_header import decoding_error, too_many_pixels
 from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from nvidia.dali.pipeline import Pipeline
 
 Sample = dict[str, "NDArray[Any]"]
+Answer = Any
+"""A `Sample`, or the `TritonError` that says why there is none."""
 
 
 class TritonPythonModel:
@@ -29,7 +34,8 @@ class TritonPythonModel:
         """Serialise the pipeline of `dali.py`, as the native backend does, and load it."""
         self._config: BackendConfig = read_backend_config(args, "dali.py")
         check_config(self._config)
-        self._serialized = serialize_pipeline(self._config.artifact, self._config.max_batch_size)
+        self._spreads_errors = spreads_errors()
+        self._serialized = serialize_pipeline(self._config.artifact, self._config.max_batch_size, self._config.gpu)
         self._pipeline = self._build()
         check_pipeline(
             self._config,
@@ -38,30 +44,34 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Decode the photos of one execution, each answered by itself."""
+        """Decode the photos of one execution."""
         name = self._config.inputs[0].name
         photos = [pb_utils.get_input_tensor_by_name(request, name).as_numpy() for request in requests]
-        answers: list[Sample | str] = [""] * len(requests)
+        answers: dict[int, Answer] = {}
         lengths = [photo.shape[1] for photo in photos]
         for group in merge_groups(lengths, ragged=self._config.inputs[0].ragged):
             for index, answer in zip(group, self._decode([photos[i] for i in group]), strict=True):
                 answers[index] = answer
-        return [_response(request, answer) for request, answer in zip(requests, answers, strict=True)]
+        return [_response(request, answers[index]) for index, request in enumerate(requests)]
 
-    def _decode(self, photos: list[NDArray[np.uint8]]) -> list[Sample | str]:
-        """Decode photos, each uint8 (1, bytes); a string says why one could not be."""
-        answers: list[Sample | str] = [_refusal(photo) or "" for photo in photos]
-        sound = [i for i, answer in enumerate(answers) if answer == ""]
+    def _decode(self, photos: list[NDArray[np.uint8]]) -> list[Answer]:
+        """Decode photos, each uint8 (1, bytes); each answered by itself or, where errors spread, all alike."""
+        refusals = [_refusal(photo) for photo in photos]
+        sound = [photo for photo, refusal in zip(photos, refusals, strict=True) if refusal is None]
+        decoded = iter(self._decode_together(sound))
+        return [next(decoded) if refusal is None else refusal for refusal in refusals]
+
+    def _decode_together(self, photos: list[NDArray[np.uint8]]) -> list[Answer]:
+        """Decode photos in one run, or one by one where one of them fails it."""
         try:
-            for index, sample in zip(sound, self._run([photos[i][0] for i in sound]), strict=True):
-                answers[index] = sample
-        except RuntimeError:
-            for index in sound:
-                try:
-                    answers[index] = self._run([photos[index][0]])[0]
-                except RuntimeError as exc:
-                    answers[index] = f"{DECODE_FAILED}: {_reason(exc, photos[index])}"
-        return answers
+            return self._run([photo[0] for photo in photos])
+        except RuntimeError as exc:
+            if self._spreads_errors:
+                # One each: Triton dies of an error that two responses share.
+                return [pb_utils.TritonError(native_error(exc), pb_utils.TritonError.UNKNOWN) for _ in photos]
+            if len(photos) == 1:
+                return [_invalid(f"{DECODE_FAILED}: {_reason(exc, photos[0])}")]
+        return [self._decode_together([photo])[0] for photo in photos]
 
     def _run(self, encoded: list[NDArray[np.uint8]]) -> list[Sample]:
         """Run the pipeline once.
@@ -91,25 +101,26 @@ class TritonPythonModel:
 
     def _build(self) -> Pipeline:
         threads = int(self._config.parameters.get("num_threads", "1"))
-        return build_pipeline(self._serialized, self._config.max_batch_size, threads)
+        return build_pipeline(self._serialized, self._config.max_batch_size, threads, self._config.gpu)
 
 
-def _refusal(photo: NDArray[np.uint8]) -> str | None:
+def _refusal(photo: NDArray[np.uint8]) -> Any | None:
+    """Return the `TritonError` of a photo with too many pixels."""
     reason = too_many_pixels(photo.tobytes())
-    return f"{PHOTO_TOO_LARGE}: {reason}" if reason else None
+    return _invalid(f"{PHOTO_TOO_LARGE}: {reason}") if reason else None
+
+
+def _invalid(text: str) -> Any:
+    return pb_utils.TritonError(text, pb_utils.TritonError.INVALID_ARG)
 
 
 def _reason(error: RuntimeError, photo: NDArray[np.uint8]) -> str:
-    """Return what is wrong with a photo: Pillow's words, or where it decodes the photo the telling line of DALI's."""
-    text = str(error)
-    match = re.search(r"encountered:\s*(.*?)(?:\n\n|Stacktrace|Current pipeline|$)", text, re.DOTALL)
-    lines = (match[1] if match else text).split("\n")
-    telling = [re.sub(r"^\[.*?\]\s*|^Error in thread \d+:\s*", "", line.strip()) for line in lines if line.strip()]
-    return decoding_error(photo.tobytes()) or f"DALI: {' '.join(telling)[:300] or 'unknown error'}"
+    """Return what is wrong with a photo: Pillow's words, or where it decodes the photo those of DALI."""
+    return decoding_error(photo.tobytes()) or f"DALI: {cause(str(error))}"
 
 
-def _response(request: Any, answer: Sample | str) -> Any:
-    if isinstance(answer, str):
-        return pb_utils.InferenceResponse(error=pb_utils.TritonError(answer, pb_utils.TritonError.INVALID_ARG))
+def _response(request: Any, answer: Answer) -> Any:
+    if not isinstance(answer, dict):
+        return pb_utils.InferenceResponse(error=answer)
     names = request.requested_output_names()
     return pb_utils.InferenceResponse([pb_utils.Tensor(name, answer[name]) for name in names])

@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from nvidia.dali.pipeline import Pipeline
 
 
-def serialize_pipeline(path: Path, batch_size: int) -> bytes:
-    """Import a `dali.py` and serialise its one autoserialize pipeline, on the CPU.
+def serialize_pipeline(path: Path, batch_size: int, gpu: int | None = None) -> bytes:
+    """Import a `dali.py` and serialise its one autoserialize pipeline.
+
+    Args:
+        path: The file.
+        batch_size: The most photos of one run.
+        gpu: Number of the GPU that it will run on; None for the CPU.
 
     Raises:
         PackError: It has none, or more than one.
@@ -26,11 +31,11 @@ def serialize_pipeline(path: Path, batch_size: int) -> bytes:
     found: list[Any] = [value for value in vars(module).values() if getattr(value, "_is_autoserialize", False)]
     if len(found) != 1:
         raise PackError(f"{path} has {len(found)} @autoserialize pipelines, expected one")
-    serialized: bytes = found[0](batch_size=batch_size, num_threads=1, device_id=None).serialize()
+    serialized: bytes = found[0](batch_size=batch_size, num_threads=1, device_id=gpu).serialize()
     return serialized
 
 
-def build_pipeline(serialized: bytes, batch_size: int, num_threads: int) -> Pipeline:
+def build_pipeline(serialized: bytes, batch_size: int, num_threads: int, gpu: int | None = None) -> Pipeline:
     """Build a serialised pipeline so that each run answers the feed before it."""
     from nvidia.dali.pipeline import Pipeline
 
@@ -38,6 +43,7 @@ def build_pipeline(serialized: bytes, batch_size: int, num_threads: int) -> Pipe
         serialized_pipeline=serialized,
         batch_size=batch_size,
         num_threads=num_threads,
+        **({} if gpu is None else {"device_id": gpu}),
         prefetch_queue_depth=1,
         exec_pipelined=False,
         exec_async=False,

@@ -29,6 +29,8 @@ class TritonPythonModel:
         raw = json.loads(args["model_config"]).get("parameters", {})
         kind = model_type({key: value["string_value"] for key, value in raw.items()})
         config = read_backend_config(args, ARTIFACTS[kind])
+        if config.gpu is not None:
+            raise PackError(f"model {config.name!r} asks for a GPU; forests of the embedded server run on the CPU")
         self._settings: ForestSettings = forest_settings(config)
         if kind == "lightgbm":
             self._model = treelite.frontend.load_lightgbm_model(str(config.artifact))

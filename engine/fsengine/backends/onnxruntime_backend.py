@@ -1,4 +1,4 @@
-"""Stand-in for the `onnxruntime` backend: the requests of one execution run as one batch."""
+"""Stand-in for the `onnxruntime` backend, on the CPU or a GPU: the requests of one execution run as one batch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import triton_python_backend_utils as pb_utils
 
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.onnxruntime_rules import check_tensors, session_settings
+from fsengine.backends.onnxruntime_session import open_session
+from fsengine.backends.row_buckets import padded
 from fsengine.server.threads import step_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK_ROWS = 4
-"""Rows of one run, so that a crowd does not take memory for all of its faces at once."""
+"""Rows of one run on the CPU, so that a crowd does not take memory for all of its faces at once."""
 
 
 class TritonPythonModel:
-    """One ONNX graph on the CPU."""
+    """One ONNX graph."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the graph and compare it with the configuration."""
@@ -34,7 +36,7 @@ class TritonPythonModel:
         options.graph_optimization_level = ort.GraphOptimizationLevel(settings.graph_level)
         # Spinning threads of one step would take the cores from the others.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(str(self._config.artifact), options, providers=["CPUExecutionProvider"])
+        self._session = open_session(self._config, options)
         check_tensors(self._config, self._session.get_inputs(), self._session.get_outputs())
         self._output_names = [tensor.name for tensor in self._config.outputs]
 
@@ -56,7 +58,10 @@ class TritonPythonModel:
         return responses
 
     def _run_in_chunks(self, feed: dict[str, NDArray[Any]], num_rows: int) -> dict[str, NDArray[Any]]:
-        """Run a batch, a chunk of rows at a time."""
+        """Run a batch: a chunk of rows at a time on the CPU, in as few shapes as buckets on a GPU."""
+        if self._config.gpu is not None:
+            outputs = self._run(padded(feed, self._config.max_batch_size))
+            return {name: array[:num_rows] for name, array in outputs.items()}
         if num_rows <= CHUNK_ROWS:
             return self._run(feed)
         chunks = [

@@ -21,6 +21,11 @@ _TRITON_TYPES = {
 # onnxruntime_backend:src/onnxruntime.cc, `optimization.graph.level` to GraphOptimizationLevel (0, 1, 2, 99).
 _GRAPH_LEVELS = {-1: 1, 0: 99, 1: 2, 2: 0}
 
+_CUDA_VALUES = {
+    "arena_extend_strategy": ("kNextPowerOfTwo", "kSameAsRequested"),
+    "cudnn_conv_algo_search": ("EXHAUSTIVE", "HEURISTIC", "DEFAULT"),
+}
+
 
 class NodeArgument(Protocol):
     """An input or output of an ONNX Runtime session."""
@@ -63,6 +68,21 @@ def session_settings(config: BackendConfig, default_threads: int) -> SessionSett
         execution_mode=_number(config, "execution_mode", 0),
         graph_level=_GRAPH_LEVELS[config.graph_level],
     )
+
+
+def cuda_provider_options(config: BackendConfig) -> dict[str, str]:
+    """Return the options of ONNX Runtime's CUDA provider that the native backend makes of a configuration.
+
+    Raises:
+        PackError: A parameter has a value that the native backend does not know.
+    """
+    options = {**config.cuda_options, "device_id": str(config.gpu)}
+    for name, values in _CUDA_VALUES.items():
+        number = _number(config, name, 0)
+        if number >= len(values):
+            raise PackError(f"model {config.name!r}: parameter {name} is {number}, expected 0 to {len(values) - 1}")
+        options[name] = values[number]
+    return options
 
 
 def check_tensors(config: BackendConfig, inputs: Sequence[NodeArgument], outputs: Sequence[NodeArgument]) -> None:

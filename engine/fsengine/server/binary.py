@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fsengine.errors import MissingDependencyError
 
-BACKENDS = ("dali", "fil", "onnxruntime")
+BACKENDS = ("dali", "fil", "onnxruntime", "tensorrt")
 
 EXIT_TIMEOUT_S = 5
 

@@ -17,7 +17,8 @@ OLDEST_GLIBC = (2, 35)
 OLDEST_PYTHON = (3, 10)
 NEWEST_PYTHON = (3, 12)
 
-SERVER_PACKAGES = ("nvidia-pytriton", "nvidia-dali-cuda130", "onnxruntime", "treelite")
+SERVER_PACKAGES = (("nvidia-pytriton",), ("nvidia-dali-cuda130",), ("onnxruntime", "onnxruntime-gpu"), ("treelite",))
+"""Distributions of the `server` extra; any one of a group will do."""
 
 _SYSTEM_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/local/lib", "/usr/lib")
 
@@ -54,12 +55,7 @@ def check_packages() -> None:
     Raises:
         MissingDependencyError: One is missing, or numpy is too new for Triton 2.51's Python backend.
     """
-    missing = []
-    for name in SERVER_PACKAGES:
-        try:
-            version(name)
-        except PackageNotFoundError:
-            missing.append(name)
+    missing = [group[0] for group in SERVER_PACKAGES if not any(map(_is_installed, group))]
     if missing:
         raise MissingDependencyError(
             f"the embedded server needs {', '.join(missing)}: pip install 'facestats[server]', "
@@ -70,6 +66,14 @@ def check_packages() -> None:
             f"the embedded server needs numpy below 2, found {version('numpy')}: with numpy 2 every tensor of its "
             "Python backend comes back empty. pip install 'numpy<2' 'pyarrow<26'"
         )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def library_name() -> str:

@@ -24,8 +24,8 @@ MAX_PHOTO_BYTES = 3 * (MAX_SIDE_PX**2 + DETECTOR_SIDE_PX**2)
 COPIES = 2
 """Each tensor lies in the region of the step that made it and in the region of the step that reads it."""
 
-BASE_BYTES = 96 << 20
-"""Regions of all steps and the crops of one crowd: 256 faces of 224 x 224 x 3 bytes, twice."""
+BASE_BYTES = 112 << 20
+"""Regions of all steps, a photo decoded alone, and the crops of one crowd: 256 faces of 224 x 224 x 3 bytes, twice."""
 
 MAX_PHOTOS_IN_FLIGHT = 64
 

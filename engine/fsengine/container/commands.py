@@ -1,0 +1,158 @@
+"""`fsengine` in the containers of `docker/`: what they serve, the server's entrypoint and its health check."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fsengine.container import server_command as defaults
+
+# Typed here, so that the server image, which has click alone, reads no config library; a test compares.
+TARGETS = ("container", "gpu")
+
+
+@click.command()
+@click.option(
+    "--repository",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder that is served: assembled, or with plans of `fsengine build`.",
+)
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--http-port", default=8000, show_default=True, help="Port of health and HTTP.")
+@click.option("--grpc-port", default=8001, show_default=True, help="Port of gRPC, which `fsclient --server` takes.")
+@click.option("--metrics-port", default=8002, show_default=True, help="Port of the metrics.")
+@click.option(
+    "--grpc-threads",
+    default=defaults.GRPC_THREADS,
+    show_default=True,
+    help="Handlers of gRPC requests, 2 to 128; 0 leaves it to the server.",
+)
+@click.option("--load-threads", default=defaults.LOAD_THREADS, show_default=True, help="Models loaded at once.")
+@click.option(
+    "--exit-timeout",
+    "exit_timeout_s",
+    default=defaults.EXIT_TIMEOUT_S,
+    show_default=True,
+    help="Seconds for requests in flight when it is stopped.",
+)
+@click.option(
+    "--pinned-memory",
+    "pinned_memory_mib",
+    default=defaults.PINNED_MEMORY_MIB,
+    show_default=True,
+    help="MiB of pinned host memory.",
+)
+@click.option(
+    "--cuda-memory",
+    "cuda_memory_mib",
+    default=defaults.CUDA_MEMORY_MIB,
+    show_default=True,
+    help="MiB of the GPU for tensors between steps.",
+)
+@click.option("--program", default="tritonserver", show_default=True, help="The server's program.")
+@click.argument("extra", nargs=-1, metavar="[-- OPTION...]")
+def start(repository: Path, program: str, extra: tuple[str, ...], **settings: Any) -> None:
+    r"""Check that a repository can be served here, and become the server.
+
+    Refused with the reason: a repository or plans that are not whole, plans of another TensorRT or another GPU, a
+    missing driver or server. This process then is tritonserver, with whatever follows `--` as further options.
+
+    \b
+    Example:
+      fsengine start --repository /plans/repository --address 0.0.0.0
+      fsengine start --repository /models/container -- --log-verbose=1
+    """
+    from fsengine.container.start_checks import check_repository
+    from fsengine.errors import MissingDependencyError
+
+    state, warnings = check_repository(repository)
+    options = defaults.ServerOptions(
+        repository=repository, on_gpu=state.needs_gpu, program=program, extra=extra, **settings
+    )
+    if shutil.which(program) is None:
+        raise MissingDependencyError(
+            f"{program} is not on the PATH; this is the entrypoint of the server image of docker/. "
+            "On a machine without it: fsclient serve"
+        )
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"serving {state.text}", err=True)
+    sys.stderr.flush()
+    command = defaults.server_command(options)
+    os.execvp(command[0], command)
+
+
+@click.command()
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="HTTP address of the server.")
+def health(url: str) -> None:
+    """Exit with 0 when the server has every model ready, with 1 otherwise.
+
+    Example: fsengine health
+    """
+    from fsengine.container.health import is_ready
+
+    ready = is_ready(url)
+    click.echo("ready" if ready else f"{url} is not ready")
+    sys.exit(0 if ready else 1)
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), help="File that the version is written to as well.")
+def tensorrt(out: Path | None) -> None:
+    """Print the version of TensorRT that this image serves with.
+
+    Example: fsengine tensorrt --out /plans/tensorrt-version
+    """
+    from fsengine.container.image_tensorrt import image_tensorrt
+    from fsengine.container.version_file import write_version
+
+    version = image_tensorrt()
+    if out is not None:
+        write_version(out, version)
+    click.echo(version)
+
+
+@click.command()
+@click.argument("version_file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("command", metavar="-- COMMAND...", nargs=-1, required=True)
+def matched(version_file: Path, command: tuple[str, ...]) -> None:
+    """Run a command if TensorRT here is the server's, whose version FILE holds.
+
+    A plan loads in the version that built it alone, so the difference is found before minutes are spent on building.
+
+    Example: fsengine matched /plans/tensorrt-version -- fsengine build /models/gpu --out /plans/repository
+    """
+    from fsengine.container.version_file import check_version
+    from fsengine.plans.tensorrt_library import tensorrt_version
+
+    check_version(version_file, tensorrt_version())
+    os.execvp(command[0], command)
+
+
+@click.command()
+@click.option(
+    "--given",
+    default=Path("/given"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder of an assembled repository or of a pack; the demo pack where it is no folder.",
+)
+@click.option("--target", required=True, type=click.Choice(TARGETS), help="Who is to serve it.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the repository is to lie.")
+def assemble(given: Path, target: str, out: Path) -> None:
+    """Make the repository that a container serves: the one that it was given, or the demo pack's.
+
+    A given repository is not copied: OUT becomes a link to it.
+
+    Example: fsengine assemble --target gpu --out /models/gpu
+    """
+    from fsengine.container.assembly import place_repository
+    from fsengine.repository import Target
+
+    click.echo(f"to serve: {place_repository(given, out, Target(target)).text}", err=True)

@@ -1,0 +1,123 @@
+"""What lies in the folder of a repository: whether it is whole, for whom it was assembled, and which plans it has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsengine.errors import PackError
+from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
+from fsengine.repository import MANIFEST_FILE
+
+GPU_TARGET = "gpu"
+"""The target of `models build` whose repository asks for a GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """What the plans of a repository were built for.
+
+    Attributes:
+        tensorrt: Version, for example `11.4.0.106`.
+        compute_capability: For example `9.0`.
+        gpu: Name of the GPU that they were built on.
+        steps: Steps that have a plan.
+    """
+
+    tensorrt: str
+    compute_capability: str
+    gpu: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryState:
+    """A whole repository.
+
+    Attributes:
+        folder: Its folder.
+        pack: Name of the pack that it serves.
+        target: Who it was assembled for (`fsclient models build --target`).
+        plans: Its plans, or None where it has none.
+    """
+
+    folder: Path
+    pack: str
+    target: str
+    plans: Plans | None
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Tell whether the server cannot load it without a GPU."""
+        return self.target == GPU_TARGET or self.plans is not None
+
+    @property
+    def text(self) -> str:
+        """Return what it is, for people."""
+        built = "no plans" if self.plans is None else f"plans of {', '.join(self.plans.steps)}"
+        return f"the {self.pack} pack from {self.folder} ({self.target}; {built})"
+
+
+def read_state(folder: Path) -> RepositoryState:
+    """Read what a repository is.
+
+    Raises:
+        PackError: It is not there, or it or its plans were not finished.
+    """
+    if not (folder / MANIFEST_FILE).is_file():
+        raise PackError(
+            f"{folder} holds no {MANIFEST_FILE}, so there is no whole repository; expected one that "
+            f"`fsclient models build PACK --target container|gpu --out DIR` assembled. {_listing(folder)}"
+        )
+    record = _read_json(folder / MANIFEST_FILE)
+    try:
+        pack, target = str(record["served"]["pack"]), str(record["target"])
+    except (KeyError, TypeError) as exc:
+        raise PackError(f"{folder / MANIFEST_FILE} lacks {exc}; assemble the repository again") from exc
+    return RepositoryState(folder=folder, pack=pack, target=target, plans=_read_plans(folder))
+
+
+def _read_plans(folder: Path) -> Plans | None:
+    there = sorted(path.parents[1].name for path in folder.glob(f"*/1/{PLAN_FILE}"))
+    manifest = folder / PLANS_FILE
+    if not manifest.is_file():
+        if there:
+            raise PackError(
+                f"{folder} has plans of {', '.join(there)} but no {PLANS_FILE}, so building them was broken off; "
+                "build them again (docker compose up, or fsengine build)"
+            )
+        return None
+    record = _read_json(manifest)
+    try:
+        plans = Plans(
+            tensorrt=str(record["tensorrt"]),
+            compute_capability=str(record["compute_capability"]),
+            gpu=str(record["gpu"]),
+            steps=tuple(sorted(record["models"])),
+        )
+    except (KeyError, TypeError) as exc:
+        raise PackError(f"{manifest} lacks {exc}; build the plans again") from exc
+    if missing := set(plans.steps) - set(there):
+        raise PackError(f"{manifest} names plans of {', '.join(sorted(missing))} that are not there; build them again")
+    return plans
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as exc:
+        raise PackError(f"{path} cannot be read: {exc}; make the repository again") from exc
+    if not isinstance(record, dict):
+        raise PackError(f"{path} holds {type(record).__name__}, expected an object; make the repository again")
+    return record
+
+
+def _listing(folder: Path) -> str:
+    """Return what lies in a folder instead, for a message."""
+    if not folder.is_dir():
+        return "There is no such folder."
+    names = sorted(path.name for path in folder.iterdir())
+    return f"It holds {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}." if names else "It is empty."

@@ -1,0 +1,102 @@
+"""The command line of the server in its container."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fsengine.errors import InvalidInputError
+
+CUDA_MEMORY_MIB = 2048
+"""Triton's pool on the GPU, where tensors between steps lie. The 64 photos that the ensemble lets in take 845 MiB with
+their detector views, and their crops come on top. From an empty pool Triton falls back to memory of the host, with one
+warning, and pixels then cross the bus (triton-inference-server/core, memory.cc).
+"""
+
+PINNED_MEMORY_MIB = 256
+"""Triton's pool of pinned host memory, for what comes from and goes to clients; its own default."""
+
+EXIT_TIMEOUT_S = 30
+"""How long requests in flight are waited for; compose's `stop_grace_period` is longer."""
+
+GRPC_THREADS = 8
+"""Triton's own 2 hold an ensemble back (server documentation, inference protocols); it takes 2 to 128."""
+
+LOAD_THREADS = 8
+"""As many as there are steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """How the server is started.
+
+    Attributes:
+        repository: Folder that it serves.
+        on_gpu: Whether it uses a GPU; otherwise it has no pool there and no metrics of it.
+        program: The server's program.
+        address: Address that it listens on.
+        http_port: Of health and HTTP.
+        grpc_port: Of gRPC, which `fsclient --server` takes.
+        metrics_port: Of the metrics.
+        grpc_threads: Handlers of gRPC requests; 0 leaves it to the server (older ones than 24.12 know no such option).
+        load_threads: Models that are loaded at once.
+        exit_timeout_s: How long requests in flight are waited for at the end.
+        pinned_memory_mib: See `PINNED_MEMORY_MIB`.
+        cuda_memory_mib: See `CUDA_MEMORY_MIB`.
+        extra: Further options of tritonserver, as they are.
+    """
+
+    repository: Path
+    on_gpu: bool
+    program: str = "tritonserver"
+    address: str = "127.0.0.1"
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+    grpc_threads: int = GRPC_THREADS
+    load_threads: int = LOAD_THREADS
+    exit_timeout_s: int = EXIT_TIMEOUT_S
+    pinned_memory_mib: int = PINNED_MEMORY_MIB
+    cuda_memory_mib: int = CUDA_MEMORY_MIB
+    extra: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ports = (self.http_port, self.grpc_port, self.metrics_port)
+        if len(set(ports)) != len(ports):
+            raise InvalidInputError(f"HTTP, gRPC and metrics have ports {ports}, expected three different ones")
+        if self.grpc_threads != 0 and not 2 <= self.grpc_threads <= 128:
+            raise InvalidInputError(f"{self.grpc_threads} gRPC threads given; tritonserver takes 2 to 128 (0: its own)")
+
+
+def server_command(options: ServerOptions) -> list[str]:
+    """Return the server's command line.
+
+    Models are those of the repository alone: no API loads others, since whoever writes a repository runs code. Shared
+    memory of clients stays off, as it is from 26.04 on. Health, metadata, statistics and inference are open.
+    """
+    command = [
+        options.program,
+        f"--model-repository={options.repository}",
+        "--model-control-mode=none",
+        "--disable-auto-complete-config",
+        "--strict-readiness=true",
+        "--exit-on-error=true",
+        f"--exit-timeout-secs={options.exit_timeout_s}",
+        f"--model-load-thread-count={options.load_threads}",
+        f"--http-address={options.address}",
+        f"--http-port={options.http_port}",
+        f"--grpc-address={options.address}",
+        f"--grpc-port={options.grpc_port}",
+        "--allow-metrics=true",
+        f"--allow-gpu-metrics={str(options.on_gpu).lower()}",
+        f"--metrics-address={options.address}",
+        f"--metrics-port={options.metrics_port}",
+    ]
+    if options.grpc_threads:
+        command.append(f"--grpc-infer-thread-count={options.grpc_threads}")
+    if options.on_gpu:
+        command += [
+            f"--pinned-memory-pool-byte-size={options.pinned_memory_mib << 20}",
+            f"--cuda-memory-pool-byte-size=0:{options.cuda_memory_mib << 20}",
+        ]
+    return [*command, *options.extra]

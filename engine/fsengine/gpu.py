@@ -1,0 +1,113 @@
+"""What GPU this machine has, as its driver's own program tells."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from fsengine.errors import MissingDependencyError, ServerError
+
+OLDEST_COMPUTE_CAPABILITY = (7, 5)
+"""Of CUDA 13 and TensorRT 11 (release notes of the 26.x containers)."""
+
+_QUERY = ("index", "name", "compute_cap", "memory.total", "driver_version")
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One NVIDIA GPU.
+
+    Attributes:
+        index: Its number in the order of `nvidia-smi`.
+        name: For example `NVIDIA H200`.
+        compute_capability: For example (9, 0).
+        memory_mib: Its memory.
+        driver: Version of the driver.
+    """
+
+    index: int
+    name: str
+    compute_capability: tuple[int, int]
+    memory_mib: int
+    driver: str
+
+    @property
+    def capability_text(self) -> str:
+        """Return the compute capability as plans and Triton write it, for example `9.0`."""
+        return ".".join(map(str, self.compute_capability))
+
+
+def find_gpu(index: int = 0) -> Gpu:
+    """Return a GPU of this machine.
+
+    Args:
+        index: Which one.
+
+    Raises:
+        MissingDependencyError: There is no NVIDIA driver, or it answers nothing of use.
+        ServerError: There is no such GPU, or it is too old.
+    """
+    gpus = read_gpus(_ask_driver())
+    if index not in gpus:
+        raise ServerError(f"there is no GPU {index}; nvidia-smi lists {sorted(gpus) or 'none'}")
+    gpu = gpus[index]
+    if gpu.compute_capability < OLDEST_COMPUTE_CAPABILITY:
+        oldest = ".".join(map(str, OLDEST_COMPUTE_CAPABILITY))
+        raise ServerError(
+            f"{gpu.name} has compute capability {gpu.capability_text}, TensorRT 11 and CUDA 13 need {oldest} or newer "
+            "(Turing); use the CPU, or another GPU"
+        )
+    return gpu
+
+
+def read_gpus(table: str) -> dict[int, Gpu]:
+    """Return the GPUs of a table that `nvidia-smi` wrote as CSV without header and units, by their index.
+
+    Raises:
+        MissingDependencyError: A line is not such a row.
+    """
+    gpus = {}
+    for line in filter(None, map(str.strip, table.splitlines())):
+        fields = [field.strip() for field in line.split(",")]
+        try:
+            index, name, capability, memory, driver = fields
+            major, minor = capability.split(".")
+            gpu = Gpu(
+                index=int(index),
+                name=name,
+                compute_capability=(int(major), int(minor)),
+                memory_mib=int(memory),
+                driver=driver,
+            )
+        except ValueError as exc:
+            raise MissingDependencyError(
+                f"nvidia-smi wrote {line!r}, expected {', '.join(_QUERY)}; does the driver work (run nvidia-smi)?"
+            ) from exc
+        gpus[gpu.index] = gpu
+    return gpus
+
+
+def _ask_driver() -> str:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        raise MissingDependencyError(
+            "nvidia-smi is not on the PATH, so there is no NVIDIA driver here; in a container: start it with --gpus all"
+        )
+    try:
+        done = subprocess.run(
+            [program, f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise MissingDependencyError(f"nvidia-smi did not answer: {exc}; is the driver loaded?") from exc
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise MissingDependencyError(
+            f"nvidia-smi failed: {said[-1] if said else done.returncode}; is the driver loaded?"
+        )
+    return done.stdout

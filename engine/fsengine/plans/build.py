@@ -1,0 +1,204 @@
+"""A served repository with plans in place of its graphs: every plan checked, all of them or none installed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fsengine.errors import ExportError, InvalidInputError, PackError
+from fsengine.hashing import file_sha256
+from fsengine.model_config import CONFIG_FILE, config_text, read_config, spec_of
+from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE, PLANS_FILE
+from fsengine.plans.layout import GpuLayout, choose_layout
+from fsengine.plans.layout_inputs import step_needs
+from fsengine.plans.plan_config import ENSEMBLES, adapt_to_plan, apply_layout, precision_of
+from fsengine.plans.plan_key import BuildSettings, PlanKey
+from fsengine.plans.plan_parity import OutputParity, compare
+from fsengine.plans.plan_store import StoredPlan, find_plan, install_plan, timing_cache_path
+from fsengine.plans.profile import profile_of
+from fsengine.plans.sample_run import StepRun, run_samples
+from fsengine.plans.tensorrt_builder import OnPhase
+from fsengine.plans.toolchain import Toolchain
+from fsengine.repository import MANIFEST_FILE, check_is_repository, link_or_copy
+
+Say = Callable[[str], None]
+
+Progress = Callable[[str], AbstractContextManager[OnPhase]]
+"""Called with a step before it is compiled; what the context gives is told of the phases."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What to build.
+
+    Attributes:
+        repository: An assembled repository with graphs.
+        out: Folder of the one with plans; it may hold an earlier one.
+        photos: What plans are checked on.
+        settings: How to build.
+        keep_onnx: Steps that stay with ONNX Runtime.
+        times: Measured microseconds of each step for one photo; they decide the instances, see `choose_layout`.
+    """
+
+    repository: Path
+    out: Path
+    photos: Sequence[Path]
+    settings: BuildSettings
+    keep_onnx: tuple[str, ...] = ()
+    times: Mapping[str, float] = field(default_factory=dict)
+
+
+def build_repository(request: BuildRequest, toolchain: Toolchain, say: Say, progress: Progress) -> GpuLayout:
+    """Build every plan of a repository, check it, and write the repository with plans.
+
+    Args:
+        request: What to build.
+        toolchain: What compiles and runs.
+        say: Called with each line for people.
+        progress: See `Progress`.
+
+    Returns:
+        How the steps share the GPU; the repository's configurations say so.
+
+    Raises:
+        ServerError: The steps do not fit the GPU.
+        InvalidInputError: `repository` or `out` is not what it should be, or a photo cannot be used.
+        ExportError: A graph cannot be compiled, or its plan gives something else than the graph.
+        PackError: A folder cannot be written.
+    """
+    graphs = _graphs(request)
+    say(f"running {len(graphs)} graphs on {len(request.photos)} photos in ONNX Runtime, to compare with")
+    samples = run_samples(request.repository, request.photos)
+    plans = {}
+    for step, graph in graphs.items():
+        key = PlanKey(
+            onnx_sha256=file_sha256(graph),
+            tensorrt=toolchain.version,
+            compute_capability=toolchain.gpu.capability_text,
+            gpu=toolchain.gpu.name,
+            profile=profile_of(spec_of(read_config(request.repository / step / CONFIG_FILE))),
+            settings=request.settings,
+        )
+        plan = find_plan(key)
+        if plan is None:
+            plan = _build(step, graph, key, toolchain, samples[step], precision_of(request.repository, step), progress)
+            say(f"{step}: built and checked, {plan.path.stat().st_size >> 20} MiB ({_parity_text(plan.parity)})")
+        else:
+            say(f"{step}: {plan.key} is there already")
+        plans[step] = plan
+    return _write(request, toolchain, plans)
+
+
+def _graphs(request: BuildRequest) -> dict[str, Path]:
+    """Return the graphs to compile, by step."""
+    root = request.repository
+    check_is_repository(root)
+    if (root / PLANS_FILE).exists():
+        raise InvalidInputError(f"{root} has plans already; give the repository with graphs that it was built from")
+    if request.out.resolve() == root.resolve():
+        raise InvalidInputError(f"--out is the repository itself ({root}); give another folder")
+    found = {path.parents[1].name: path for path in sorted(root.glob(f"*/1/{ONNX_FILE}"))}
+    if unknown := set(request.keep_onnx) - set(found):
+        raise InvalidInputError(f"there is no graph of {sorted(unknown)} to keep; the repository has {sorted(found)}")
+    graphs = {step: path for step, path in found.items() if step not in request.keep_onnx}
+    if not graphs:
+        raise InvalidInputError(f"{root} has no graph to compile")
+    return graphs
+
+
+def _build(
+    step: str,
+    graph: Path,
+    key: PlanKey,
+    toolchain: Toolchain,
+    samples: Sequence[StepRun],
+    precision: str,
+    progress: Progress,
+) -> StoredPlan:
+    """Compile one graph, check the plan and store it."""
+    cache = timing_cache_path(key.tensorrt, toolchain.gpu)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with progress(step) as on_phase:
+        plan = toolchain.compile(graph, key.profile, key.settings, cache, on_phase)
+    with tempfile.TemporaryDirectory(prefix="facestats-plan-", dir=cache.parent) as folder:
+        path = Path(folder) / PLAN_FILE
+        path.write_bytes(plan)
+        engine = toolchain.load(path)
+        try:
+            parities = [
+                parity
+                for sample in samples
+                for parity in compare(step, sample.outputs, engine.run(sample.feed), precision)
+            ]
+        finally:
+            engine.close()
+        if worse := [parity for parity in parities if not parity.within]:
+            raise ExportError(
+                f"the plan of {step} differs from its graph and is not installed: {_worst_text(worse)}; "
+                f"leave the step to ONNX Runtime with --keep-onnx {step}, or report it with the versions"
+            )
+        return install_plan(key, path, parities, engine.work_mib)
+
+
+def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredPlan]) -> GpuLayout:
+    """Write the repository with plans and return its layout, complete or not at all."""
+    out = request.out
+    if out.exists() and not (out / PLANS_FILE).is_file() and any(out.iterdir()):
+        raise InvalidInputError(f"{out} holds something other than a repository with plans; choose another --out")
+    record = {
+        "tensorrt": toolchain.version,
+        "compute_capability": toolchain.gpu.capability_text,
+        "gpu": toolchain.gpu.name,
+        "models": {
+            step: {"key": plan.key, "sha256": plan.sha256, "work_mib": plan.work_mib, "parity": plan.parity}
+            for step, plan in plans.items()
+        },
+    }
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+            beside = Path(folder) / "repository"
+            shutil.copytree(
+                request.repository,
+                beside,
+                copy_function=lambda source, target: link_or_copy(Path(source), Path(target)),
+                ignore=shutil.ignore_patterns(CONFIG_FILE, MANIFEST_FILE),
+            )
+            for path in sorted(request.repository.glob(f"*/{CONFIG_FILE}")):
+                step = path.parent.name
+                config = read_config(path)
+                if step in plans:
+                    adapt_to_plan(config)
+                    (beside / step / "1" / ONNX_FILE).unlink()
+                    link_or_copy(plans[step].path, beside / step / "1" / PLAN_FILE)
+                (beside / step / CONFIG_FILE).write_text(config_text(config))
+            (beside / PLANS_FILE).write_text(json.dumps(record, indent=1) + "\n")
+            layout = choose_layout(toolchain.gpu.memory_mib, step_needs(beside, request.times))
+            for name in (*(step.name for step in layout.steps), *ENSEMBLES):
+                path = beside / name / CONFIG_FILE
+                config = read_config(path)
+                apply_layout(config, layout)
+                path.write_text(config_text(config))
+            shutil.copyfile(request.repository / MANIFEST_FILE, beside / MANIFEST_FILE)
+            if out.exists():
+                out.rename(Path(folder) / "replaced")
+            beside.rename(out)
+            return layout
+    except OSError as exc:
+        raise PackError(f"{out} cannot be written: {exc.strerror}; make room, or choose another --out") from exc
+
+
+def _parity_text(parity: dict[str, float]) -> str:
+    return "relative errors " + ", ".join(f"{name} {error:.1e}" for name, error in parity.items())
+
+
+def _worst_text(parities: Sequence[OutputParity]) -> str:
+    return ", ".join(
+        f"{parity.output} by {parity.relative_error:.2g} (at most {parity.tolerance:.2g} is accepted)"
+        for parity in parities
+    )

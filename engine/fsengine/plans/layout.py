@@ -1,0 +1,174 @@
+"""How the steps share one GPU: instances and batch limits, from its memory and from measured stage times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fsengine import steps
+from fsengine.container.server_command import CUDA_MEMORY_MIB
+from fsengine.errors import ServerError
+from fsengine.preprocessing import DETECTOR_SIDE_PX, MAX_PHOTO_PIXELS, MAX_SIDE_PX
+
+CONTEXT_MIB = 700
+"""What CUDA and the libraries on it take of a GPU before any model does (a rule of thumb, not measured here)."""
+
+DECODE_SHARE = 0.25
+"""Share of the memory that decoding may take where every photo of a batch has the most pixels that are read."""
+
+BUSY_SHARE = 0.5
+"""A step this near to the slowest gets a second instance: one copies and launches while the other computes."""
+
+BYTES_PER_PIXEL = 3
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepNeeds:
+    """What is known of a step before its instances are chosen.
+
+    Attributes:
+        name: The step.
+        max_batch_size: Rows of one execution; 0 for a step that does not batch.
+        weights_mib: Size of its artifact; instances share it where the backend lets them, which is not counted on.
+        work_mib: What one instance takes beside it; for decode one photo of the largest size.
+        us_per_photo: Measured time of it that one photo takes, in microseconds; None where it was not measured.
+    """
+
+    name: str
+    max_batch_size: int
+    weights_mib: float
+    work_mib: float
+    us_per_photo: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLayout:
+    """What was chosen for a step.
+
+    Attributes:
+        name: The step.
+        instances: How many run at once.
+        max_batch_size: Rows of one execution.
+        memory_mib: What it takes, all instances.
+        why: In words.
+    """
+
+    name: str
+    instances: int
+    max_batch_size: int
+    memory_mib: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuLayout:
+    """What was chosen for a GPU.
+
+    Attributes:
+        memory_mib: Of the GPU.
+        steps: In the order of the ensemble.
+        photos_in_flight: Limit of requests inside of the ensemble, so that images waiting between steps stay bounded.
+    """
+
+    memory_mib: int
+    steps: tuple[StepLayout, ...]
+    photos_in_flight: int
+
+    @property
+    def pool_mib(self) -> float:
+        """Return what tensors between the steps take: the server's pool, or more where more photos are in flight."""
+        return max(CUDA_MEMORY_MIB, waiting_mib(self.photos_in_flight))
+
+    @property
+    def used_mib(self) -> float:
+        """Return what all of it takes, with what CUDA itself takes and tensors between the steps."""
+        return CONTEXT_MIB + self.pool_mib + sum(step.memory_mib for step in self.steps)
+
+
+def waiting_mib(num_photos: int) -> float:
+    """Return the memory of photos between the steps, each of the largest size, with the detector's view."""
+    return num_photos * BYTES_PER_PIXEL * (MAX_SIDE_PX**2 + DETECTOR_SIDE_PX**2) / _MIB
+
+
+def decode_work_mib() -> float:
+    """Return what decoding takes of one photo with the most pixels that are read."""
+    return BYTES_PER_PIXEL * MAX_PHOTO_PIXELS / _MIB
+
+
+def choose_layout(memory_mib: int, needs: Sequence[StepNeeds]) -> GpuLayout:
+    """Choose instances and batch limits.
+
+    Args:
+        memory_mib: Of the GPU.
+        needs: Of every step on it, in the order of the ensemble.
+
+    Raises:
+        ServerError: One instance of each does not fit.
+    """
+    slowest = max((need.us_per_photo or 0.0 for need in needs), default=0.0)
+    chosen = [_first(need, memory_mib) for need in needs]
+    in_flight = 4 * max((step.max_batch_size for step in chosen if step.name == steps.DECODE), default=1)
+    layout = GpuLayout(memory_mib=memory_mib, steps=tuple(chosen), photos_in_flight=in_flight)
+    if layout.used_mib > memory_mib:
+        parts = ", ".join(f"{step.name} {step.memory_mib:.0f}" for step in chosen)
+        raise ServerError(
+            f"the steps need {layout.used_mib:.0f} MiB ({parts}, CUDA {CONTEXT_MIB}, between the steps "
+            f"{layout.pool_mib:.0f}), the GPU has {memory_mib} MiB; take a smaller encoder or precision, "
+            "or another GPU"
+        )
+    by_time = sorted(needs, key=lambda need: need.us_per_photo or 0.0, reverse=True)
+    for need in by_time:
+        if not need.us_per_photo or need.us_per_photo < BUSY_SHARE * slowest:
+            continue
+        index = next(i for i, step in enumerate(chosen) if step.name == need.name)
+        doubled = _doubled(chosen[index], need, slowest)
+        more = GpuLayout(
+            memory_mib=memory_mib, steps=(*chosen[:index], doubled, *chosen[index + 1 :]), photos_in_flight=in_flight
+        )
+        if more.used_mib <= memory_mib:
+            chosen[index] = doubled
+            layout = more
+    return layout
+
+
+def _first(need: StepNeeds, memory_mib: int) -> StepLayout:
+    """Return one instance of a step."""
+    batch, why = need.max_batch_size, "one instance"
+    memory = need.weights_mib + need.work_mib
+    if need.name in (steps.DECODE, steps.DECODE_ISOLATED):
+        room = int(DECODE_SHARE * memory_mib / need.work_mib)
+        batch = max(1, min(batch, 1 << max(0, room.bit_length() - 1)))
+        memory = need.work_mib * batch
+        why = f"a photo of the largest size takes {need.work_mib:.0f} MiB to decode"
+    if need.us_per_photo is None:
+        why += ", not measured"
+    return StepLayout(name=need.name, instances=1, max_batch_size=batch, memory_mib=memory, why=why)
+
+
+def _doubled(step: StepLayout, need: StepNeeds, slowest: float) -> StepLayout:
+    assert need.us_per_photo is not None
+    share = need.us_per_photo / slowest
+    why = "the slowest step" if share == 1 else f"{share:.0%} of the slowest step's time"
+    return StepLayout(
+        name=step.name,
+        instances=2,
+        max_batch_size=step.max_batch_size,
+        memory_mib=2 * step.memory_mib,
+        why=f"{why}: two instances, so that one copies while the other computes",
+    )
+
+
+def layout_text(layout: GpuLayout, times: Mapping[str, float]) -> str:
+    """Return a layout as a table for people."""
+    lines = [f"{'step':16}{'instances':>10}{'batch':>8}{'MiB':>9}{'us/photo':>11}  why"]
+    for step in layout.steps:
+        time = f"{times[step.name]:.0f}" if step.name in times else "-"
+        batch = step.max_batch_size or "-"
+        lines.append(f"{step.name:16}{step.instances:>10}{batch:>8}{step.memory_mib:>9.0f}{time:>11}  {step.why}")
+    lines.append(
+        f"{layout.photos_in_flight} photos in flight; {layout.used_mib:.0f} of {layout.memory_mib} MiB, "
+        f"with CUDA itself ({CONTEXT_MIB}) and what lies between the steps ({layout.pool_mib:.0f})"
+    )
+    return "\n".join(lines)

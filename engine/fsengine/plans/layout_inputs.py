@@ -1,0 +1,108 @@
+"""What a layout is chosen from: the steps of a repository, and times that `fsclient bench` measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fsengine import steps
+from fsengine.errors import InvalidInputError
+from fsengine.model_config import CONFIG_FILE, read_config
+from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
+from fsengine.plans.layout import StepNeeds, decode_work_mib
+from fsengine.preprocessing import MAX_SIDE_PX
+from fsengine.tensors import DYNAMIC
+
+GRAPH_WORK_FACTOR = 8
+"""Memory of a graph without a plan, in sizes of its inputs and outputs: a guess, until a plan says it."""
+
+_ELEMENT_BYTES = {"TYPE_BOOL": 1, "TYPE_UINT8": 1, "TYPE_FP16": 2, "TYPE_INT64": 8}
+_MIB = 1 << 20
+
+
+def read_stage_times(path: Path) -> dict[str, float]:
+    """Return the microseconds that one photo takes of each step, from what `fsclient bench --json` wrote.
+
+    Raises:
+        InvalidInputError: The file is something else, or holds no stages.
+    """
+    try:
+        record: Any = json.loads(path.read_text())
+        photos_per_second = float(record["photos_per_second"])
+        times = {
+            str(stage["name"]): 1e6 * float(stage["busy_share"]) * int(stage["instances"]) / photos_per_second
+            for stage in record["stages"]
+        }
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as exc:
+        raise InvalidInputError(
+            f"{path} holds no stage times ({type(exc).__name__}: {exc}); expected what this writes: "
+            "fsclient bench PHOTOS --server HOST:PORT --json > times.json"
+        ) from exc
+    if not times:
+        raise InvalidInputError(f"{path} has no stages: the server kept its statistics from fsclient bench")
+    return times
+
+
+def step_needs(repository: Path, times: Mapping[str, float]) -> list[StepNeeds]:
+    """Return what every step on the GPU needs, in the order of the ensemble.
+
+    Args:
+        repository: An assembled one, with plans or with graphs.
+        times: Step to the microseconds of one photo; steps may lack.
+    """
+    ensemble = read_config(repository / steps.ENSEMBLE / CONFIG_FILE).ensemble_scheduling
+    names = [step.model_name for step in ensemble.step]
+    if (repository / steps.DECODE_ISOLATED).is_dir():
+        names.insert(1, steps.DECODE_ISOLATED)
+    work = _plans_work(repository)
+    needs = []
+    for name in names:
+        config = read_config(repository / name / CONFIG_FILE)
+        artifact = max((repository / name / "1").iterdir(), key=lambda path: path.stat().st_size)
+        if name in (steps.DECODE, steps.DECODE_ISOLATED):
+            work_mib = decode_work_mib()
+        elif artifact.name == PLAN_FILE and name in work:
+            work_mib = work[name] + _tensors_mib(config)
+        else:
+            work_mib = GRAPH_WORK_FACTOR * _tensors_mib(config)
+        needs.append(
+            StepNeeds(
+                name=name,
+                max_batch_size=config.max_batch_size,
+                weights_mib=artifact.stat().st_size / _MIB,
+                work_mib=work_mib,
+                us_per_photo=times.get(name),
+            )
+        )
+    return needs
+
+
+def _plans_work(repository: Path) -> dict[str, float]:
+    """Return the memory of each plan's execution, as its build found it."""
+    try:
+        models = json.loads((repository / PLANS_FILE).read_text())["models"]
+    except FileNotFoundError:
+        return {}
+    return {step: float(plan["work_mib"]) for step, plan in models.items()}
+
+
+def _tensors_mib(config: Any) -> float:
+    """Return the size of the inputs and outputs of a full execution; a photo has its largest size."""
+    total = 0
+    for tensor in (*config.input, *config.output):
+        elements = max(config.max_batch_size, 1)
+        for axis, size in enumerate(tensor.dims):
+            if size != DYNAMIC:
+                elements *= size
+            else:
+                elements *= MAX_SIDE_PX if tensor.name == steps.IMAGE.name and axis else steps.FACE_BATCH_LIMIT
+        total += elements * _ELEMENT_BYTES.get(_type_name(tensor.data_type), 4)
+    return total / _MIB
+
+
+def _type_name(data_type: int) -> str:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    return str(pb.DataType.Name(data_type))

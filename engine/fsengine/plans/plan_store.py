@@ -1,0 +1,101 @@
+"""Plans that were built, by their key: a second build of the same thing takes none of the time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fsengine.errors import PackError
+from fsengine.gpu import Gpu
+from fsengine.hashing import file_sha256
+from fsengine.plans.file_names import PLAN_FILE
+from fsengine.plans.plan_key import PlanKey
+from fsengine.plans.plan_parity import OutputParity
+from fsengine.registry.home import models_home
+
+RECORD_FILE = "plan.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPlan:
+    """A plan that is whole and was checked.
+
+    Attributes:
+        path: Its file.
+        key: See `PlanKey.key`.
+        sha256: Of the file.
+        parity: Largest relative error of each output.
+        work_mib: Memory that one execution takes beside weights, inputs and outputs.
+    """
+
+    path: Path
+    key: str
+    sha256: str
+    parity: dict[str, float]
+    work_mib: float
+
+
+def plans_folder() -> Path:
+    """Return the folder of all plans."""
+    return models_home() / "plans"
+
+
+def timing_cache_path(tensorrt: str, gpu: Gpu) -> Path:
+    """Return the file of kernel timings of a TensorRT on a GPU; others' timings would not hold."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in gpu.name.lower())
+    return plans_folder() / f"timing-{tensorrt}-{name}-{gpu.capability_text}.cache"
+
+
+def find_plan(key: PlanKey) -> StoredPlan | None:
+    """Return a stored plan, or None where there is none, or it was altered."""
+    folder = plans_folder() / key.key
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text())
+        if file_sha256(folder / PLAN_FILE) != record["sha256"]:
+            return None
+        return StoredPlan(
+            path=folder / PLAN_FILE,
+            key=key.key,
+            sha256=record["sha256"],
+            parity=dict(record["parity"]),
+            work_mib=float(record["work_mib"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def install_plan(key: PlanKey, plan: Path, parity: Sequence[OutputParity], work_mib: float) -> StoredPlan:
+    """Put a checked plan into the store, complete or not at all.
+
+    Args:
+        key: What it was made of.
+        plan: Its file, which is moved.
+        parity: What the check measured.
+        work_mib: See `StoredPlan`.
+
+    Raises:
+        PackError: The folder cannot be written.
+    """
+    folder = plans_folder() / key.key
+    worst: dict[str, float] = {}
+    for item in parity:
+        worst[item.output] = max(worst.get(item.output, 0.0), item.relative_error)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{key.key}-", dir=folder.parent) as temporary:
+            beside = Path(temporary) / "plan"
+            beside.mkdir()
+            shutil.move(plan, beside / PLAN_FILE)
+            sha256 = file_sha256(beside / PLAN_FILE)
+            record = {"key": key.key, "sha256": sha256, "parity": worst, "work_mib": work_mib, "made_of": asdict(key)}
+            (beside / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
+            if folder.exists():
+                folder.rename(Path(temporary) / "replaced")
+            beside.rename(folder)
+    except OSError as exc:
+        raise PackError(f"{folder} cannot be written: {exc.strerror}; make room, or set FACESTATS_MODELS") from exc
+    return StoredPlan(path=folder / PLAN_FILE, key=key.key, sha256=sha256, parity=worst, work_mib=work_mib)

@@ -1,0 +1,139 @@
+"""What the container reads of a repository, and how it comes to the one that it serves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fake_programs import PLANS, write_repository
+from fsengine.container.assembly import place_repository
+from fsengine.container.commands import TARGETS
+from fsengine.container.repository_state import GPU_TARGET, read_state
+from fsengine.errors import PackError
+from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
+from fsengine.repository import Target
+from fsengine.shipped import shipped_folder
+
+NOTHING = Path("/dev/null")
+"""What compose mounts where no pack is given."""
+
+
+def test_a_repository_with_plans_says_what_they_are_for(tmp_path: Path) -> None:
+    state = read_state(write_repository(tmp_path / "repository", target="gpu", plans=PLANS))
+    assert state.plans is not None
+    assert (state.plans.tensorrt, state.plans.compute_capability) == ("11.4.0.106", "9.0")
+    assert state.plans.steps == ("detect", "embed")
+    assert state.needs_gpu
+
+
+def test_graphs_for_the_container_need_no_gpu_and_those_for_the_gpu_do(tmp_path: Path) -> None:
+    assert not read_state(write_repository(tmp_path / "cpu")).needs_gpu
+    assert read_state(write_repository(tmp_path / "gpu", target="gpu")).needs_gpu
+
+
+def break_manifest(folder: Path) -> None:
+    (folder / "facestats.json").unlink()
+
+
+def break_served(folder: Path) -> None:
+    (folder / "facestats.json").write_text(json.dumps({"target": "gpu"}))
+
+
+def break_json(folder: Path) -> None:
+    (folder / "plans.json").write_text('{"tensorrt": ')
+
+
+def break_plans(folder: Path) -> None:
+    (folder / "plans.json").unlink()
+
+
+def break_plan(folder: Path) -> None:
+    (folder / "embed" / "1" / "model.plan").unlink()
+
+
+def break_version(folder: Path) -> None:
+    (folder / "plans.json").write_text(
+        json.dumps({**PLANS, "tensorrt": None} | {"gpu": "x"}).replace("tensorrt", "trt")
+    )
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (break_manifest, r"no facestats.json.*It holds detect, embed, plans.json"),
+        (break_served, "lacks 'served'"),
+        (break_json, "plans.json cannot be read"),
+        (break_plans, r"plans of detect, embed but no plans.json.*broken off"),
+        (break_plan, "plans of embed that are not there"),
+        (break_version, "lacks 'tensorrt'"),
+    ],
+)
+def test_what_is_not_whole_is_refused(tmp_path: Path, break_it: object, said: str) -> None:
+    folder = write_repository(tmp_path / "repository", target="gpu", plans=PLANS)
+    assert callable(break_it)
+    break_it(folder)
+    with pytest.raises(PackError, match=said):
+        read_state(folder)
+
+
+def test_no_folder_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="There is no such folder"):
+        read_state(tmp_path / "nowhere")
+
+
+def test_names_that_are_typed_here_are_those_of_the_builder() -> None:
+    plans = pytest.importorskip("fsengine.plans.build")
+    assert (PLANS_FILE, PLAN_FILE) == (plans.PLANS_FILE, plans.PLAN_FILE)
+    assert (Target.CONTAINER.value, Target.GPU.value) == TARGETS
+    assert Target.GPU.value == GPU_TARGET
+
+
+def test_without_a_pack_the_demo_is_assembled_once(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "container"
+    state = place_repository(NOTHING, out, Target.CONTAINER)
+    assert (state.pack, state.target, state.needs_gpu) == ("demo", "container", False)
+    made = (out / "facestats.json").stat().st_ino
+    place_repository(NOTHING, out, Target.CONTAINER)
+    assert (out / "facestats.json").stat().st_ino == made
+
+
+def test_a_pack_is_assembled(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pack = Path(shutil.copytree(shipped_folder("packs") / "demo", tmp_path / "mine"))
+    record = json.loads((pack / "pack.json").read_text())
+    (pack / "pack.json").write_text(json.dumps({**record, "name": "mine"}))
+    assert place_repository(pack, tmp_path / "container", Target.CONTAINER).pack == "mine"
+
+
+def test_a_repository_is_linked_and_given_up_again(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    given, out = write_repository(tmp_path / "given"), tmp_path / "models" / "container"
+    before = sorted(path.name for path in given.iterdir())
+    place_repository(NOTHING, out, Target.CONTAINER)
+    place_repository(given, out, Target.CONTAINER)
+    assert out.readlink() == given
+    place_repository(given, out, Target.CONTAINER)
+    assert not place_repository(NOTHING, out, Target.CONTAINER).folder.is_symlink()
+    assert sorted(path.name for path in given.iterdir()) == before
+    assert [path.name for path in out.parent.iterdir()] == ["container"]
+
+
+def test_a_repository_for_another_server_is_refused(tmp_path: Path) -> None:
+    given = write_repository(tmp_path / "given", target="pip")
+    with pytest.raises(PackError, match="for the target pip, expected container: fsclient models build demo --target"):
+        place_repository(given, tmp_path / "container", Target.CONTAINER)
+
+
+def test_a_folder_of_something_else_is_neither_served_nor_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="FACESTATS_PACK"):
+        place_repository(tmp_path, tmp_path / "container", Target.CONTAINER)
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    (thesis / "chapter1.tex").write_text("years of work")
+    with pytest.raises(PackError, match="something other"):
+        place_repository(write_repository(tmp_path / "given"), thesis, Target.CONTAINER)
+    assert (thesis / "chapter1.tex").is_file()

@@ -1,0 +1,141 @@
+"""The server container's entrypoint: what it refuses, and what it becomes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fake_programs import PLANS, FakePrograms, write_repository
+from fsengine.container import server_command
+from fsengine.container.server_command import ServerOptions
+from fsengine.container.start_checks import start_warnings
+from fsengine.errors import InvalidInputError
+from fsengine.preprocessing import MAX_SIDE_PX
+from fsengine.server.shared_memory import MAX_PHOTO_BYTES, MAX_PHOTOS_IN_FLIGHT
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> FakePrograms:
+    (tmp_path / "bin").mkdir()
+    return FakePrograms(folder=tmp_path / "bin")
+
+
+@pytest.fixture
+def gpu_machine(programs: FakePrograms) -> FakePrograms:
+    programs.add_gpu()
+    programs.add_tensorrt()
+    programs.add_server()
+    return programs
+
+
+def test_plans_that_fit_are_served_on_the_gpu(gpu_machine: FakePrograms, tmp_path: Path) -> None:
+    repository = write_repository(tmp_path / "repository", target="gpu", plans=PLANS)
+    done = gpu_machine.fsengine(
+        "start", "--repository", str(repository), "--address", "0.0.0.0", "--", "--log-verbose=1"
+    )
+    assert done.returncode == 0, done.stderr
+    arguments = json.loads(done.stdout)
+    assert arguments[0] == f"--model-repository={repository}"
+    assert {"--grpc-address=0.0.0.0", "--grpc-port=8001", "--allow-gpu-metrics=true"} <= set(arguments)
+    assert f"--cuda-memory-pool-byte-size=0:{server_command.CUDA_MEMORY_MIB << 20}" in arguments
+    assert arguments[-1] == "--log-verbose=1"
+    assert "plans of detect, embed" in done.stderr
+
+
+def test_graphs_are_served_without_a_gpu(programs: FakePrograms, tmp_path: Path) -> None:
+    programs.add_server()
+    repository = write_repository(tmp_path / "repository")
+    done = programs.fsengine("start", "--repository", str(repository))
+    assert done.returncode == 0, done.stderr
+    arguments = json.loads(done.stdout)
+    assert "--allow-gpu-metrics=false" in arguments
+    assert not [argument for argument in arguments if "memory-pool" in argument]
+    assert "--http-address=127.0.0.1" in arguments
+
+
+@pytest.mark.parametrize(
+    ("changes", "found", "remedy"),
+    [
+        (
+            {"tensorrt": "10.16.1.11"},
+            r"TensorRT 10\.16\.1\.11, this image serves with 11\.4\.0\.106",
+            "docker compose up",
+        ),
+        ({"tensorrt": "11.4.0.99"}, r"TensorRT 11\.4\.0\.99, this image", "fsengine build"),
+        (
+            {"compute_capability": "8.9", "gpu": "NVIDIA L4"},
+            r"8\.9 \(NVIDIA L4\), this GPU has 9\.0",
+            "docker compose up",
+        ),
+    ],
+)
+def test_plans_of_something_else_are_refused(
+    gpu_machine: FakePrograms, tmp_path: Path, changes: dict[str, str], found: str, remedy: str
+) -> None:
+    repository = write_repository(tmp_path / "repository", target="gpu", plans={**PLANS, **changes})
+    done = gpu_machine.fsengine("start", "--repository", str(repository))
+    assert done.returncode == 1
+    assert re.search(found, done.stderr)
+    assert remedy in done.stderr
+    assert not done.stdout
+
+
+def test_plans_of_another_gpu_of_the_same_kind_are_served_with_a_warning(
+    gpu_machine: FakePrograms, tmp_path: Path
+) -> None:
+    repository = write_repository(tmp_path / "repository", target="gpu", plans={**PLANS, "gpu": "NVIDIA H200"})
+    done = gpu_machine.fsengine("start", "--repository", str(repository))
+    assert done.returncode == 0
+    assert "warning: the plans were timed on NVIDIA H200" in done.stderr
+
+
+def test_a_missing_driver_is_said_before_the_server_starts(programs: FakePrograms, tmp_path: Path) -> None:
+    programs.add_server()
+    repository = write_repository(tmp_path / "repository", target="gpu")
+    done = programs.fsengine("start", "--repository", str(repository))
+    assert done.returncode == 1
+    assert "nvidia-smi is not on the PATH" in done.stderr
+
+
+def test_a_driver_that_fails_is_quoted(gpu_machine: FakePrograms, tmp_path: Path) -> None:
+    gpu_machine.add("nvidia-smi", "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
+    repository = write_repository(tmp_path / "repository", target="gpu", plans=PLANS)
+    done = gpu_machine.fsengine("start", "--repository", str(repository))
+    assert done.returncode == 1
+    assert "version mismatch" in done.stderr
+
+
+def test_a_missing_server_is_said(programs: FakePrograms, tmp_path: Path) -> None:
+    done = programs.fsengine("start", "--repository", str(write_repository(tmp_path / "repository")))
+    assert done.returncode == 1
+    assert "tritonserver is not on the PATH" in done.stderr
+    assert "fsclient serve" in done.stderr
+
+
+def test_too_little_shared_memory_is_a_warning() -> None:
+    assert start_warnings(None, None, 1 << 30) == []
+    (warning,) = start_warnings(None, None, 64 << 20)
+    assert "64 MiB free, expected 1024" in warning
+    assert "shm_size" in warning
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"http_port": 8001}, {"metrics_port": 8001}, {"grpc_threads": 1}, {"grpc_threads": 129}]
+)
+def test_wrong_options_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(InvalidInputError):
+        ServerOptions(repository=Path("repository"), on_gpu=False, **wrong)  # type: ignore[arg-type]
+
+
+def test_nothing_lets_clients_load_models_or_share_memory() -> None:
+    command = server_command.server_command(ServerOptions(repository=Path("repository"), on_gpu=True))
+    assert "--model-control-mode=none" in command
+    assert not [argument for argument in command if "shm" in argument]
+
+
+def test_the_pool_on_the_gpu_has_room_for_the_photos_that_the_ensemble_lets_in() -> None:
+    assert MAX_PHOTO_BYTES > 3 * MAX_SIDE_PX**2
+    assert 2 * MAX_PHOTOS_IN_FLIGHT * MAX_PHOTO_BYTES < server_command.CUDA_MEMORY_MIB << 20

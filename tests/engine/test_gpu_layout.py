@@ -1,0 +1,133 @@
+"""How steps share a GPU: memory bounds, measured times decide, and the command prints it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fsengine import steps
+from fsengine.cli import main
+from fsengine.container.server_command import CUDA_MEMORY_MIB
+from fsengine.errors import InvalidInputError, ServerError
+from fsengine.plans.layout import CONTEXT_MIB, GpuLayout, StepNeeds, choose_layout, decode_work_mib, waiting_mib
+from fsengine.plans.layout_inputs import read_stage_times, step_needs
+from fsengine.repository import Target, assemble
+from fsengine.shipped import shipped_folder
+
+H200_MIB, L4_MIB = 143771, 23034
+
+
+def needs(**times: float) -> list[StepNeeds]:
+    sizes = {
+        steps.DECODE: (16, 0.0, decode_work_mib()),
+        steps.DETECT: (16, 20.0, 500.0),
+        steps.ALIGN: (0, 1.0, 1500.0),
+        steps.EMBED: (256, 180.0, 900.0),
+    }
+    return [
+        StepNeeds(name=name, max_batch_size=batch, weights_mib=weights, work_mib=work, us_per_photo=times.get(name))
+        for name, (batch, weights, work) in sizes.items()
+    ]
+
+
+def instances(layout: GpuLayout) -> dict[str, int]:
+    return {step.name: step.instances for step in layout.steps}
+
+
+def test_without_times_every_step_has_one_instance_and_says_that_it_was_not_measured() -> None:
+    layout = choose_layout(H200_MIB, needs())
+    assert set(instances(layout).values()) == {1}
+    assert all("not measured" in step.why for step in layout.steps)
+
+
+def test_the_slowest_steps_get_two_instances() -> None:
+    layout = choose_layout(H200_MIB, needs(decode=60.0, detect=100.0, align=30.0, embed=50.0))
+    assert instances(layout) == {"decode": 2, "detect": 2, "align": 1, "embed": 2}
+    chosen = {step.name: step for step in layout.steps}
+    assert "the slowest step" in chosen["detect"].why
+    assert "50% of the slowest step's time" in chosen["embed"].why
+    assert chosen["detect"].memory_mib == 2 * 520.0
+
+
+def test_a_second_instance_is_not_bought_with_memory_that_is_not_there() -> None:
+    tight = int(choose_layout(H200_MIB, needs()[1:]).used_mib) + 600
+    layout = choose_layout(tight, needs(detect=100.0, align=99.0)[1:])
+    assert instances(layout)["detect"] == 2
+    assert instances(layout)["align"] == 1
+    assert layout.used_mib <= tight
+
+
+@pytest.mark.parametrize(("memory_mib", "batch"), [(H200_MIB, 16), (81559, 16), (L4_MIB, 8), (8192, 2)])
+def test_decoding_a_batch_of_the_largest_photos_takes_a_quarter_of_the_memory_at_most(
+    memory_mib: int, batch: int
+) -> None:
+    decode = choose_layout(memory_mib, needs()).steps[0]
+    assert decode.max_batch_size == batch
+    assert decode.memory_mib == batch * decode_work_mib()
+    assert batch == 1 or decode.memory_mib <= memory_mib / 4
+
+
+def test_the_sum_is_of_all_that_takes_memory() -> None:
+    layout = choose_layout(H200_MIB, needs()[1:])
+    parts = sum(step.memory_mib for step in layout.steps)
+    assert layout.used_mib == CONTEXT_MIB + CUDA_MEMORY_MIB + parts
+    assert waiting_mib(layout.photos_in_flight) < CUDA_MEMORY_MIB
+    with pytest.raises(ServerError, match=rf"the steps need .* the GPU has {int(parts)} MiB"):
+        choose_layout(int(parts), needs()[1:])
+
+
+def bench_record(**changes: Any) -> dict[str, Any]:
+    stages = [
+        {
+            "name": "detect",
+            "compute_us": 9000.0,
+            "queue_us": 10.0,
+            "batch_size": 4.0,
+            "busy_share": 0.8,
+            "instances": 2,
+        },
+        {"name": "embed", "compute_us": 4000.0, "queue_us": 10.0, "batch_size": 9.0, "busy_share": 0.4, "instances": 1},
+    ]
+    return {"photos_per_second": 1000.0, "photos": 10, "failures": 0, "stages": stages, **changes}
+
+
+def test_a_photo_takes_of_a_stage_what_its_instances_were_busy_with(tmp_path: Path) -> None:
+    (tmp_path / "times.json").write_text(json.dumps(bench_record()))
+    assert read_stage_times(tmp_path / "times.json") == pytest.approx({"detect": 1600.0, "embed": 400.0})
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps(bench_record(photos_per_second=0.0)), "{"])
+def test_what_bench_did_not_write_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "times.json").write_text(text)
+    with pytest.raises(InvalidInputError, match="holds no stage times"):
+        read_stage_times(tmp_path / "times.json")
+
+
+def test_a_server_that_kept_its_statistics_is_said(tmp_path: Path) -> None:
+    (tmp_path / "times.json").write_text(json.dumps(bench_record(stages=[])))
+    with pytest.raises(InvalidInputError, match="the server kept its statistics"):
+        read_stage_times(tmp_path / "times.json")
+
+
+def test_the_command_prints_the_layout_of_a_gpu_that_is_not_here(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)
+    (tmp_path / "times.json").write_text(json.dumps(bench_record()))
+    arguments = ["plan", str(tmp_path / "repository"), "--times", str(tmp_path / "times.json")]
+    done = CliRunner().invoke(main, [*arguments, "--memory-mib", str(L4_MIB)])
+    assert done.exit_code == 0, done.output
+    rows = {line.split()[0]: line.split()[1:4] for line in done.stdout.splitlines()[1:-1]}
+    assert rows["detect"][:2] == ["2", "16"]
+    assert rows["embed"][:2] == ["1", "256"]
+    assert rows["decode"] == ["1", "8", f"{8 * decode_work_mib():.0f}"]
+    assert set(rows) == {need.name for need in step_needs(tmp_path / "repository", {})}
+    too_small = CliRunner().invoke(main, [*arguments, "--memory-mib", "2000"])
+    assert too_small.exit_code == 1
+    assert "the GPU has 2000 MiB" in too_small.output
+    none = CliRunner().invoke(main, ["plan", str(tmp_path)])
+    assert none.exit_code == 2
+    assert "is no assembled repository" in none.output

@@ -1,0 +1,65 @@
+"""What the stand-ins for a GPU do without one: pad rows to buckets, and refuse to fall back to the CPU."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fsengine.backends.config_rules import read_backend_config
+from fsengine.backends.row_buckets import padded
+from fsengine.errors import PackError
+from fsengine.shipped import shipped_folder
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(1, 1), (3, 4), (4, 4), (5, 8), (200, 256), (256, 256)])
+def test_rows_are_padded_with_zeros_to_the_next_bucket(rows: int, expected: int) -> None:
+    feed = {"a": np.arange(1, 2 * rows + 1, dtype=np.float32).reshape(rows, 2), "b": np.ones((rows, 1), np.uint8)}
+    made = padded(feed, 256)
+    for name, array in feed.items():
+        assert made[name].shape == (expected, *array.shape[1:])
+        assert made[name].dtype == array.dtype
+        np.testing.assert_array_equal(made[name][:rows], array)
+        assert not made[name][rows:].any()
+
+
+def test_every_number_of_faces_gives_one_of_nine_shapes() -> None:
+    rows = np.zeros((256, 1), np.float32)
+    assert {len(padded({"a": rows[:count]}, 256)["a"]) for count in range(1, 257)} == {1 << power for power in range(9)}
+
+
+def test_a_graph_for_the_gpu_does_not_fall_back_to_the_cpu() -> None:
+    ort = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("ONNX Runtime has the CUDA provider here")
+    session = importlib.import_module("fsengine.backends.onnxruntime_session")
+    folder = shipped_folder("packs") / "demo"
+    config: dict[str, Any] = {"max_batch_size": 0, "input": [], "output": [], "default_model_filename": "model.onnx"}
+    arguments = {
+        "model_config": json.dumps(config),
+        "model_name": "align",
+        "model_instance_kind": "GPU",
+        "model_instance_device_id": "0",
+        "model_repository": str(folder),
+        "model_version": "align",
+    }
+    assert Path(folder, "align", "model.onnx").is_file()
+    with pytest.raises(PackError, match=r"model 'align' is to run on GPU 0, .* pip install 'facestats\[gpu\]'"):
+        session.open_session(read_backend_config(arguments, "model.onnx"), ort.SessionOptions())
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_no_pixel_comes_back_to_the_host() -> None:
+    """Every operator on pixels runs in the CUDA provider, and ONNX Runtime adds no copy between host and GPU."""
+    ort = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        pytest.skip("no GPU: ONNX Runtime has no CUDA provider here")
+    placement = importlib.import_module("gpu_placement")
+    for step in ("detect", "align", "embed"):
+        placed = placement.run_and_place(shipped_folder("packs") / "demo" / step / "model.onnx", step)
+        assert not placed.copies, (step, placed.copies)
+        assert not placed.pixel_operators_on_cpu, (step, placed.pixel_operators_on_cpu)

@@ -1,0 +1,89 @@
+"""The modules that call TensorRT hold against its signatures, and say what is missing where it is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fsengine.cli import main
+from fsengine.errors import MissingDependencyError
+from fsengine.plans.tensorrt_library import tensorrt_version
+from fsengine.repository import Target, assemble
+from fsengine.shipped import shipped_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+ASSETS = Path(os.environ.get("FACESTATS_TEST_ASSETS") or ROOT.parent / "shared")
+INSTALLED = importlib.util.find_spec("tensorrt") is not None
+
+
+def check_types(folder: Path, program: str) -> str:
+    """Check a program that uses TensorRT against the signatures of TensorRT 11.4, and return mypy's words."""
+    pytest.importorskip("mypy")
+    if not (ASSETS / "typings" / "tensorrt").is_dir():
+        pytest.skip(f"{ASSETS / 'typings'} is missing: signatures of TensorRT")
+    (folder / "program.py").write_text(program)
+    environment = {**os.environ, "MYPYPATH": f"{ASSETS / 'typings'}:{ROOT / 'engine'}"}
+    arguments = ["--strict", "--follow-imports=silent", "--ignore-missing-imports", "--allow-subclassing-any"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *arguments, f"--cache-dir={folder}", str(folder / "program.py")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_every_call_of_the_builder_is_one_that_tensorrt_has(tmp_path: Path) -> None:
+    names = sorted((ROOT / "engine" / "fsengine" / "plans").glob("tensorrt_*.py"))
+    assert len(names) == 3
+    for path in names:
+        assert check_types(tmp_path, path.read_text()).startswith("Success"), path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "config.set_flag(trt.BuilderFlag.FP16)",
+        "config.int8_calibrator = None",
+        "builder.platform_has_fast_fp16",
+        "builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))",
+        "builder.build_engine(network, config)",
+    ],
+)
+def test_what_tensorrt_11_removed_is_found(line: str, tmp_path: Path) -> None:
+    said = check_types(
+        tmp_path,
+        "import tensorrt as trt\n\n\n"
+        "def use(builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IBuilderConfig) -> None:\n"
+        f"    {line}\n",
+    )
+    assert "has no attribute" in said
+
+
+def test_nothing_sets_a_precision(tmp_path: Path) -> None:
+    for path in (ROOT / "engine" / "fsengine" / "plans").glob("*.py"):
+        for word in ("BuilderFlag.FP16", "BuilderFlag.INT8", "calibrator", ".precision ="):
+            assert word not in path.read_text(), path
+
+
+@pytest.mark.skipif(INSTALLED, reason="TensorRT is installed")
+def test_without_tensorrt_the_remedy_is_named() -> None:
+    with pytest.raises(MissingDependencyError, match=r"builder image of docker/ .* pip install 'facestats\[gpu\]'"):
+        tensorrt_version()
+
+
+def test_without_a_gpu_build_says_so_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = CliRunner().invoke(main, ["build", str(tmp_path / "repository"), "--out", str(tmp_path / "planned")])
+    assert done.exit_code == 1
+    assert "nvidia-smi is not on the PATH" in done.output
+    assert not (tmp_path / "planned").exists()

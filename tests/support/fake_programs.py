@@ -1,0 +1,101 @@
+"""Programs that are absent here (NVIDIA's driver and server, dpkg's record of TensorRT), as small scripts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+NOT_IN_THE_SERVER_IMAGE = (
+    "numpy",
+    "google",
+    "tritonclient",
+    "grpc",
+    "onnxruntime",
+    "pyarrow",
+    "PIL",
+    "requests",
+    "tqdm",
+)
+
+_PROGRAM = f"""
+import sys
+sys.modules.update(dict.fromkeys({NOT_IN_THE_SERVER_IMAGE!r}))  # importing one fails
+from fsengine.cli import main
+main(prog_name="fsengine")
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakePrograms:
+    """A folder that is the whole PATH of a command.
+
+    Attributes:
+        folder: Where the scripts lie, and the libraries of a pretended TensorRT.
+    """
+
+    folder: Path
+
+    def add(self, name: str, script: str) -> None:
+        """Write a program: a script of sh."""
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def add_gpu(self, name: str = "NVIDIA H100 80GB HBM3", capability: str = "9.0") -> None:
+        """Let `nvidia-smi` list one GPU, in the columns that it is asked for."""
+        self.add("nvidia-smi", f"echo '0, {name}, {capability}, 81559, 580.65.06'")
+
+    def add_tensorrt(self, version: str = "11.4.0.106") -> None:
+        """Let dpkg list TensorRT, and its library lie in a folder of the dynamic linker."""
+        major, short = version.split(".")[0], ".".join(version.split(".")[:3])
+        self.add("dpkg-query", f"echo 'libnvinfer{major} {version}-1+cuda13.4'")
+        (self.folder / f"libnvinfer.so.{short}").touch()
+
+    def add_server(self) -> None:
+        """Let `tritonserver` print its arguments as JSON."""
+        program = "import json, sys; print(json.dumps(sys.argv[1:]))"
+        self.add("tritonserver", f'exec {sys.executable} -c "{program}" "$@"')
+
+    def fsengine(self, *arguments: str, modules: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run `fsengine` as in the server image: these programs alone on the PATH, click alone beside the project.
+
+        Args:
+            *arguments: Of the command.
+            modules: Folder of further Python modules.
+        """
+        environment = {"PATH": str(self.folder), "LD_LIBRARY_PATH": str(self.folder)}
+        if modules is not None:
+            environment["PYTHONPATH"] = str(modules)
+        return subprocess.run(
+            [sys.executable, "-c", _PROGRAM, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def write_repository(folder: Path, *, target: str = "container", plans: dict[str, object] | None = None) -> Path:
+    """Write what the entrypoint reads of a repository: its manifests, and an empty plan for each step that has one."""
+    folder.mkdir(parents=True)
+    (folder / "facestats.json").write_text(json.dumps({"target": target, "served": {"pack": "demo"}}))
+    if plans is not None:
+        steps = plans["models"]
+        assert isinstance(steps, dict)
+        for step in steps:
+            (folder / step / "1").mkdir(parents=True)
+            (folder / step / "1" / "model.plan").touch()
+        (folder / "plans.json").write_text(json.dumps(plans))
+    return folder
+
+
+PLANS: dict[str, object] = {
+    "tensorrt": "11.4.0.106",
+    "compute_capability": "9.0",
+    "gpu": "NVIDIA H100 80GB HBM3",
+    "models": {"detect": {"key": "plan-0", "sha256": "0" * 64}, "embed": {"key": "plan-1", "sha256": "1" * 64}},
+}
+"""What `fsengine build` writes beside plans."""

@@ -1,0 +1,58 @@
+"""Which provider ONNX Runtime gave each operator of a graph, from the profile of one run on a GPU."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsengine.gpu_config import ALIGN_CUDA_OPTIONS
+from fsengine.plans.sample_run import run_samples
+from fsengine.repository import Target, assemble
+from fsengine.shipped import shipped_folder, shipped_photos
+from fsengine.steps import ALIGN
+
+SHAPE_ARITHMETIC_BYTES = 1024
+"""Results up to this size are sizes and counts, which ONNX Runtime computes on the CPU; crops and maps are larger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """Operators of a graph that are not where they should be.
+
+    Attributes:
+        copies: Copies between host and GPU of more than sizes and counts.
+        pixel_operators_on_cpu: Operators with a result of more than that, on the CPU.
+    """
+
+    copies: list[str]
+    pixel_operators_on_cpu: list[str]
+
+
+def run_and_place(graph: Path, step: str) -> Placed:
+    """Run a graph on the GPU on what the shipped photos give it, and return what was misplaced."""
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory() as folder:
+        assemble(shipped_folder("packs") / "demo", Path(folder) / "repository", target=Target.PIP)
+        samples = run_samples(Path(folder) / "repository", shipped_photos()[:1])[step]
+        options = ort.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        cuda = ("CUDAExecutionProvider", ALIGN_CUDA_OPTIONS if step == ALIGN else {})
+        session = ort.InferenceSession(str(graph), options, providers=[cuda, "CPUExecutionProvider"])
+        session.run(None, samples[0].feed)
+        events = json.loads(Path(session.end_profiling()).read_text())
+    nodes = [event["args"] | {"node": event["name"]} for event in events if event.get("cat") == "Node"]
+    large = [node for node in nodes if _bytes(node) > SHAPE_ARITHMETIC_BYTES]
+    return Placed(
+        copies=[node["node"] for node in large if node.get("op_name", "").startswith("Memcpy")],
+        pixel_operators_on_cpu=[node["node"] for node in large if node.get("provider") == "CPUExecutionProvider"],
+    )
+
+
+def _bytes(node: dict[str, Any]) -> int:
+    """Return the size of what a node made, as its profile says."""
+    return int(node.get("output_size") or 0)
