@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fsclient.model_sources import Say
 from fsclient.models import DEFAULT_PACK, served_repository
 from fsengine.errors import InvalidInputError, MissingDependencyError
-from fsengine.gpu import find_gpu
+from fsengine.gpu import find_gpu, show_only
 from fsengine.repository import Target
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
             f"the embedded server needs {exc.name}: pip install 'facestats[server]', or give --server HOST:PORT"
         ) from exc
     if choice.gpu:
-        say(f"on {find_gpu().name}")
+        gpu = find_gpu()
+        say(f"on {gpu.name}")
+        show_only(gpu)
     target = Target.PIP_GPU if choice.gpu else Target.PIP
     repository = served_repository(choice.models or DEFAULT_PACK, say, target=target, without=choice.without)
     say("starting the embedded server")

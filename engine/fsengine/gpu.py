@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from fsengine.errors import MissingDependencyError, ServerError
 OLDEST_COMPUTE_CAPABILITY = (7, 5)
 """Of CUDA 13 and TensorRT 11 (release notes of the 26.x containers)."""
 
-_QUERY = ("index", "name", "compute_cap", "memory.total", "driver_version")
+_QUERY = ("index", "uuid", "name", "compute_cap", "memory.total", "driver_version")
+VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
+
 _TIMEOUT_S = 30.0
 
 
@@ -21,6 +24,7 @@ class Gpu:
 
     Attributes:
         index: Its number in the order of `nvidia-smi`.
+        uuid: Its identity, `GPU-` and hex digits.
         name: For example `NVIDIA H200`.
         compute_capability: For example (9, 0).
         memory_mib: Its memory.
@@ -28,6 +32,7 @@ class Gpu:
     """
 
     index: int
+    uuid: str
     name: str
     compute_capability: tuple[int, int]
     memory_mib: int
@@ -43,16 +48,19 @@ def find_gpu(index: int = 0) -> Gpu:
     """Return a GPU of this machine.
 
     Args:
-        index: Which one.
+        index: Which one of those that CUDA_VISIBLE_DEVICES leaves, in the order of `nvidia-smi` where it is not set.
 
     Raises:
         MissingDependencyError: There is no NVIDIA driver, or it answers nothing of use.
         ServerError: There is no such GPU, or it is too old.
     """
     gpus = read_gpus(_ask_driver())
-    if index not in gpus:
-        raise ServerError(f"there is no GPU {index}; nvidia-smi lists {sorted(gpus) or 'none'}")
-    gpu = gpus[index]
+    visible = os.environ.get(VISIBLE_DEVICES)
+    left = list(gpus.values()) if visible is None else _visible(gpus, visible)
+    if index >= len(left):
+        bound = "" if visible is None else f", of which {VISIBLE_DEVICES}={visible} leaves {len(left)}"
+        raise ServerError(f"there is no GPU {index}; nvidia-smi lists {sorted(gpus) or 'none'}{bound}")
+    gpu = left[index]
     if gpu.compute_capability < OLDEST_COMPUTE_CAPABILITY:
         oldest = ".".join(map(str, OLDEST_COMPUTE_CAPABILITY))
         raise ServerError(
@@ -60,6 +68,28 @@ def find_gpu(index: int = 0) -> Gpu:
             "(Turing); use the CPU, or another GPU"
         )
     return gpu
+
+
+def show_only(gpu: Gpu) -> None:
+    """Have CUDA in this process, before its first call, and in those that it starts see one GPU alone, as number 0."""
+    # CUDA numbers the fastest first unless it is told otherwise.
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    os.environ[VISIBLE_DEVICES] = str(gpu.index)
+
+
+def _visible(gpus: dict[int, Gpu], visible: str) -> list[Gpu]:
+    """Return the GPUs that CUDA_VISIBLE_DEVICES names, by number or by how their UUID begins, as CUDA reads it."""
+    left = []
+    for entry in map(str.strip, visible.split(",")):
+        found = [
+            gpu
+            for gpu in gpus.values()
+            if str(gpu.index) == entry or (entry[:4] == "GPU-" and gpu.uuid.startswith(entry))
+        ]
+        if not found:
+            break  # CUDA sees none after an entry that names nothing
+        left += found[:1]
+    return left
 
 
 def read_gpus(table: str) -> dict[int, Gpu]:
@@ -72,10 +102,11 @@ def read_gpus(table: str) -> dict[int, Gpu]:
     for line in filter(None, map(str.strip, table.splitlines())):
         fields = [field.strip() for field in line.split(",")]
         try:
-            index, name, capability, memory, driver = fields
+            index, uuid, name, capability, memory, driver = fields
             major, minor = capability.split(".")
             gpu = Gpu(
                 index=int(index),
+                uuid=uuid,
                 name=name,
                 compute_capability=(int(major), int(minor)),
                 memory_mib=int(memory),

@@ -46,7 +46,7 @@ class FakePrograms:
 
     def add_gpu(self, name: str = "NVIDIA H100 80GB HBM3", capability: str = "9.0") -> None:
         """Let `nvidia-smi` list one GPU, in the columns that it is asked for."""
-        self.add("nvidia-smi", f"echo '0, {name}, {capability}, 81559, 580.65.06'")
+        self.add("nvidia-smi", f"echo '0, GPU-11aa, {name}, {capability}, 81559, 580.65.06'")
 
     def add_tensorrt(self, version: str = "11.4.0.106") -> None:
         """Let dpkg list TensorRT, and its library lie in a folder of the dynamic linker."""

@@ -14,7 +14,7 @@ from fsengine.plans.profile import InputProfile
 from fsengine.plans.sample_run import Arrays
 from fsengine.plans.tensorrt_builder import OnPhase
 
-H200 = Gpu(index=0, name="NVIDIA H200", compute_capability=(9, 0), memory_mib=143771, driver="580.95.05")
+H200 = Gpu(index=0, uuid="GPU-0", name="NVIDIA H200", compute_capability=(9, 0), memory_mib=143771, driver="580.95.05")
 
 
 class GraphEngine:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fsengine.gpu import Gpu, find_gpu
+from fsengine.gpu import Gpu, find_gpu, show_only
 from fsengine.plans.plan_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.sample_run import Arrays
@@ -64,16 +63,14 @@ class TensorRT:
         """Find TensorRT and the GPU.
 
         Args:
-            gpu: Its number in the order of `nvidia-smi`.
+            gpu: Which one, see `find_gpu`.
 
         Raises:
             MissingDependencyError: TensorRT, or the driver, is not there.
             ServerError: There is no such GPU, or it is too old.
         """
         self.gpu = find_gpu(gpu)
-        # CUDA numbers the fastest first unless it is told otherwise.
-        os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        show_only(self.gpu)
         self.version = tensorrt_version()
 
     def compile(
