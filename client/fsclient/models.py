@@ -11,7 +11,7 @@ from fsclient.pack_build import BuildChoice, build_on_request, built_folder, cha
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs import PACK_FILE, Pack, read_pack
 from fsengine.registry.home import models_home
-from fsengine.repository import Target, assemble, is_pack, is_repository
+from fsengine.repository import Target, assemble, is_pack, is_repository, read_manifest
 from fsengine.shipped import shipped_folder
 
 DEFAULT_PACK = "demo"
@@ -123,6 +123,12 @@ def served_repository(
     if os.sep in models and is_repository(folder):
         if without:
             raise InvalidInputError(f"{folder} is assembled already; heads are switched off when it is: name the pack")
+        _, made_for = read_manifest(folder)
+        if made_for is not target:
+            raise InvalidInputError(
+                f"{folder} was assembled for the target {made_for.value}, expected {target.value} here; "
+                f"fsclient models build PACK --target {target.value}, or serve it with what it is for"
+            )
         return folder
     if choice is not None and models in packs_on_request():
         # Left out of the pack, a head is neither fetched nor checked for its licence.
@@ -137,6 +143,8 @@ def served_repository(
         _refuse_non_commercial(pack)
     if out is None:
         name = f"{pack.name}-{pack.served().model_set_id}-{target.value}"
+        if not target.in_pip:
+            name = name.replace("-", "_")  # Triton's DALI backend takes no hyphens
         out = models_home() / "repositories" / name
     if not is_repository(out):
         say(f"assembling the {pack.name} pack into {out}")

@@ -194,13 +194,32 @@ def is_repository(folder: Path) -> bool:
     return (folder / MANIFEST_FILE).is_file()
 
 
-def check_is_repository(folder: Path) -> None:
-    """Check that a folder is an assembled repository.
+def read_manifest(folder: Path) -> tuple[str, Target]:
+    """Return the pack of an assembled repository, and who it was assembled for.
 
     Raises:
-        InvalidInputError: It is something else, or not there.
+        PackError: Its manifest is damaged.
     """
+    path = folder / MANIFEST_FILE
+    try:
+        record = json.loads(path.read_text())
+        return str(record["served"]["pack"]), Target(record["target"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+        raise PackError(f"{path} cannot be read ({type(exc).__name__}: {exc}); assemble the repository again") from exc
+
+
+def check_gpu_repository(folder: Path) -> None:
+    """Check that a folder is an assembled repository for a GPU.
+
+    Raises:
+        InvalidInputError: It is something else, for another target, or not there.
+        PackError: Its manifest is damaged.
+    """
+    again = f"make one: fsclient models build PACK --target gpu --out {folder}"
     if not is_repository(folder):
+        raise InvalidInputError(f"{folder} is no assembled repository; {again}")
+    _, target = read_manifest(folder)
+    if not target.on_gpu:
         raise InvalidInputError(
-            f"{folder} is no assembled repository; make one: fsclient models build PACK --target gpu --out {folder}"
+            f"{folder} was assembled for the target {target.value}, expected gpu or pip-gpu; {again}"
         )

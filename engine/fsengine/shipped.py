@@ -1,6 +1,6 @@
 """What ships with the project beside its code: the model repository, the `demo` pack, photos.
 
-In a wheel both lie inside this package; in a source tree they are folders at its top.
+In a wheel the first two lie inside this package, in a source tree at its top; the photos lie in `fsdata`.
 """
 
 from __future__ import annotations

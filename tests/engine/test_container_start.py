@@ -10,11 +10,12 @@ import pytest
 
 from fake_programs import PLANS, FakePrograms, write_repository
 from fsengine.container import server_command
+from fsengine.container.repository_state import RepositoryState
 from fsengine.container.server_command import ServerOptions
 from fsengine.container.start_checks import start_warnings
 from fsengine.errors import InvalidInputError
-from fsengine.preprocessing import MAX_SIDE_PX
-from fsengine.server.shared_memory import MAX_PHOTO_BYTES, MAX_PHOTOS_IN_FLIGHT
+from fsengine.gpu_config import CUDA_MEMORY_MIB
+from fsengine.repository import Target
 
 
 @pytest.fixture
@@ -40,8 +41,10 @@ def test_plans_that_fit_are_served_on_the_gpu(gpu_machine: FakePrograms, tmp_pat
     arguments = json.loads(done.stdout)
     assert arguments[0] == f"--model-repository={repository}"
     assert {"--grpc-address=0.0.0.0", "--grpc-port=8001", "--allow-gpu-metrics=true"} <= set(arguments)
-    assert f"--cuda-memory-pool-byte-size=0:{server_command.CUDA_MEMORY_MIB << 20}" in arguments
+    assert f"--cuda-memory-pool-byte-size=0:{CUDA_MEMORY_MIB << 20}" in arguments
     assert arguments[-1] == "--log-verbose=1"
+    # CUDA graphs are captured while plans load, which other models would break.
+    assert "--model-load-thread-count=1" in arguments
     assert "plans of detect, embed" in done.stderr
 
 
@@ -54,6 +57,7 @@ def test_graphs_are_served_without_a_gpu(programs: FakePrograms, tmp_path: Path)
     assert "--allow-gpu-metrics=false" in arguments
     assert not [argument for argument in arguments if "memory-pool" in argument]
     assert "--http-address=127.0.0.1" in arguments
+    assert "--model-load-thread-count=8" in arguments
 
 
 @pytest.mark.parametrize(
@@ -116,10 +120,18 @@ def test_a_missing_server_is_said(programs: FakePrograms, tmp_path: Path) -> Non
 
 
 def test_too_little_shared_memory_is_a_warning() -> None:
-    assert start_warnings(None, None, 1 << 30) == []
-    (warning,) = start_warnings(None, None, 64 << 20)
+    state = RepositoryState(folder=Path("/models/container"), pack="demo", target=Target.CONTAINER, plans=None)
+    assert start_warnings(state, None, 1 << 30) == []
+    (warning,) = start_warnings(state, None, 64 << 20)
     assert "64 MiB free, expected 1024" in warning
     assert "shm_size" in warning
+
+
+@pytest.mark.parametrize("folder", ["/srv/face-stats/repository", "/srv/a b", "../repository"])
+def test_a_path_that_dali_s_backend_does_not_take_is_a_warning(folder: str) -> None:
+    state = RepositoryState(folder=Path(folder), pack="demo", target=Target.CONTAINER, plans=None)
+    (warning,) = start_warnings(state, None, 1 << 30)
+    assert "letters, digits, dots, underlines and slashes alone" in warning
 
 
 @pytest.mark.parametrize(
@@ -134,8 +146,3 @@ def test_nothing_lets_clients_load_models_or_share_memory() -> None:
     command = server_command.server_command(ServerOptions(repository=Path("repository"), on_gpu=True))
     assert "--model-control-mode=none" in command
     assert not [argument for argument in command if "shm" in argument]
-
-
-def test_the_pool_on_the_gpu_has_room_for_the_photos_that_the_ensemble_lets_in() -> None:
-    assert MAX_PHOTO_BYTES > 3 * MAX_SIDE_PX**2
-    assert 2 * MAX_PHOTOS_IN_FLIGHT * MAX_PHOTO_BYTES < server_command.CUDA_MEMORY_MIB << 20

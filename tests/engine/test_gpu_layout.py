@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from fsengine import steps
 from fsengine.cli import main
-from fsengine.container.server_command import CUDA_MEMORY_MIB
 from fsengine.errors import InvalidInputError, ServerError
+from fsengine.gpu_config import CUDA_MEMORY_MIB
 from fsengine.plans.layout import CONTEXT_MIB, GpuLayout, StepNeeds, choose_layout, decode_work_mib, waiting_mib
 from fsengine.plans.layout_inputs import read_stage_times, step_needs
 from fsengine.repository import Target, assemble
@@ -39,13 +39,13 @@ def instances(layout: GpuLayout) -> dict[str, int]:
 
 
 def test_without_times_every_step_has_one_instance_and_says_that_it_was_not_measured() -> None:
-    layout = choose_layout(H200_MIB, needs())
+    layout = choose_layout(H200_MIB, needs(), 32)
     assert set(instances(layout).values()) == {1}
     assert all("not measured" in step.why for step in layout.steps)
 
 
 def test_the_slowest_steps_get_two_instances() -> None:
-    layout = choose_layout(H200_MIB, needs(decode=60.0, detect=100.0, align=30.0, embed=50.0))
+    layout = choose_layout(H200_MIB, needs(decode=60.0, detect=100.0, align=30.0, embed=50.0), 32)
     assert instances(layout) == {"decode": 2, "detect": 2, "align": 1, "embed": 2}
     chosen = {step.name: step for step in layout.steps}
     assert "the slowest step" in chosen["detect"].why
@@ -54,8 +54,8 @@ def test_the_slowest_steps_get_two_instances() -> None:
 
 
 def test_a_second_instance_is_not_bought_with_memory_that_is_not_there() -> None:
-    tight = int(choose_layout(H200_MIB, needs()[1:]).used_mib) + 600
-    layout = choose_layout(tight, needs(detect=100.0, align=99.0)[1:])
+    tight = int(choose_layout(H200_MIB, needs()[1:], 32).used_mib) + 600
+    layout = choose_layout(tight, needs(detect=100.0, align=99.0)[1:], 32)
     assert instances(layout)["detect"] == 2
     assert instances(layout)["align"] == 1
     assert layout.used_mib <= tight
@@ -65,19 +65,18 @@ def test_a_second_instance_is_not_bought_with_memory_that_is_not_there() -> None
 def test_decoding_a_batch_of_the_largest_photos_takes_a_quarter_of_the_memory_at_most(
     memory_mib: int, batch: int
 ) -> None:
-    decode = choose_layout(memory_mib, needs()).steps[0]
+    decode = choose_layout(memory_mib, needs(), 32).steps[0]
     assert decode.max_batch_size == batch
     assert decode.memory_mib == batch * decode_work_mib()
     assert batch == 1 or decode.memory_mib <= memory_mib / 4
 
 
 def test_the_sum_is_of_all_that_takes_memory() -> None:
-    layout = choose_layout(H200_MIB, needs()[1:])
+    layout = choose_layout(H200_MIB, needs()[1:], 32)
     parts = sum(step.memory_mib for step in layout.steps)
     assert layout.used_mib == CONTEXT_MIB + CUDA_MEMORY_MIB + parts
-    assert waiting_mib(layout.photos_in_flight) < CUDA_MEMORY_MIB
     with pytest.raises(ServerError, match=rf"the steps need .* the GPU has {int(parts)} MiB"):
-        choose_layout(int(parts), needs()[1:])
+        choose_layout(int(parts), needs()[1:], 32)
 
 
 def bench_record(**changes: Any) -> dict[str, Any]:
@@ -131,3 +130,15 @@ def test_the_command_prints_the_layout_of_a_gpu_that_is_not_here(tmp_path: Path)
     none = CliRunner().invoke(main, ["plan", str(tmp_path)])
     assert none.exit_code == 2
     assert "is no assembled repository" in none.output
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(2, 2), (8, 4), (16, 8), (128, 16)])
+def test_the_host_s_threads_are_half_of_its_cores_within_bounds(cores: int, threads: int) -> None:
+    assert choose_layout(H200_MIB, needs(), cores).decode_threads == threads
+
+
+@pytest.mark.parametrize("memory_mib", [8192, L4_MIB, H200_MIB])
+def test_what_lies_between_the_steps_fits_the_server_s_pool(memory_mib: int) -> None:
+    layout = choose_layout(memory_mib, needs(), 32)
+    assert 1 <= layout.photos_per_step <= 4 * layout.steps[0].max_batch_size
+    assert waiting_mib(layout.photos_per_step) <= CUDA_MEMORY_MIB

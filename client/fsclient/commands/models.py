@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -166,5 +167,21 @@ def build_command(
         name=name,
     )
     folder = served_repository(pack, say, target=Target(target), without=without, out=out, choice=choice)
-    say(f"next: {program_name()} ingest photos/ --models {folder} --out results")
+    say(f"next: {_next_command(Target(target), folder)}")
     click.echo(folder)
+
+
+def _next_command(target: Target, folder: Path) -> str:
+    """Return what is done with a repository of a target."""
+    named = folder if os.sep in str(folder) else f".{os.sep}{folder}"
+    match target:
+        case Target.PIP:
+            return f"{program_name()} ingest photos/ --models {named} --out results"
+        case Target.PIP_GPU:
+            return (
+                f"fsengine build {folder} --out planned, or {program_name()} ingest photos/ --models {named} --gpu ..."
+            )
+        case Target.GPU:
+            return f"fsengine build {folder} --out planned, then fsengine start --repository planned (docs/gpu.md)"
+        case Target.CONTAINER:
+            return f"fsengine start --repository {folder}, in NVIDIA's container (docker/README.md)"

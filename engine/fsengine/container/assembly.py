@@ -28,9 +28,9 @@ def place_repository(given: Path, out: Path, target: Target) -> RepositoryState:
     """
     if is_repository(given):
         state = read_state(given)
-        if state.target != target.value:
+        if state.target is not target:
             raise PackError(
-                f"{given} was assembled for the target {state.target}, expected {target.value}: "
+                f"{given} was assembled for the target {state.target.value}, expected {target.value}: "
                 f"fsclient models build {state.pack} --target {target.value} --out DIR"
             )
         _link(out, given)

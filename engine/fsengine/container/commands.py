@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from fsengine.container import server_command as defaults
+from fsengine.gpu_config import CUDA_MEMORY_MIB
+from fsengine.repository import Target
 
-# Typed here, so that the server image, which has click alone, reads no config library; a test compares.
-TARGETS = ("container", "gpu")
+TARGETS = (Target.CONTAINER.value, Target.GPU.value)
 
 
 @click.command()
@@ -33,7 +34,12 @@ TARGETS = ("container", "gpu")
     show_default=True,
     help="Handlers of gRPC requests, 2 to 128; 0 leaves it to the server.",
 )
-@click.option("--load-threads", default=defaults.LOAD_THREADS, show_default=True, help="Models loaded at once.")
+@click.option(
+    "--load-threads",
+    default=None,
+    type=click.IntRange(1),
+    help=f"Models loaded at once.  [default: {defaults.LOAD_THREADS}, {defaults.LOAD_THREADS_OF_PLANS} with plans]",
+)
 @click.option(
     "--exit-timeout",
     "exit_timeout_s",
@@ -51,13 +57,13 @@ TARGETS = ("container", "gpu")
 @click.option(
     "--cuda-memory",
     "cuda_memory_mib",
-    default=defaults.CUDA_MEMORY_MIB,
+    default=CUDA_MEMORY_MIB,
     show_default=True,
     help="MiB of the GPU for tensors between steps.",
 )
 @click.option("--program", default="tritonserver", show_default=True, help="The server's program.")
 @click.argument("extra", nargs=-1, metavar="[-- OPTION...]")
-def start(repository: Path, program: str, extra: tuple[str, ...], **settings: Any) -> None:
+def start(repository: Path, program: str, load_threads: int | None, extra: tuple[str, ...], **settings: Any) -> None:
     r"""Check that a repository can be served here, and become the server.
 
     Refused with the reason: a repository or plans that are not whole, plans of another TensorRT or another GPU, a
@@ -72,8 +78,14 @@ def start(repository: Path, program: str, extra: tuple[str, ...], **settings: An
     from fsengine.errors import MissingDependencyError
 
     state, warnings = check_repository(repository)
+    usual_threads = defaults.LOAD_THREADS if state.plans is None else defaults.LOAD_THREADS_OF_PLANS
     options = defaults.ServerOptions(
-        repository=repository, on_gpu=state.needs_gpu, program=program, extra=extra, **settings
+        repository=repository,
+        on_gpu=state.needs_gpu,
+        program=program,
+        load_threads=load_threads or usual_threads,
+        extra=extra,
+        **settings,
     )
     if shutil.which(program) is None:
         raise MissingDependencyError(
@@ -153,6 +165,5 @@ def assemble(given: Path, target: str, out: Path) -> None:
     Example: fsengine assemble --target gpu --out /models/gpu
     """
     from fsengine.container.assembly import place_repository
-    from fsengine.repository import Target
 
     click.echo(f"to serve: {place_repository(given, out, Target(target)).text}", err=True)

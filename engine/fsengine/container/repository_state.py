@@ -10,10 +10,7 @@ from typing import Any
 
 from fsengine.errors import PackError
 from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
-from fsengine.repository import MANIFEST_FILE
-
-GPU_TARGET = "gpu"
-"""The target of `models build` whose repository asks for a GPU."""
+from fsengine.repository import MANIFEST_FILE, Target, read_manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +37,25 @@ class RepositoryState:
     Attributes:
         folder: Its folder.
         pack: Name of the pack that it serves.
-        target: Who it was assembled for (`fsclient models build --target`).
+        target: Who it was assembled for.
         plans: Its plans, or None where it has none.
     """
 
     folder: Path
     pack: str
-    target: str
+    target: Target
     plans: Plans | None
 
     @property
     def needs_gpu(self) -> bool:
         """Tell whether the server cannot load it without a GPU."""
-        return self.target == GPU_TARGET or self.plans is not None
+        return self.target.on_gpu or self.plans is not None
 
     @property
     def text(self) -> str:
         """Return what it is, for people."""
         built = "no plans" if self.plans is None else f"plans of {', '.join(self.plans.steps)}"
-        return f"the {self.pack} pack from {self.folder} ({self.target}; {built})"
+        return f"the {self.pack} pack from {self.folder} ({self.target.value}; {built})"
 
 
 def read_state(folder: Path) -> RepositoryState:
@@ -72,11 +69,7 @@ def read_state(folder: Path) -> RepositoryState:
             f"{folder} holds no {MANIFEST_FILE}, so there is no whole repository; expected one that "
             f"`fsclient models build PACK --target container|gpu --out DIR` assembled. {_listing(folder)}"
         )
-    record = _read_json(folder / MANIFEST_FILE)
-    try:
-        pack, target = str(record["served"]["pack"]), str(record["target"])
-    except (KeyError, TypeError) as exc:
-        raise PackError(f"{folder / MANIFEST_FILE} lacks {exc}; assemble the repository again") from exc
+    pack, target = read_manifest(folder)
     return RepositoryState(folder=folder, pack=pack, target=target, plans=_read_plans(folder))
 
 

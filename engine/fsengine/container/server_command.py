@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError
-
-CUDA_MEMORY_MIB = 2048
-"""Triton's pool on the GPU, where tensors between steps lie. The 64 photos that the ensemble lets in take 845 MiB with
-their detector views, and their crops come on top. From an empty pool Triton falls back to memory of the host, with one
-warning, and pixels then cross the bus (triton-inference-server/core, memory.cc).
-"""
+from fsengine.gpu_config import CUDA_MEMORY_MIB
 
 PINNED_MEMORY_MIB = 256
 """Triton's pool of pinned host memory, for what comes from and goes to clients; its own default."""
@@ -24,6 +19,10 @@ GRPC_THREADS = 8
 
 LOAD_THREADS = 8
 """As many as there are steps."""
+
+LOAD_THREADS_OF_PLANS = 1
+"""CUDA graphs are captured while plans load, and what another model does on the GPU meanwhile breaks a capture (CUDA
+error 906; reported for Triton 2.70)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

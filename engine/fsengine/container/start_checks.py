@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from fsengine.container.image_tensorrt import image_tensorrt, same_tensorrt
@@ -12,6 +13,10 @@ from fsengine.server.shared_memory import free_shared_memory
 
 SHARED_MEMORY_BYTES = 1 << 30
 """What a container should have in /dev/shm: Docker gives it 64 MiB where nothing is said."""
+
+_DALI_PATH = re.compile(r"[A-Za-z0-9/._]+")
+"""What the backend checks before it runs a `dali.py`; it says so only where it is verbose
+(triton-inference-server/dali_backend, src/model_provider/model_provider.h, `ValidatePath`)."""
 
 _AGAIN = "`docker compose up` builds plans that fit; or build them here: fsengine build"
 
@@ -31,7 +36,7 @@ def check_repository(folder: Path) -> tuple[RepositoryState, list[str]]:
     gpu = find_gpu() if state.needs_gpu else None
     if state.plans is not None and gpu is not None:
         check_plans(state.plans, tensorrt=image_tensorrt(), gpu=gpu)
-    return state, start_warnings(state.plans, gpu, free_shared_memory())
+    return state, start_warnings(state, gpu, free_shared_memory())
 
 
 def check_plans(plans: Plans, *, tensorrt: str, gpu: Gpu) -> None:
@@ -52,15 +57,20 @@ def check_plans(plans: Plans, *, tensorrt: str, gpu: Gpu) -> None:
         )
 
 
-def start_warnings(plans: Plans | None, gpu: Gpu | None, free_shared_memory: int) -> list[str]:
+def start_warnings(state: RepositoryState, gpu: Gpu | None, free_shared_memory: int) -> list[str]:
     """Return what does not keep the server from starting but should be known.
 
     Args:
-        plans: Of the repository.
+        state: The repository.
         gpu: That serves them.
         free_shared_memory: Bytes in /dev/shm.
     """
-    warnings = []
+    plans, warnings = state.plans, []
+    if ".." in str(state.folder) or not _DALI_PATH.fullmatch(str(state.folder)):
+        warnings.append(
+            f"{state.folder}: Triton's native DALI backend takes paths of letters, digits, dots, underlines and "
+            "slashes alone, and loads no decode step from another; move the repository if it says that it cannot"
+        )
     if plans is not None and gpu is not None and plans.gpu != gpu.name:
         warnings.append(
             f"the plans were timed on {plans.gpu}, this is {gpu.name}: they run, but may not be the fastest"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -11,20 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fsengine.errors import ExportError, InvalidInputError, PackError
+from fsengine.file_lock import file_lock
 from fsengine.hashing import file_sha256
 from fsengine.model_config import CONFIG_FILE, config_text, read_config, spec_of
 from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE, PLANS_FILE
 from fsengine.plans.layout import GpuLayout, choose_layout
 from fsengine.plans.layout_inputs import step_needs
-from fsengine.plans.plan_config import ENSEMBLES, adapt_to_plan, apply_layout, precision_of
+from fsengine.plans.plan_config import ENSEMBLES, adapt_to_plan, apply_layout, has_static_shapes, precision_of
 from fsengine.plans.plan_key import BuildSettings, PlanKey
 from fsengine.plans.plan_parity import OutputParity, compare
-from fsengine.plans.plan_store import StoredPlan, find_plan, install_plan, timing_cache_path
+from fsengine.plans.plan_store import StoredPlan, find_plan, install_plan, plans_folder, timing_cache_path
 from fsengine.plans.profile import profile_of
 from fsengine.plans.sample_run import StepRun, run_samples
 from fsengine.plans.tensorrt_builder import OnPhase
 from fsengine.plans.toolchain import Toolchain
-from fsengine.repository import MANIFEST_FILE, check_is_repository, link_or_copy
+from fsengine.repository import MANIFEST_FILE, check_gpu_repository, link_or_copy
 
 Say = Callable[[str], None]
 
@@ -72,9 +75,16 @@ def build_repository(request: BuildRequest, toolchain: Toolchain, say: Say, prog
         PackError: A folder cannot be written.
     """
     graphs = _graphs(request)
-    say(f"running {len(graphs)} graphs on {len(request.photos)} photos in ONNX Runtime, to compare with")
-    samples = run_samples(request.repository, request.photos)
-    plans = {}
+    with _alone():
+        return _write(request, toolchain, _plans(request, graphs, toolchain, say, progress))
+
+
+def _plans(
+    request: BuildRequest, graphs: dict[str, Path], toolchain: Toolchain, say: Say, progress: Progress
+) -> dict[str, StoredPlan]:
+    """Return every plan, from the store or built."""
+    plans: dict[str, StoredPlan] = {}
+    samples: dict[str, list[StepRun]] = {}
     for step, graph in graphs.items():
         key = PlanKey(
             onnx_sha256=file_sha256(graph),
@@ -86,18 +96,30 @@ def build_repository(request: BuildRequest, toolchain: Toolchain, say: Say, prog
         )
         plan = find_plan(key)
         if plan is None:
+            if not samples:
+                say(f"running the graphs on {len(request.photos)} photos in ONNX Runtime, to compare plans with")
+                samples = run_samples(request.repository, request.photos)
             plan = _build(step, graph, key, toolchain, samples[step], precision_of(request.repository, step), progress)
             say(f"{step}: built and checked, {plan.path.stat().st_size >> 20} MiB ({_parity_text(plan.parity)})")
         else:
             say(f"{step}: {plan.key} is there already")
         plans[step] = plan
-    return _write(request, toolchain, plans)
+    return plans
+
+
+def _alone() -> AbstractContextManager[None]:
+    """Hold the store: two builds at once would time their kernels on a busy GPU."""
+    return file_lock(
+        plans_folder() / "build.lock",
+        busy=PackError("another fsengine build is running; wait for it and run this again"),
+        unwritable=lambda exc: PackError(f"{plans_folder()} cannot be written: {exc.strerror}; set FACESTATS_MODELS"),
+    )
 
 
 def _graphs(request: BuildRequest) -> dict[str, Path]:
     """Return the graphs to compile, by step."""
     root = request.repository
-    check_is_repository(root)
+    check_gpu_repository(root)
     if (root / PLANS_FILE).exists():
         raise InvalidInputError(f"{root} has plans already; give the repository with graphs that it was built from")
     if request.out.resolve() == root.resolve():
@@ -161,7 +183,9 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
     }
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+        for left in out.parent.glob(f".{glob.escape(out.name)}-plans-*"):
+            shutil.rmtree(left, ignore_errors=True)  # of a build that was killed
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-plans-", dir=out.parent) as folder:
             beside = Path(folder) / "repository"
             shutil.copytree(
                 request.repository,
@@ -173,12 +197,14 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
                 step = path.parent.name
                 config = read_config(path)
                 if step in plans:
-                    adapt_to_plan(config)
+                    adapt_to_plan(config, static=has_static_shapes(request.repository / step / "1" / ONNX_FILE))
                     (beside / step / "1" / ONNX_FILE).unlink()
                     link_or_copy(plans[step].path, beside / step / "1" / PLAN_FILE)
                 (beside / step / CONFIG_FILE).write_text(config_text(config))
             (beside / PLANS_FILE).write_text(json.dumps(record, indent=1) + "\n")
-            layout = choose_layout(toolchain.gpu.memory_mib, step_needs(beside, request.times))
+            layout = choose_layout(
+                toolchain.gpu.memory_mib, step_needs(beside, request.times), len(os.sched_getaffinity(0))
+            )
             for name in (*(step.name for step in layout.steps), *ENSEMBLES):
                 path = beside / name / CONFIG_FILE
                 config = read_config(path)

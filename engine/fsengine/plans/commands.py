@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from fsengine.plans.layout_inputs import read_stage_times, step_needs
 from fsengine.plans.plan_key import BuildSettings
 from fsengine.plans.tensorrt_builder import OnPhase
 from fsengine.plans.toolchain import TensorRT
-from fsengine.repository import check_is_repository
+from fsengine.repository import check_gpu_repository
 from fsengine.shipped import shipped_photos
 
 _DEFAULTS = BuildSettings()
@@ -83,7 +84,7 @@ def build(
         keep_onnx=keep_onnx,
         times={} if times is None else read_stage_times(times),
     )
-    check_is_repository(repository)
+    check_gpu_repository(repository)
     toolchain = TensorRT(gpu)
     _say(f"TensorRT {toolchain.version} on {toolchain.gpu.name} ({toolchain.gpu.capability_text})")
     layout = build_repository(request, toolchain, _say, _bar)
@@ -108,13 +109,15 @@ def plan(repository: Path, gpu: int, memory_mib: int | None, times: Path | None)
       fsclient bench photos/ --server host:8001 --json > times.json
       fsengine plan planned --times times.json
     """
-    check_is_repository(repository)
+    check_gpu_repository(repository)
     measured = {} if times is None else read_stage_times(times)
     if memory_mib is None:
         found = find_gpu(gpu)
         memory_mib = found.memory_mib
         _say(f"{found.name}, {memory_mib} MiB")
-    click.echo(layout_text(choose_layout(memory_mib, step_needs(repository, measured)), measured))
+    click.echo(
+        layout_text(choose_layout(memory_mib, step_needs(repository, measured), len(os.sched_getaffinity(0))), measured)
+    )
 
 
 def _photos(folder: Path | None) -> list[Path]:

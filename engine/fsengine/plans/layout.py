@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fsengine import steps
-from fsengine.container.server_command import CUDA_MEMORY_MIB
 from fsengine.errors import ServerError
+from fsengine.gpu_config import CUDA_MEMORY_MIB
 from fsengine.preprocessing import DETECTOR_SIDE_PX, MAX_PHOTO_PIXELS, MAX_SIDE_PX
 
 CONTEXT_MIB = 700
@@ -16,10 +16,18 @@ CONTEXT_MIB = 700
 DECODE_SHARE = 0.25
 """Share of the memory that decoding may take where every photo of a batch has the most pixels that are read."""
 
-BUSY_SHARE = 0.5
+SECOND_INSTANCE_SHARE = 0.5
 """A step this near to the slowest gets a second instance: one copies and launches while the other computes."""
 
 BYTES_PER_PIXEL = 3
+
+CROWD_FACES, CROP_SIDE_PX = 32, 224
+"""Crops that a photo between the steps is taken to have; a crowd has more, and few photos are crowds."""
+
+MOST_DECODE_THREADS = 16
+
+_STEPS_WITH_IMAGE = 3
+"""decode, detect and align"""
 
 _MIB = 1 << 20
 
@@ -69,27 +77,30 @@ class GpuLayout:
     Attributes:
         memory_mib: Of the GPU.
         steps: In the order of the ensemble.
-        photos_in_flight: Limit of requests inside of the ensemble, so that images waiting between steps stay bounded.
+        photos_per_step: Limit of an ensemble's requests at each of its steps, so that images between them stay bounded.
+        decode_threads: Threads of the host for what the GPU's decoder leaves to it: headers, PNG, WebP.
     """
 
     memory_mib: int
     steps: tuple[StepLayout, ...]
-    photos_in_flight: int
-
-    @property
-    def pool_mib(self) -> float:
-        """Return what tensors between the steps take: the server's pool, or more where more photos are in flight."""
-        return max(CUDA_MEMORY_MIB, waiting_mib(self.photos_in_flight))
+    photos_per_step: int
+    decode_threads: int
 
     @property
     def used_mib(self) -> float:
         """Return what all of it takes, with what CUDA itself takes and tensors between the steps."""
-        return CONTEXT_MIB + self.pool_mib + sum(step.memory_mib for step in self.steps)
+        return CONTEXT_MIB + CUDA_MEMORY_MIB + sum(step.memory_mib for step in self.steps)
 
 
-def waiting_mib(num_photos: int) -> float:
-    """Return the memory of photos between the steps, each of the largest size, with the detector's view."""
-    return num_photos * BYTES_PER_PIXEL * (MAX_SIDE_PX**2 + DETECTOR_SIDE_PX**2) / _MIB
+def waiting_mib(photos_per_step: int) -> float:
+    """Return the memory of photos between the steps, each of the largest size, at all steps that hold its image.
+
+    Args:
+        photos_per_step: At most, at each step (triton-inference-server/core, ensemble_scheduler.cc).
+    """
+    image = BYTES_PER_PIXEL * (MAX_SIDE_PX**2 + DETECTOR_SIDE_PX**2)
+    crops = BYTES_PER_PIXEL * CROWD_FACES * CROP_SIDE_PX**2
+    return photos_per_step * (_STEPS_WITH_IMAGE * image + crops) / _MIB
 
 
 def decode_work_mib() -> float:
@@ -97,36 +108,37 @@ def decode_work_mib() -> float:
     return BYTES_PER_PIXEL * MAX_PHOTO_PIXELS / _MIB
 
 
-def choose_layout(memory_mib: int, needs: Sequence[StepNeeds]) -> GpuLayout:
+def choose_layout(memory_mib: int, needs: Sequence[StepNeeds], num_cores: int) -> GpuLayout:
     """Choose instances and batch limits.
 
     Args:
         memory_mib: Of the GPU.
         needs: Of every step on it, in the order of the ensemble.
+        num_cores: Of the machine that serves.
 
     Raises:
         ServerError: One instance of each does not fit.
     """
     slowest = max((need.us_per_photo or 0.0 for need in needs), default=0.0)
     chosen = [_first(need, memory_mib) for need in needs]
-    in_flight = 4 * max((step.max_batch_size for step in chosen if step.name == steps.DECODE), default=1)
-    layout = GpuLayout(memory_mib=memory_mib, steps=tuple(chosen), photos_in_flight=in_flight)
+    batch = max((step.max_batch_size for step in chosen if step.name == steps.DECODE), default=1)
+    threads = max(2, min(MOST_DECODE_THREADS, num_cores // 2))
+    per_step = max(1, min(4 * batch, int(CUDA_MEMORY_MIB / waiting_mib(1))))
+    layout = GpuLayout(memory_mib=memory_mib, steps=tuple(chosen), photos_per_step=per_step, decode_threads=threads)
     if layout.used_mib > memory_mib:
         parts = ", ".join(f"{step.name} {step.memory_mib:.0f}" for step in chosen)
         raise ServerError(
             f"the steps need {layout.used_mib:.0f} MiB ({parts}, CUDA {CONTEXT_MIB}, between the steps "
-            f"{layout.pool_mib:.0f}), the GPU has {memory_mib} MiB; take a smaller encoder or precision, "
+            f"{CUDA_MEMORY_MIB}), the GPU has {memory_mib} MiB; take a smaller encoder or precision, "
             "or another GPU"
         )
     by_time = sorted(needs, key=lambda need: need.us_per_photo or 0.0, reverse=True)
     for need in by_time:
-        if not need.us_per_photo or need.us_per_photo < BUSY_SHARE * slowest:
+        if not need.us_per_photo or need.us_per_photo < SECOND_INSTANCE_SHARE * slowest:
             continue
         index = next(i for i, step in enumerate(chosen) if step.name == need.name)
         doubled = _doubled(chosen[index], need, slowest)
-        more = GpuLayout(
-            memory_mib=memory_mib, steps=(*chosen[:index], doubled, *chosen[index + 1 :]), photos_in_flight=in_flight
-        )
+        more = replace(layout, steps=(*chosen[:index], doubled, *chosen[index + 1 :]))
         if more.used_mib <= memory_mib:
             chosen[index] = doubled
             layout = more
@@ -168,7 +180,8 @@ def layout_text(layout: GpuLayout, times: Mapping[str, float]) -> str:
         batch = step.max_batch_size or "-"
         lines.append(f"{step.name:16}{step.instances:>10}{batch:>8}{step.memory_mib:>9.0f}{time:>11}  {step.why}")
     lines.append(
-        f"{layout.photos_in_flight} photos in flight; {layout.used_mib:.0f} of {layout.memory_mib} MiB, "
-        f"with CUDA itself ({CONTEXT_MIB}) and what lies between the steps ({layout.pool_mib:.0f})"
+        f"{layout.photos_per_step} photos at each step at most, {layout.decode_threads} threads to decode; "
+        f"{layout.used_mib:.0f} of {layout.memory_mib} MiB, "
+        f"with CUDA itself ({CONTEXT_MIB}) and what lies between the steps ({CUDA_MEMORY_MIB})"
     )
     return "\n".join(lines)

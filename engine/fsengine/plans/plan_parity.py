@@ -93,9 +93,10 @@ def _matched_faces(expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
     if not pairs:
         raise ExportError("no sample has a sure face; give other photos (--photos)")
     left, right = (
-        {name: np.stack([face[name] for face in side]) for name in pairs[0][0]} for side in zip(*pairs, strict=True)
+        {name: np.stack([face[name] for face in side]) for name in _FACE} for side in zip(*pairs, strict=True)
     )
-    return left, right
+    rest = expected.keys() - set(_FACE)
+    return left | {name: expected[name] for name in rest}, right | {name: found[name] for name in rest}
 
 
 def _nearest(first: Arrays, second: Arrays) -> list[tuple[Arrays, Arrays]]:

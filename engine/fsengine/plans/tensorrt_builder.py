@@ -6,6 +6,7 @@ Networks are strongly typed: every precision is in the graph, and no flag here c
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -98,19 +99,37 @@ def build_plan(
     build = _Build(settings)
     build.parse(graph)
     build.add_profile(inputs)
-    cache = build.config.create_timing_cache(timing_cache.read_bytes() if timing_cache.is_file() else b"")
-    if not build.config.set_timing_cache(cache, ignore_mismatch=False):
-        logger.warning("the timing cache %s is of another GPU or TensorRT and is not used", timing_cache)
+    cache = _attach_cache(build.config, timing_cache)
     stopped = _watch(build.config, on_phase)
     plan = build.builder.build_serialized_network(build.network, build.config)
     if stopped:
         raise KeyboardInterrupt
     if plan is None:
         raise ExportError(f"TensorRT could not build {graph}: {last_words(build.errors)}")
-    beside = timing_cache.with_suffix(".tmp")
-    beside.write_bytes(_bytes(build.config.get_timing_cache().serialize()))
-    beside.replace(timing_cache)
+    _keep_cache(cache, timing_cache)
     return _bytes(plan)
+
+
+def _attach_cache(config: trt.IBuilderConfig, file: Path) -> trt.ITimingCache:
+    """Give a build the kernel timings of a file, or an empty cache where there are none that it takes."""
+    stored = file.read_bytes() if file.is_file() else b""
+    cache = config.create_timing_cache(stored)
+    if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+        return cache
+    logger.warning("the timing cache %s is damaged, or of another GPU or TensorRT; it is made anew", file)
+    cache = config.create_timing_cache(b"")
+    config.set_timing_cache(cache, ignore_mismatch=False)
+    return cache
+
+
+def _keep_cache(cache: trt.ITimingCache, file: Path) -> None:
+    """Write kernel timings for the next build; a plan is not lost for the sake of them."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".timing-", dir=file.parent, delete=False) as beside:
+            beside.write(_bytes(cache.serialize()))
+        Path(beside.name).replace(file)
+    except OSError as exc:
+        logger.warning("the timing cache %s cannot be written: %s", file, exc)
 
 
 def _bytes(memory: trt.IHostMemory) -> bytes:
@@ -150,7 +169,7 @@ def _watch(config: trt.IBuilderConfig, on_phase: OnPhase | None) -> list[str]:
 
         def step_complete(self, phase_name: str, step: Any) -> bool:
             try:
-                go_on = tell(phase_name, int(step) + 1, self._totals.get(phase_name, 0))
+                go_on = not stopped and tell(phase_name, int(step) + 1, self._totals.get(phase_name, 0))
             except KeyboardInterrupt:
                 go_on = False
             if not go_on:

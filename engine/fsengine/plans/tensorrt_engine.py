@@ -119,9 +119,11 @@ class PlanEngine:
         return (time.perf_counter() - started) / repeats
 
     def close(self) -> None:
-        """Free its memory."""
+        """Free what it holds on the GPU; it cannot be run any more."""
         for memory in self._memory.values():
             memory.free()
+        del self._context, self._engine
+        self._cuda.close()
 
     def _put(self, feed: dict[str, NDArray[Any]]) -> None:
         """Upload every input and tell the plan its shape.
@@ -131,6 +133,7 @@ class PlanEngine:
         """
         if set(feed) != set(self.inputs):
             raise PackError(f"the plan takes {sorted(self.inputs)}, found {sorted(feed)}")
+        self._errors.clear()
         for name, array in feed.items():
             if array.dtype != self._types[name]:
                 raise PackError(f"{name} is {array.dtype}, the plan takes {self._types[name].__name__}")
@@ -231,6 +234,9 @@ class _Cuda:
     def download(self, array: NDArray[Any], address: int) -> None:
         kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._call(self._runtime.cudaMemcpyAsync(array.ctypes.data, address, array.nbytes, kind, self.stream))
+
+    def close(self) -> None:
+        self._call(self._runtime.cudaStreamDestroy(self.stream))
 
     def wait(self) -> None:
         self._call(self._runtime.cudaStreamSynchronize(self.stream))
