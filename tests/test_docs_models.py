@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from fsengine.packs import PRECISIONS
 from fsengine.registry.source import read_registry
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "models.md").read_text()
@@ -27,9 +28,10 @@ def test_every_row_of_the_table_is_within_its_limits() -> None:
 
 def test_the_table_has_every_step_and_precision_that_can_be_exported() -> None:
     assert {row[0] for row in rows()} == {"embed", "detect", "age_gender", "attractiveness", "ethnicity"}
-    assert {row[2] for row in rows() if row[0] == "embed"} == {"fp32", "fp16", "int8"}
-    (int8,) = [row for row in rows() if row[2] == "int8"]
-    assert "accuracy of int8 is not known" in int8[8]
+    assert {row[2] for row in rows() if row[0] == "embed"} == set(PRECISIONS)
+    for precision in ("int8", "int8-symmetric", "fp8"):
+        (row,) = [row for row in rows() if row[2] == precision]
+        assert f"accuracy of {precision} is not known" in row[8]
 
 
 def test_every_source_is_named() -> None:

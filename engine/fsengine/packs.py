@@ -28,7 +28,9 @@ PACK_FILE = "pack.json"
 PACK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PACK_NAME_RULE = "1 to 100 letters, digits, dots, dashes and underlines, a letter or a digit first"
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-symmetric", "fp8")
+HALF_PRECISIONS = frozenset({"fp16", "int8-symmetric", "fp8"})
+"""Those whose graphs hold fp16, on which ONNX Runtime's CPU provider can crash at its highest optimization level."""
 
 _REQUIRED_STEPS = (steps.DETECT, steps.ALIGN, steps.EMBED)
 
@@ -42,7 +44,7 @@ class PackModel:
     Attributes:
         file: Path of the artifact below the pack's folder, with `/`.
         sha256: Its hash in hex.
-        precision: `fp32`, `fp16` or `int8`.
+        precision: One of `PRECISIONS`.
         licence: SPDX identifier or the licence's own name.
         commercial_use: Whether that licence allows commercial use.
         source: Where the weights come from.

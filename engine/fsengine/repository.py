@@ -15,7 +15,7 @@ from fsengine.errors import InvalidInputError, PackError
 from fsengine.gpu_config import gpu_pipeline, put_on_gpu
 from fsengine.model_config import CONFIG_FILE, apply_ensemble, apply_spec, config_text, read_config
 from fsengine.onnx_contract import check_onnx
-from fsengine.packs import PACK_FILE, Pack, read_pack, verify_pack
+from fsengine.packs import HALF_PRECISIONS, PACK_FILE, Pack, read_pack, verify_pack
 from fsengine.shipped import shipped_folder
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _adapt_step(config: pb.ModelConfig, spec: ModelSpec, pack: Pack, target: Tar
     """Return a step's config, adapted in place."""
     apply_spec(config, spec)
     model = pack.models.get(spec.name)
-    if model is not None and model.precision == "fp16":
+    if model is not None and model.precision in HALF_PRECISIONS:
         # ONNX Runtime's CPU provider crashes on an fp16 CLIP at its highest level.
         config.optimization.graph.level = _GRAPH_LEVEL_EXTENDED
     if target.on_gpu:

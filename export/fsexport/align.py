@@ -35,9 +35,9 @@ class _Atlas(NamedTuple):
 
     Attributes:
         pixels: float32 (1, 3, A, W).
-        size: float32 (2,), W and A.
+        size: float32 (1, 2), W and A.
         levels: float32 (NUM_LEVELS, 3): width, height and first row of each level.
-        photo: float32 (2,), width and height of the photo.
+        photo: float32 (1, 2), width and height of the photo.
     """
 
     pixels: str
@@ -62,15 +62,16 @@ def export_align(out_path: Path, max_faces: int, portrait: CropSpec, age_gender:
         ExportError: The graph is not valid.
     """
     spec = align_spec(max_faces, portrait, age_gender)
-    builder = _AlignBuilder()
-    faces = builder.faces()
+    builder = _AlignBuilder(max_faces)
     atlas = builder.atlas()
+    faces = builder.faces(atlas)
     values = [faces.box, faces.landmarks, faces.score]
     for crop in (portrait, age_gender):
         if crop is not None:
             values.append(builder.crops(atlas, faces, crop))
     for value, tensor in zip(values, spec.outputs, strict=True):
-        builder.graph.rename(value, tensor.name)
+        pixels = ELEMENT_TYPES[tensor.dtype] if tensor.dtype is DType.UINT8 else None
+        builder.graph.rename(value, tensor.name, to=pixels)
     model = builder.graph.model("align", spec_values(spec.inputs), spec_values(spec.outputs))
     return save_onnx(model, out_path)
 
@@ -94,19 +95,22 @@ class _Faces(NamedTuple):
 
 
 class _AlignBuilder:
-    def __init__(self) -> None:
+    def __init__(self, max_faces: int) -> None:
+        self.max_faces = max_faces
         self.graph = GraphBuilder()
 
-    def faces(self) -> _Faces:
+    def faces(self, atlas: _Atlas) -> _Faces:
         """Select the faces and map them to the full-size photo and to the image at hand."""
         g = self.graph
-        found = g.add("Cast", g.add("Greater", "detected_score", g.number(0)), to=ELEMENT_TYPES[DType.INT64])
-        count = g.add("ReduceSum", found, g.ints(1), keepdims=0)  # (1, K) -> (1,)
-        count = g.add("Max", count, g.ints(1))
+        found = g.add("Greater", g.add("Squeeze", "detected_score", g.ints(0)), g.number(0))  # (1, K) -> (K,)
+        # The first row stays where nothing was found. Rows are gathered and not cut off by their count, which would be
+        # a size from data: ONNX Runtime copies it to the host, and TensorRT computes sizes there.
+        first = g.constant(np.eye(1, self.max_faces, dtype=np.float32)[0])
+        kept = g.add("Max", g.add("Cast", found, to=ELEMENT_TYPES[DType.FP32]), first)
+        kept = g.add("Squeeze", g.add("NonZero", kept), g.ints(0))  # (1, F) -> (F,)
 
         def rows(name: str) -> str:
-            alone = g.add("Squeeze", name, g.ints(0))  # (1, K, ...) -> (K, ...)
-            return str(g.add("Slice", alone, g.ints(0), count, g.ints(0)))
+            return str(g.add("Gather", g.add("Squeeze", name, g.ints(0)), kept, axis=0))  # (1, K, ...) -> (F, ...)
 
         score = g.add("Unsqueeze", rows("detected_score"), g.ints(1))
         size = g.add("Cast", "image_size", to=ELEMENT_TYPES[DType.FP32])  # (1, 2)
@@ -115,7 +119,7 @@ class _AlignBuilder:
         size4 = g.add("Concat", size, size, axis=1)
         box = g.add("Div", rows("detected_box"), scale4)
         clipped = g.add("Min", g.add("Max", box, g.number(0)), size4)
-        shrunk = g.add("Div", self._image_size(), size)  # (1, 2), image pixels per full-size pixel
+        shrunk = g.add("Div", atlas.photo, size)  # (1, 2), image pixels per full-size pixel
         points = g.add("Mul", landmarks, shrunk)
         image_box = g.add("Mul", box, g.add("Concat", shrunk, shrunk, axis=1))
         return _Faces(
@@ -129,8 +133,9 @@ class _AlignBuilder:
     def atlas(self) -> _Atlas:
         """Stack the photo and its halvings, each padded to the photo's width."""
         g = self.graph
-        chw = g.add("Transpose", "image", perm=[0, 3, 1, 2])  # (1, H, W, 3) -> (1, 3, H, W)
-        level = g.add("Cast", chw, to=ELEMENT_TYPES[DType.FP32])
+        # TensorRT reads uint8 in a Cast alone, so that comes first; (1, H, W, 3) -> (1, 3, H, W).
+        pixels = g.add("Cast", "image", to=ELEMENT_TYPES[DType.FP32])
+        level = g.add("Transpose", pixels, perm=[0, 3, 1, 2])
         width = self._axis(level, 3)
         padded, sizes = [level], [self._size_of(level)]
         for _ in range(NUM_LEVELS - 1):
@@ -140,18 +145,21 @@ class _AlignBuilder:
             pads = g.add("Concat", g.ints(0, 0, 0, 0, 0, 0, 0), missing, axis=0)
             padded.append(g.add("Pad", level, pads))
         pixels = g.add("Concat", *padded, axis=2)
-        table = g.add("Concat", *sizes, axis=0)  # (NUM_LEVELS, 2): width, height
+        # The host knows shapes, the GPU uses numbers: one table of them goes over; (NUM_LEVELS, 2): width, height.
+        table = g.add("Cast", g.add("Concat", *sizes, axis=0), to=ELEMENT_TYPES[DType.FP32])
         heights = self._column(table, 1, 1, keep=True)
+        photo = g.add("Gather", table, g.ints(0), axis=0)  # (1, 2)
+        total = g.add("ReduceSum", heights, g.ints(0), keepdims=1)
         first_rows = g.add("CumSum", heights, g.constant(np.int64(0).reshape(())), exclusive=1)
         return _Atlas(
             pixels=pixels,
-            size=g.add("Squeeze", self._size_of(pixels), g.ints(0)),
+            size=g.add("Concat", self._column(photo, 1, 0, keep=True), total, axis=1),
             levels=g.add("Concat", table, first_rows, axis=1),
-            photo=g.add("Squeeze", sizes[0], g.ints(0)),
+            photo=photo,
         )
 
     def crops(self, atlas: _Atlas, faces: _Faces, crop: CropSpec) -> str:
-        """Sample one kind of crop: uint8 (F, S, S, 3)."""
+        """Sample one kind of crop: float32 (F, S, S, 3), whole numbers of 0 to 255."""
         g, side = self.graph, crop.side_px
         origin, step = self._geometry(faces, crop)
         x, y = self._grid(origin, step, side)
@@ -163,8 +171,7 @@ class _AlignBuilder:
         sampled = g.add("Reshape", sampled, g.ints(3, -1, side, side))  # (1, 3, F*S, S) -> (3, F, S, S)
         sampled = g.add("Mul", sampled, inside)
         rounded = g.add("Clip", g.add("Round", sampled), g.number(0), g.number(255))
-        pixels = g.add("Transpose", rounded, perm=[1, 2, 3, 0])  # -> (F, S, S, 3)
-        return str(g.add("Cast", pixels, to=ELEMENT_TYPES[DType.UINT8]))
+        return str(g.add("Transpose", rounded, perm=[1, 2, 3, 0]))  # -> (F, S, S, 3)
 
     def _geometry(self, faces: _Faces, crop: CropSpec) -> tuple[_Complex, _Complex]:
         """Return (origin, step), each (F,); see `crop_geometry`."""
@@ -254,7 +261,7 @@ class _AlignBuilder:
         g = self.graph
         flags = []
         for axis, part in enumerate((x, y)):
-            size = self._column(atlas.photo, 0, axis)
+            size = self._column(atlas.photo, 1, axis)
             half = g.add("Mul", size, g.number(0.5))
             centre = g.add("Sub", half, g.number(0.5))
             distance = g.add("Abs", g.add("Sub", part, centre))
@@ -286,22 +293,15 @@ class _AlignBuilder:
         parts = []
         for axis, part in enumerate((x, y)):
             doubled = g.add("Add", g.add("Mul", part, g.number(2)), g.number(1))
-            ratio = g.add("Div", doubled, self._column(atlas.size, 0, axis))
+            ratio = g.add("Div", doubled, self._column(atlas.size, 1, axis))
             parts.append(g.add("Unsqueeze", g.add("Sub", ratio, g.number(1)), g.ints(3)))
         return str(g.add("Concat", *parts, axis=3))
 
-    def _image_size(self) -> str:
-        """Return float32 (1, 2): width and height of the image at hand."""
-        g = self.graph
-        shape = g.add("Shape", "image", start=1, end=3)  # H, W
-        swapped = g.add("Gather", shape, g.ints(1, 0), axis=0)
-        return str(g.add("Cast", g.add("Unsqueeze", swapped, g.ints(0)), to=ELEMENT_TYPES[DType.FP32]))
-
     def _size_of(self, pixels: str) -> str:
-        """Return float32 (1, 2): width and height of (1, 3, H, W)."""
+        """Return int64 (1, 2): width and height of (1, 3, H, W)."""
         g = self.graph
         size = g.add("Concat", self._axis(pixels, 3), self._axis(pixels, 2), axis=0)
-        return str(g.add("Cast", g.add("Unsqueeze", size, g.ints(0)), to=ELEMENT_TYPES[DType.FP32]))
+        return str(g.add("Unsqueeze", size, g.ints(0)))
 
     def _axis(self, value: str, axis: int) -> str:
         return str(self.graph.add("Shape", value, start=axis, end=axis + 1))

@@ -13,12 +13,13 @@ from fsengine.errors import ExportError
 from fsexport.onnx_rules import check_rules
 
 
-def save_onnx(model: onnx.ModelProto, path: Path) -> Path:
+def save_onnx(model: onnx.ModelProto, path: Path, *, tensorrt: bool = True) -> Path:
     """Check a graph, load it once in ONNX Runtime, and write it.
 
     Args:
         model: The graph.
         path: The file to write.
+        tensorrt: Whether it is meant for TensorRT too; see `check_rules`.
 
     Returns:
         `path`.
@@ -28,7 +29,7 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> Path:
     """
     import onnxruntime as ort
 
-    check_rules(model, path.name)
+    check_rules(model, path.name, tensorrt=tensorrt)
     try:
         onnx.checker.check_model(model, full_check=True)
         options = ort.SessionOptions()

@@ -44,7 +44,7 @@ def _photos(function: F) -> F:
     return click.option(
         "--photos",
         type=_THERE,
-        help="Folder of real photos to compare on, and to calibrate int8 on.  [default: the photos that ship]",
+        help="Folder of real photos to compare on, and to calibrate int8 and fp8 on.  [default: the photos that ship]",
     )(function)
 
 

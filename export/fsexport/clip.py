@@ -67,7 +67,7 @@ def export_clip(visual: torch.nn.Module, out_path: Path, *, half: bool = False) 
                 verbose=False,
             )
         model = onnx.load(path)
-    save_onnx(plain(model), out_path)
+    save_onnx(plain(_measured_after_cast(model)), out_path)
     return width
 
 
@@ -104,13 +104,26 @@ def _encoder(visual: torch.nn.Module, half: bool) -> torch.nn.Module:
             self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) / deviation)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            nchw = pixels.permute(0, 3, 1, 2).float()  # (N, S, S, 3) -> (N, 3, S, S)
+            nchw = pixels.float().permute(0, 3, 1, 2)  # (N, S, S, 3) -> (N, 3, S, S)
             normal = nchw * self.scale + self.shift
             embedding: Any = self.visual(normal.half() if half else normal)
             normalized: torch.Tensor = torch.nn.functional.normalize(embedding.float(), dim=-1)
             return normalized
 
     return Encoder().eval()
+
+
+def _measured_after_cast(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Take the shape of the pixels from their Cast to float, which TensorRT reads uint8 in alone."""
+    pixels = model.graph.input[0].name
+    (cast,) = (node for node in model.graph.node if node.op_type == "Cast" and node.input[0] == pixels)
+    for node in model.graph.node:
+        if node.op_type == "Shape" and node.input[0] == pixels:
+            node.input[0] = cast.output[0]
+    nodes = [cast, *(node for node in model.graph.node if node.name != cast.name)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
 
 
 def plain(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Static int8 of an exported encoder: QuantizeLinear and DequantizeLinear around its constant matrix products.
+"""Static int8 of an encoder, for a CPU: QuantizeLinear and DequantizeLinear around its constant matrix products.
 
 Scales are fixed by calibration, so a face's numbers do not depend on what it shares a batch with, as they would
 with dynamic quantization. Products of two activations, normalizations and the patch embedding stay in fp32.
@@ -12,13 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.errors import ExportError
 from fsexport.artifact import save_onnx
+from fsexport.calibration import calibration_batches
 from fsexport.clip import plain
-
-LEAST_CALIBRATION_CROPS = 8
-
-_CALIBRATION_BATCH = 4
 
 
 def quantize_encoder(source: Path, crops: NDArray[np.uint8], out_path: Path) -> Path:
@@ -39,23 +35,14 @@ def quantize_encoder(source: Path, crops: NDArray[np.uint8], out_path: Path) -> 
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    if len(crops) < LEAST_CALIBRATION_CROPS:
-        raise ExportError(
-            f"int8 is calibrated on {len(crops)} face crops, expected at least {LEAST_CALIBRATION_CROPS}; "
-            "give more photos with --photos"
-        )
+    batches = calibration_batches(crops)
     name = onnx.load(source, load_external_data=False).graph.input[0].name
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         """Gives the crops a few at a time."""
 
-        def __init__(self) -> None:
-            self._batches = iter(
-                [crops[start : start + _CALIBRATION_BATCH] for start in range(0, len(crops), _CALIBRATION_BATCH)]
-            )
-
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-            batch = next(self._batches, None)
+            batch = next(batches, None)
             return None if batch is None else {name: batch}
 
     with tempfile.TemporaryDirectory(prefix="facestats-") as folder:
@@ -73,4 +60,4 @@ def quantize_encoder(source: Path, crops: NDArray[np.uint8], out_path: Path) -> 
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
-        return save_onnx(plain(onnx.load(quantized)), out_path)
+        return save_onnx(plain(onnx.load(quantized)), out_path, tensorrt=False)

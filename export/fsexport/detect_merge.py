@@ -93,7 +93,7 @@ def write_faces(builder: GraphBuilder, candidates: str, settings: MergeSettings)
 
     Args:
         builder: The graph.
-        candidates: float32 (N, C, 15).
+        candidates: float32 (N, C, 15), C > K.
         settings: How to merge them.
 
     Returns:
@@ -101,18 +101,22 @@ def write_faces(builder: GraphBuilder, candidates: str, settings: MergeSettings)
         boxes were left by the suppression; a box inside a better one counts there too, so it may warn without need.
     """
     k = settings.max_faces
-    scores = builder.add("Transpose", _columns(builder, candidates, _SCORE_COLUMN, 15), perm=[0, 2, 1])  # (N, 1, C)
+    scores = builder.add("Squeeze", _columns(builder, candidates, _SCORE_COLUMN, 15), builder.ints(2))  # (N, C)
     selected = builder.add(
         "NonMaxSuppression",
         _columns(builder, candidates, 0, 4),
-        scores,
+        builder.add("Unsqueeze", scores, builder.ints(1)),  # (N, 1, C)
         builder.ints(k + 1),
         builder.number(settings.iou_threshold),
         builder.number(0.0),
     )  # (S, 3): photo, class 0, candidate
-    rows = _sorted(builder, _scattered(builder, candidates, selected, k + 1), k + 1)
-    last = builder.add("Slice", rows, builder.ints(k, _SCORE_COLUMN), builder.ints(k + 1, 15), builder.ints(1, 2))
-    truncated = builder.add("Greater", builder.add("Reshape", last, builder.ints(-1, 1)), builder.number(0.0))
+    kept = _kept_scores(builder, scores, selected)
+    best, order = builder.add("TopK", kept, builder.ints(k + 1), axis=1, outputs=2)  # (N, k + 1)
+    found = builder.add("Greater", builder.add("Unsqueeze", best, builder.ints(2)), builder.number(0.0))
+    rows = _rows(builder, candidates, builder.add("Unsqueeze", order, builder.ints(2)))
+    rows = builder.add("Where", found, rows, builder.number(0.0))  # (N, k + 1, 15)
+    last = builder.add("Slice", best, builder.ints(k), builder.ints(k + 1), builder.ints(1))
+    truncated = builder.add("Greater", last, builder.number(0.0))
     outside = _outside_better(builder, rows, settings.containment_threshold)
     rows = _sorted(builder, builder.add("Mul", rows, outside), k)
     points = _columns(builder, rows, 4, _SCORE_COLUMN)
@@ -143,28 +147,25 @@ def _columns(builder: GraphBuilder, rows: str, start: int, end: int) -> str:
     return str(builder.add("Slice", rows, builder.ints(start), builder.ints(end), builder.ints(2)))
 
 
-def _scattered(builder: GraphBuilder, candidates: str, selected: str, limit: int) -> str:
-    """Put the selected candidates of each photo into its rows, in the order of selection; (N, limit, 15)."""
-    photo = builder.add("Slice", selected, builder.ints(0), builder.ints(1), builder.ints(1))  # (S, 1)
-    candidate = builder.add("Slice", selected, builder.ints(2), builder.ints(3), builder.ints(1))
-    found = builder.add("GatherND", candidates, builder.add("Concat", photo, candidate, axis=1))  # (S, 15)
-    batch = builder.add("Shape", candidates, start=0, end=1)
-    zero, one = builder.constant(np.array(0, np.int64)), builder.constant(np.array(1, np.int64))
-    photos = builder.add("Range", zero, builder.add("Squeeze", batch), one)
-    # The slot of a row is the number of rows of its photo before it: a running count in a table (S, N).
-    belongs = builder.add("Cast", builder.add("Equal", photo, photos), to=ELEMENT_TYPES[DType.INT32])
-    count = builder.add("CumSum", belongs, zero)
-    mine = builder.add("ReduceSum", builder.add("Mul", count, belongs), builder.ints(1), keepdims=1)
-    slot = builder.add("Sub", builder.add("Cast", mine, to=ELEMENT_TYPES[DType.INT64]), builder.ints(1))
-    shape = builder.add("Concat", batch, builder.ints(limit, CANDIDATE_COLUMNS), axis=0)
-    empty = builder.add("Expand", builder.number(0.0), shape)
-    return str(builder.add("ScatterND", empty, builder.add("Concat", photo, slot, axis=1), found))
+def _kept_scores(builder: GraphBuilder, scores: str, selected: str) -> str:
+    """Return the scores (N, C) with 0 for every candidate that was not selected.
+
+    The selection has as many rows as it has, and ends here: everything after it has a fixed size.
+    """
+    pairs = builder.add("Gather", selected, builder.ints(0, 2), axis=1)  # (S, 2): photo, candidate
+    found = builder.add("GatherND", scores, pairs)  # (S,)
+    return str(builder.add("ScatterND", builder.add("Mul", scores, builder.number(0.0)), pairs, found))
 
 
 def _sorted(builder: GraphBuilder, rows: str, count: int) -> str:
     """Return the `count` rows of the highest scores of each photo, best first: (N, count, 15) of (N, R, 15)."""
     score = _columns(builder, rows, _SCORE_COLUMN, 15)
     _, order = builder.add("TopK", score, builder.ints(count), axis=1, outputs=2)  # (N, count, 1)
+    return _rows(builder, rows, order)
+
+
+def _rows(builder: GraphBuilder, rows: str, order: str) -> str:
+    """Return rows of each photo, (N, M, 15) of (N, R, 15), by their positions, int64 (N, M, 1)."""
     everywhere = builder.add("Expand", order, builder.ints(1, 1, CANDIDATE_COLUMNS))
     return str(builder.add("GatherElements", rows, everywhere, axis=1))
 

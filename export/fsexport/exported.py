@@ -53,7 +53,7 @@ class ExportJob:
         step: The step that it serves.
         origin: Its source.
         options: Everything else that decides the artifact.
-        precision: `fp32`, `fp16` or `int8`.
+        precision: One of `fsengine.packs.PRECISIONS`.
         file: Name of the artifact.
         libraries: Packages whose versions may change the artifact.
     """

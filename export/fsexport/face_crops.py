@@ -66,13 +66,15 @@ def list_photos(folder: Path) -> list[Path]:
 def decoded(paths: Iterable[Path]) -> Iterator[Decoded | None]:
     """Decode photos with the decode step's own pipeline; None for one that does not decode."""
     pipeline_file = shipped_folder("model_repository") / "decode" / "1" / "dali.py"
-    pipeline = build_pipeline(serialize_pipeline(pipeline_file, 1), 1, 1)
+    serialized = serialize_pipeline(pipeline_file, 1)
+    pipeline = build_pipeline(serialized, 1, 1)
     names = [tensor.name for tensor in decode_spec().outputs]
     for path in paths:
         pipeline.feed_input(decode_spec().inputs[0].name, [np.fromfile(path, np.uint8)])
         try:
             outputs = pipeline.run()
         except RuntimeError:
+            pipeline = build_pipeline(serialized, 1, 1)  # one that failed answers nothing more
             yield None
             continue
         yield {name: np.array(output.as_cpu()[0])[None] for name, output in zip(names, outputs, strict=True)}

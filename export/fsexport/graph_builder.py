@@ -15,6 +15,10 @@ OPSET = 18
 IR_VERSION = 10
 """The newest pair that ONNX Runtime 1.28 and TensorRT 10 both load; onnx itself writes newer ones by default."""
 
+HALF_QUANTIZED_OPSET = 21
+"""Of graphs that quantize fp16 or to float8, and of no others: QuantizeLinear takes these from opset 19 on, but ONNX
+Runtime 1.28 moves a Transpose past it, which takes float8 from opset 21 on. TensorRT 10.15 takes opsets up to 24."""
+
 
 @dataclass(slots=True)
 class GraphBuilder:
@@ -72,11 +76,15 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(op_type, list(inputs), names, name=names[0], **attributes))
         return names[0] if outputs == 1 else names
 
-    def rename(self, value: str, name: str) -> None:
-        """Give a value its public name, for a graph output."""
+    def rename(self, value: str, name: str, to: int | None = None) -> None:
+        """Give a value its public name, for a graph output; `to`, an element type, casts it on the way."""
         from onnx import helper
 
-        self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+        if to is None:
+            node = helper.make_node("Identity", [value], [name], name=name)
+        else:
+            node = helper.make_node("Cast", [value], [name], name=name, to=to)
+        self.nodes.append(node)
 
     def model(
         self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]

@@ -142,8 +142,8 @@ def test_an_fp16_graph_is_optimized_one_level_below_the_highest() -> None:
     configs = adapt(read_canonical(), official_pack(models={**pack.models, steps.EMBED: half}), Target.PIP)
     assert configs[steps.EMBED].optimization.graph.level == 1
     assert not configs[steps.DETECT].HasField("optimization")
-    with pytest.raises(PackError, match="precision 'fp8', expected fp32, fp16, int8"):
-        pack_model(steps.embed_spec(pack.preprocessing.portrait, 512), precision="fp8")
+    with pytest.raises(PackError, match="precision 'int4', expected fp32, fp16, int8, int8-symmetric, fp8"):
+        pack_model(steps.embed_spec(pack.preprocessing.portrait, 512), precision="int4")
 
 
 def test_the_pip_server_gets_no_field_that_it_does_not_know() -> None:

@@ -16,7 +16,7 @@ import pytest
 from fsengine import steps
 from fsengine.errors import ExportError, InvalidInputError, PackError, ServerError
 from fsengine.hashing import file_sha256
-from fsengine.model_config import read_config
+from fsengine.model_config import config_text, read_config
 from fsengine.plans.build import BuildRequest, build_repository
 from fsengine.plans.file_names import PLANS_FILE
 from fsengine.plans.layout import GpuLayout
@@ -252,3 +252,15 @@ def test_photos_that_cannot_be_used_are_named(graphs: Path, tmp_path: Path) -> N
     empty = shipped_photos()[0].with_name("coffee.jpg")
     with pytest.raises(InvalidInputError, match="no photo has a face"):
         build(graphs, tmp_path / "out", GraphToolchain(), photos=[empty])
+
+
+def test_the_cpu_s_int8_is_not_compiled(graphs: Path, tmp_path: Path) -> None:
+    shutil.copytree(graphs, tmp_path / "graphs")
+    path = tmp_path / "graphs" / "facestats" / "config.pbtxt"
+    config = read_config(path)
+    models = json.loads(config.parameters["models"].string_value)
+    models["embed"] = models["embed"].replace("-fp32", "-int8")
+    config.parameters["models"].string_value = json.dumps(models)
+    path.write_text(config_text(config))
+    with pytest.raises(InvalidInputError, match=r"the graph of embed is int8, .*--precision int8-symmetric"):
+        build(tmp_path / "graphs", tmp_path / "out", GraphToolchain())

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fsdata.sample_photos import sample_photos
 from fsengine.errors import ExportError, InvalidInputError
+from fsengine.packs import HALF_PRECISIONS, PRECISIONS
 from fsengine.preprocessing import CropKind, CropSpec
 
 torch = pytest.importorskip("torch", reason="torch exports CLIP")
@@ -38,6 +39,7 @@ from fsexport.artifacts.clip import Precision, export_clip_artifact  # noqa: E40
 from fsexport.clip import clip_crop, embed_with_torch, export_clip  # noqa: E402
 from fsexport.clip_given import clip_given  # noqa: E402
 from fsexport.clip_int8 import quantize_encoder  # noqa: E402
+from fsexport.clip_qdq import FP8, INT8_SYMMETRIC, Quantization, quantize_half_encoder  # noqa: E402
 from fsexport.exported import Origin  # noqa: E402
 from fsexport.origins import StatedLicence  # noqa: E402
 from seeded_weights import openai_archive  # noqa: E402
@@ -124,7 +126,9 @@ def test_fp16_keeps_the_embedding_and_normalizes_in_fp32(
     inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
     types = {value.name: value.type.tensor_type.elem_type for value in inferred}
     (division,) = [node for node in model.graph.node if "face_embedding" in node.output]
-    assert types[division.input[0]] == onnx.TensorProto.FLOAT
+    (norm,) = [node for node in model.graph.node if node.op_type == "ReduceL2"]
+    assert norm.input[0] == division.input[0]
+    assert {types[name] for name in (*division.input, *norm.output)} == {onnx.TensorProto.FLOAT}
 
 
 def test_int8_is_static_so_a_crop_is_the_same_alone_and_among_sixteen(
@@ -144,6 +148,49 @@ def test_int8_is_static_so_a_crop_is_the_same_alone_and_among_sixteen(
         np.testing.assert_allclose(alone[0], batch[index], atol=1e-6)
     # Of seeded weights; a broken conversion is far below.
     assert (batch * embed_with_torch(tower, crops[:16])).sum(axis=1).min() > 0.99
+
+
+@pytest.fixture(scope="module")
+def small_tower() -> torch.nn.Module:
+    return load_visual_tower(ClipSource(architecture=SMALL, seed=7))
+
+
+@pytest.fixture(scope="module")
+def half_graph(small_tower: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("half") / "model.onnx"
+    export_clip(small_tower, path, half=True)
+    return path
+
+
+@pytest.mark.parametrize("to", [INT8_SYMMETRIC, FP8], ids=["int8-symmetric", "fp8"])
+def test_for_tensorrt_every_constant_product_is_quantized_around_zero(
+    to: Quantization, small_tower: torch.nn.Module, half_graph: Path, crops: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    import onnx
+
+    path = quantize_half_encoder(half_graph, crops[::2], tmp_path / "model.onnx", to)
+    model = onnx.load(path)
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    steps = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    for node in steps:
+        zero_point = constants[node.input[2]]
+        assert zero_point.dtype == to.dtype
+        assert not zero_point.astype(np.float32).any()
+    weights = [node.input[0] for node in steps if node.input[0] in constants]
+    # Twelve blocks of four products, and the last projection.
+    assert len(weights) == 49
+    assert {constants[name].dtype for name in weights} == {to.dtype}
+    assert max(np.abs(constants[name].astype(np.float32)).max() for name in weights) == to.largest
+    for node in model.graph.node:
+        if node.op_type in ("MatMul", "Gemm"):
+            kinds = {made_by[name].op_type for name in node.input}
+            assert kinds == {"DequantizeLinear"} or "DequantizeLinear" not in kinds
+    found = run_level(path, crops[:16])
+    expected = embed_with_torch(small_tower, crops[:16])
+    # Of seeded weights; a broken conversion is far below.
+    assert (found * expected).sum(axis=1).min() > 0.99
+    np.testing.assert_allclose(run_level(path, crops[7:8])[0], found[7], atol=1e-3)
 
 
 def test_int8_asks_for_enough_photos(graph: Path, crops: NDArray[np.uint8], tmp_path: Path) -> None:
@@ -179,9 +226,15 @@ def test_a_checkpoint_of_ones_own_is_exported_with_its_record_and_not_twice(chec
     assert again == made
     assert lines[-1].startswith("embed: unchanged")
     assert (tmp_path / "embed" / "model.onnx").stat().st_mtime_ns == before
-    other = export_clip_artifact(source, origin, Precision.INT8, photos, tmp_path / "embed", lines.append)
-    assert other.precision == "int8"
-    assert "not known" in other.parity[0].note
+    for precision in (Precision.INT8, Precision.FP8):
+        other = export_clip_artifact(source, origin, precision, photos, tmp_path / "embed", lines.append)
+        assert other.precision == precision.value
+        assert "not known" in other.parity[0].note
+
+
+def test_packs_know_every_precision() -> None:
+    assert tuple(precision.value for precision in Precision) == PRECISIONS
+    assert {precision.value for precision in Precision if precision.half} == HALF_PRECISIONS
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ OUTPUTS = ("detected_box", "detected_landmarks", "detected_score", "faces_trunca
 
 
 def run_merge(candidates: Floats, settings: MergeSettings) -> dict[str, NDArray[Any]]:
-    """Run the graph of `write_faces` alone on candidates, float32 (N, C, 15)."""
+    """Run the graph of `write_faces` alone on candidates, float32 (N, C, 15), beside as many that are none."""
+    candidates = np.pad(candidates, ((0, 0), (0, settings.max_faces + 1), (0, 0)))
     builder = GraphBuilder()
     faces = write_faces(builder, "candidates", settings)
     given = onnx.helper.make_tensor_value_info("candidates", onnx.TensorProto.FLOAT, ["N", candidates.shape[1], 15])

@@ -21,7 +21,7 @@ from fsengine.plans.layout import GpuLayout, choose_layout
 from fsengine.plans.layout_inputs import step_needs
 from fsengine.plans.plan_config import ENSEMBLES, adapt_to_plan, apply_layout, has_static_shapes, precision_of
 from fsengine.plans.plan_key import BuildSettings, PlanKey
-from fsengine.plans.plan_parity import OutputParity, compare
+from fsengine.plans.plan_parity import TOLERANCES, OutputParity, compare
 from fsengine.plans.plan_store import StoredPlan, find_plan, install_plan, plans_folder, timing_cache_path
 from fsengine.plans.profile import profile_of
 from fsengine.plans.sample_run import StepRun, run_samples
@@ -130,6 +130,12 @@ def _graphs(request: BuildRequest) -> dict[str, Path]:
     graphs = {step: path for step, path in found.items() if step not in request.keep_onnx}
     if not graphs:
         raise InvalidInputError(f"{root} has no graph to compile")
+    for step in graphs:
+        if (precision := precision_of(root, step)) not in TOLERANCES:
+            raise InvalidInputError(
+                f"the graph of {step} is {precision}, which TensorRT does not import (uint8); expected "
+                f"{', '.join(TOLERANCES)}: build the pack with --precision int8-symmetric, or give --keep-onnx {step}"
+            )
     return graphs
 
 

@@ -1,4 +1,4 @@
-"""CLIP's image encoder as the embed step, in fp32, fp16 or int8, compared with open_clip itself on real crops."""
+"""CLIP's image encoder as the embed step, in any precision, compared with open_clip itself on real crops."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fsengine.packs import HALF_PRECISIONS
 from fsengine.steps import EMBED, embed_spec, face_embedding, portrait_crop
 from fsexport.artifacts.photo_digest import photo_digest
 from fsexport.clip import clip_crop, embed_with_torch, export_clip
 from fsexport.clip_int8 import quantize_encoder
+from fsexport.clip_qdq import FP8, INT8_SYMMETRIC, quantize_half_encoder
 from fsexport.exported import Exported, ExportJob, Made, Origin, export_artifact
 from fsexport.face_crops import all_faces
 from fsexport.open_clip_loader import ClipSource, load_visual_tower
@@ -26,19 +31,30 @@ class Precision(str, Enum):
     FP32: Anywhere.
     FP16: For a GPU: TensorRT takes the precision from the graph.
     INT8: For a CPU: static scales, calibrated on real crops.
+    INT8_SYMMETRIC: For TensorRT: fp16, its matrix products in int8 without zero points.
+    FP8: For TensorRT: fp16, its matrix products in float8 (e4m3fn).
     """
 
     FP32 = "fp32"
     FP16 = "fp16"
     INT8 = "int8"
+    INT8_SYMMETRIC = "int8-symmetric"
+    FP8 = "fp8"
+
+    @property
+    def half(self) -> bool:
+        """Tell whether the graph holds fp16."""
+        return self.value in HALF_PRECISIONS
 
 
-# fp32: two runtimes sum the same products in another order. fp16 keeps 11 bits. int8 has no limit of its own that
-# fits every model; its floor finds a conversion that is broken, and the report says how good it is.
+_CALIBRATED = (Precision.INT8, Precision.INT8_SYMMETRIC, Precision.FP8)
+
+# fp32: two runtimes sum the same products in another order. fp16 keeps 11 bits. Eight bits have no limit of their own
+# that fits every model; their floor finds a conversion that is broken, and the report says how good it is.
 _LIMITS: dict[Precision, tuple[float | None, float]] = {
     Precision.FP32: (1e-4, 0.99999),
     Precision.FP16: (5e-3, 0.9995),
-    Precision.INT8: (None, 0.95),
+    **dict.fromkeys(_CALIBRATED, (None, 0.95)),
 }
 
 
@@ -81,17 +97,17 @@ def export_clip_artifact(
         visual = load_visual_tower(source)
         crop = clip_crop(visual)
         faces = all_faces(photos, crop)
-        # What int8 is calibrated on is not what it is compared on.
-        calibration, compared = faces.crops[::2], faces.crops
-        if precision is Precision.INT8:
-            compared = faces.crops[1::2]
+        compared = faces.crops
+        if precision in _CALIBRATED:
+            # What it is calibrated on is not what it is compared on.
+            calibration, compared = faces.crops[::2], faces.crops[1::2]
             with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
-                full = Path(beside) / "fp32.onnx"
-                width = export_clip(visual, full)
-                quantize_encoder(full, calibration, path)
+                full = Path(beside) / "full.onnx"
+                width = export_clip(visual, full, half=precision.half)
+                _quantize(full, calibration, path, precision)
         else:
-            width = export_clip(visual, path, half=precision is Precision.FP16)
-        found = run_graph(path, {portrait_crop(crop).name: compared}, half=precision is Precision.FP16)
+            width = export_clip(visual, path, half=precision.half)
+        found = run_graph(path, {portrait_crop(crop).name: compared}, half=precision.half)
         limit, cosine_limit = _LIMITS[precision]
         row = compare(
             found[face_embedding(width).name],
@@ -108,9 +124,22 @@ def export_clip_artifact(
     return export_artifact(job, folder, make, say)
 
 
+def _quantize(source: Path, crops: NDArray[np.uint8], out_path: Path, precision: Precision) -> None:
+    """Write the quantized form of a graph in fp32 or fp16."""
+    match precision:
+        case Precision.INT8:
+            quantize_encoder(source, crops, out_path)
+        case Precision.INT8_SYMMETRIC:
+            quantize_half_encoder(source, crops, out_path, INT8_SYMMETRIC)
+        case Precision.FP8:
+            quantize_half_encoder(source, crops, out_path, FP8)
+        case _:
+            raise AssertionError(f"{precision.value} is not quantized")
+
+
 def _note(source: ClipSource, precision: Precision) -> str:
-    if precision is not Precision.INT8:
+    if precision not in _CALIBRATED:
         return "" if source.trained else "seeded weights"
     if not source.trained:
-        return "seeded weights: the accuracy of int8 is not known"
+        return f"seeded weights: the accuracy of {precision.value} is not known"
     return "how much a task loses is not known from cosines: measure it on yours"
