@@ -21,7 +21,7 @@ from fsclient.models import served_repository
 from fsclient.parts import locked
 from fsclient.triton import TritonBackend
 from fsengine.server.embedded import EmbeddedServer
-from fsengine.steps import ENSEMBLE, ENSEMBLE_ISOLATED
+from fsengine.steps import ENSEMBLES
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -80,7 +80,7 @@ def main() -> None:
         f"{summary.num_rows / summary.seconds:.2f} photos/s, {summary.num_faces / summary.seconds:.2f} faces/s"
     )
     print(f"memory   {max(memory.readings) / 1e9:.2f} GB at most, whole process tree (PSS)")
-    steps = [name for name in after if name not in (ENSEMBLE, ENSEMBLE_ISOLATED)]
+    steps = [name for name in after if name not in ENSEMBLES]
     total = sum(after[name][0] - before[name][0] for name in steps)
     for name in sorted(steps, key=lambda name: before[name][0] - after[name][0]):
         compute = after[name][0] - before[name][0]

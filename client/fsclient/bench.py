@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from fsclient.bench_level import Level, Traffic
 from fsclient.bench_stages import Stage, Statistics, bound_by, foreign_requests, since, stages_of
@@ -15,11 +17,19 @@ from fsclient.inference import InferenceBackend, ServedEnsemble
 from fsclient.photo import Photo, Status
 from fsclient.schema import face_outputs
 from fsclient.scoring import score_once
-from fsengine.errors import DeadlineError, InferenceError, ServerUnavailableError
-from fsengine.steps import ENSEMBLE
+from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
+from fsengine.steps import DECODE_ISOLATED, ENSEMBLE, ENSEMBLE_ISOLATED
+
+T = TypeVar("T")
+
+MAX_CONCURRENCY = 1024
+"""The most photos in flight: far more than keeps any server busy, and each holds its request and answer in memory."""
 
 _READING_S = 0.1
 _READINGS = 20
+
+_ASK_AGAIN_S = (0.1, 0.4, 1.0)
+"""Waits before asking again on a connection that broke: gRPC's own first wait for a new one is a second."""
 
 Tick = Callable[[], object]
 """Called after each photo."""
@@ -32,7 +42,10 @@ class MeasuredBackend(InferenceBackend, Protocol):
         """Return the counters of every model, or None where the server does not give them."""
 
     async def instances(self) -> Mapping[str, int]:
-        """Return the ensemble's steps in its order, each with the number of its model's instances."""
+        """Return the ensemble's steps in its order, each with the number of its model's instances.
+
+        Where the server can decode a photo alone, as `served` last found, the step that does is among them.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +53,7 @@ class BenchConfig:
     """How to measure.
 
     Attributes:
-        concurrencies: Photos in flight, a level for each.
+        concurrencies: Photos in flight, a level for each; 1 to `MAX_CONCURRENCY`.
         seconds: A level sends whole rounds of the photos until so much time has passed, one at least.
         rounds: Rounds of each level whatever time they take; None to go by the time.
         warm_up_photos: Sent before, at the highest level, and not counted.
@@ -52,10 +65,12 @@ class BenchConfig:
     warm_up_photos: int = 32
 
     def __post_init__(self) -> None:
-        if not self.concurrencies or min(self.concurrencies) < 1:
-            raise ValueError(f"concurrencies {self.concurrencies} must be one number or more, each above 0")
-        if self.seconds < 0 or self.warm_up_photos < 0 or (self.rounds is not None and self.rounds < 1):
-            raise ValueError(f"{self} needs seconds >= 0, warm_up_photos >= 0 and rounds >= 1")
+        if not self.concurrencies or min(self.concurrencies) < 1 or max(self.concurrencies) > MAX_CONCURRENCY:
+            raise ValueError(
+                f"concurrencies {self.concurrencies} must be numbers from 1 to {MAX_CONCURRENCY}, one or more"
+            )
+        if not 0 <= self.seconds < math.inf or self.warm_up_photos < 0 or (self.rounds is not None and self.rounds < 1):
+            raise ValueError(f"{self} needs finite seconds >= 0, warm_up_photos >= 0 and rounds >= 1")
 
 
 class Bench:
@@ -113,7 +128,7 @@ class Bench:
         traffic = await self._send(self._rounds(started), concurrency, tick)
         seconds = time.perf_counter() - started
         await self._check_model_set()
-        after = await self._settled(lambda now: before is None or self._holds(before, now, traffic.answered_at_first))
+        after = await self._settled(lambda now: before is None or self._holds(before, now, traffic))
         stages, bound, notes = self._judged(before, after, traffic, seconds)
         if traffic.requests < concurrency:
             notes.append(f"only {traffic.requests} requests were made, too few to have {concurrency} in flight")
@@ -135,14 +150,18 @@ class Bench:
         if before is None or after is None:
             return [], None, ["the server does not give its statistics (they may be restricted): no stages"]
         counted = since(before, after)
-        if counted is None:
+        if counted is None or not self._holds(before, after, traffic):
             return [], None, ["the server began to count anew, it was restarted: no stages"]
         stages = stages_of(counted, self._instances, seconds)
         notes = []
         if foreign := foreign_requests(counted, self._instances, sent=traffic.requests, refused=traffic.refused):
             notes.append(f"others used the server too, {foreign} requests or more: its stages count them as well")
-        inside_ms = counted[ENSEMBLE].request_ns / 1e6
-        return stages, bound_by(stages, inside_ms / (sum(traffic.latencies_ms) or 1.0)), notes
+        if not traffic.answered:
+            return stages, None, [*notes, "no photo was answered: nothing is said of what bounds the speed"]
+        # The latency of a photo that was decoded alone holds both of its requests; a refused one is not in these.
+        ensembles = [counted[name] for name in (ENSEMBLE, ENSEMBLE_ISOLATED) if name in counted]
+        inside_ms = sum(ensemble.request_ns for ensemble in ensembles) / 1e6
+        return stages, bound_by(stages, inside_ms / sum(traffic.latencies_ms)), notes
 
     def _rounds(self, started: float) -> Iterator[Photo]:
         """Yield every photo as often as every other, so that all levels have the same mix of photos."""
@@ -160,12 +179,12 @@ class Bench:
         """Send photos, so many in flight at any moment; what fails is not tried again."""
         traffic = Traffic()
 
-        async def work() -> None:
-            for photo in photos:
+        async def work(first: Photo) -> None:
+            for photo in itertools.chain([first], photos):
                 await self._send_one(photo, traffic)
                 tick()
 
-        workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+        workers = [asyncio.create_task(work(photo)) for photo in itertools.islice(photos, concurrency)]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -198,7 +217,7 @@ class Bench:
         traffic.failures.setdefault(photo.source, failure)
 
     async def _check_model_set(self) -> None:
-        served = await self._backend.served()
+        served = await _asked(self._backend.served)
         if served.models.model_set_id != self._model_set_id:
             raise InferenceError(
                 f"the server now serves model set {served.models.model_set_id}, this run began with "
@@ -213,14 +232,32 @@ class Bench:
         """
         earlier = None
         for _ in range(_READINGS):
-            now = await self._backend.statistics()
+            now = await _asked(self._backend.statistics)
             if now is None or (now == earlier and enough(now)):
                 return now
             earlier = now
             await asyncio.sleep(_READING_S)
         return earlier
 
-    def _holds(self, before: Statistics, now: Statistics, answered: int) -> bool:
-        """Tell whether the ensemble and each step counted all that they answered."""
+    def _holds(self, before: Statistics, now: Statistics, traffic: Traffic) -> bool:
+        """Tell whether the ensembles and each step counted all that they answered."""
         counted = since(before, now)
-        return counted is None or all(counted[name].requests >= answered for name in (ENSEMBLE, *self._instances))
+        least = {
+            **dict.fromkeys((ENSEMBLE, *self._instances), traffic.answered_at_first),
+            **dict.fromkeys((ENSEMBLE_ISOLATED, DECODE_ISOLATED), traffic.answered_alone),
+        }
+        return counted is None or all(model.requests >= least.get(name, 0) for name, model in counted.items())
+
+
+async def _asked(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return an answer of the server; ask again where it is not to be had, as where a connection broke."""
+    for wait_s in _ASK_AGAIN_S:
+        try:
+            return await ask()
+        except (ServerUnavailableError, PhotoRejectedError):
+            await asyncio.sleep(wait_s)
+    try:
+        return await ask()
+    except PhotoRejectedError as exc:
+        # A server that stops unloads its models first, and says that it has none.
+        raise ServerUnavailableError(f"the server is unavailable, it stops or unloaded its models: {exc}") from exc

@@ -45,6 +45,11 @@ class Traffic:
         return self.requests - self.refused - self.unanswered
 
     @property
+    def answered_alone(self) -> int:
+        """Return the requests that were answered once the photo was decoded alone."""
+        return self.answered - self.answered_at_first
+
+    @property
     def failed(self) -> int:
         """Return the requests that were not answered."""
         return self.requests - self.answered
@@ -62,7 +67,7 @@ class Level:
         failures: Source to its first failure, of photos of which any request failed and of those that their header
             refused.
         stages: The steps of the ensemble in its order; none where the server's statistics cannot be had.
-        bound_by: See `fsclient.bench_stages.bound_by`; None without stages.
+        bound_by: See `fsclient.bench_stages.bound_by`; None without stages or without answers.
         notes: What a reader must know of these numbers.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from fsengine.steps import ENSEMBLE
+from fsengine.steps import DECODE_ISOLATED, ENSEMBLE
 
 BUSY_SHARE = 0.7
 """A stage whose instances are busy for this share of the time bounds the rest: what waits is little else."""
@@ -96,7 +96,7 @@ def since(earlier: Statistics, now: Statistics) -> Statistics | None:
 
 
 def stages_of(counted: Statistics, instances: Mapping[str, int], seconds: float) -> list[Stage]:
-    """Return the steps of the ensemble with what was counted of them.
+    """Return the steps of the ensemble with what was counted of them; decoding alone is one where it was used.
 
     Args:
         counted: Over the time in question.
@@ -104,7 +104,9 @@ def stages_of(counted: Statistics, instances: Mapping[str, int], seconds: float)
         seconds: How long that was.
     """
     return [
-        Stage(name=name, instances=number, counted=counted[name], seconds=seconds) for name, number in instances.items()
+        Stage(name=name, instances=number, counted=counted[name], seconds=seconds)
+        for name, number in instances.items()
+        if name != DECODE_ISOLATED or counted[name].requests
     ]
 
 

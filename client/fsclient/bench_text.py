@@ -58,7 +58,7 @@ def _stage_json(stage: Stage) -> dict[str, Any]:
         "compute_us": round(stage.compute_us, 1),
         "queue_us": round(stage.queue_us, 1),
         "batch_size": round(stage.batch_size, 2),
-        "busy_share": round(stage.busy_share, 3),
+        "busy_share": round(stage.busy_share, 6),
         "instances": stage.instances,
         "requests": stage.counted.requests,
         "rows": stage.counted.rows,
@@ -123,6 +123,8 @@ def bound_text(level: Level) -> str:
     """Return what bounds the speed of a level with stages, as a sentence."""
     busiest = max(level.stages, key=lambda stage: stage.busy_share)
     busy = f"{100 * busiest.busy_share:.0f} % of the time"
+    if level.bound_by is None:
+        return f"no photo was answered, nothing is said of what bounds the speed; {busiest.name} is busy {busy}"
     if level.bound_by == BY_CONCURRENCY:
         return f"bound by the photos in flight: no stage is near busy, {busiest.name} is the busiest with {busy}"
     if level.bound_by == BY_CLIENT:

@@ -139,10 +139,13 @@ class TritonBackend:
         numbers = {}
         with _translated(self._url):
             ensemble = (await client.get_model_config(ENSEMBLE, client_timeout=CONNECT_TIMEOUT_S)).config
-            for step in ensemble.ensemble_scheduling.step:
-                config = (await client.get_model_config(step.model_name, client_timeout=CONNECT_TIMEOUT_S)).config
+            steps = [step.model_name for step in ensemble.ensemble_scheduling.step]
+            if self._isolates:
+                steps.insert(steps.index(DECODE) + 1, DECODE_ISOLATED)
+            for step in steps:
+                config = (await client.get_model_config(step, client_timeout=CONNECT_TIMEOUT_S)).config
                 # A group has its count on each of its GPUs.
-                numbers[step.model_name] = sum(group.count * max(len(group.gpus), 1) for group in config.instance_group)
+                numbers[step] = sum(group.count * max(len(group.gpus), 1) for group in config.instance_group)
         return numbers
 
     async def _ask(self, model: str, tensor: InferInput, outputs: list[str]) -> dict[str, NDArray[Any]]:

@@ -28,8 +28,11 @@ def cause(text: str) -> str:
     return " ".join(words)[:_LONGEST_CAUSE].rstrip(" :") or "unknown error"
 
 
+def device_trouble(text: str) -> str | None:
+    """Return the words of an error that the photo is not to blame for: memory, driver or device; None for another."""
+    return found if _DEVICE_TROUBLE.search(found := cause(text)) else None
+
+
 def decoding_cause(text: str) -> str | None:
     """Return why DALI could not read a photo, or None where something else failed, or the device did."""
-    if not _READS_PHOTOS.search(text) or _DEVICE_TROUBLE.search(found := cause(text)):
-        return None
-    return found
+    return cause(text) if _READS_PHOTOS.search(text) and device_trouble(text) is None else None

@@ -13,6 +13,9 @@ OLDEST_COMPUTE_CAPABILITY = (7, 5)
 """Of CUDA 13 and TensorRT 11 (release notes of the 26.x containers)."""
 
 _QUERY = ("index", "uuid", "name", "compute_cap", "memory.total", "driver_version")
+OLDEST_DRIVER = 580
+"""Of CUDA 13, without NVIDIA's package for forward compatibility."""
+
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 _TIMEOUT_S = 30.0
@@ -131,6 +134,7 @@ def _ask_driver() -> str:
             [program, f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_TIMEOUT_S,
             check=False,
         )

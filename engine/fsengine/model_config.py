@@ -39,7 +39,7 @@ def read_config(path: Path) -> pb.ModelConfig:
 
     try:
         return text_format.Parse(path.read_text(), pb.ModelConfig())
-    except (OSError, text_format.ParseError) as exc:
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as exc:
         raise PackError(f"{path} is not a Triton model configuration: {exc}") from exc
 
 

@@ -47,10 +47,16 @@ def sniff_format(data: bytes) -> str | None:
 
 
 def decoding_error(data: bytes) -> str | None:
-    """Return what Pillow finds wrong with a photo that another decoder refused, or None where it decodes it."""
+    """Return what Pillow finds wrong with a photo that another decoder refused, or None where it decodes it.
+
+    Raises:
+        MemoryError: There is no room to find out.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
+    except MemoryError:
+        raise
     except Exception as exc:  # Pillow's parsers raise nearly anything on broken data
         return str(exc).replace("<_io.BytesIO object at ", "<").split(" <0x")[0] or type(exc).__name__
     return None

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +77,8 @@ def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str
     whole = read_pack(pack_folder)
     pack = whole.without(without)
     manifest = _manifest(pack, target)
-    if _is_current(out, manifest):
+    files = _files(pack, pack_folder, target)
+    if _is_current(out, manifest, files):
         return pack
     if out.exists() and not (out / MANIFEST_FILE).is_file() and any(out.iterdir()):
         raise PackError(f"{out} holds something other than an assembled repository; choose another folder")
@@ -85,14 +87,15 @@ def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
             beside = Path(folder) / "repository"
-            _fill(beside, pack, pack_folder, target)
+            _fill(beside, files, {spec.name: spec for spec in pack.specs()})
             (beside / MANIFEST_FILE).write_text(manifest)
             if out.exists():
                 out.rename(Path(folder) / "replaced")
             beside.rename(out)
     except OSError as exc:
         raise PackError(
-            f"{out} cannot be written: {exc.strerror}; make room, or choose another folder (--out, FACESTATS_MODELS)"
+            f"{out} cannot be written: {exc.strerror or exc}; make room, or choose another folder (--out, "
+            "FACESTATS_MODELS)"
         ) from exc
     return pack
 
@@ -138,24 +141,34 @@ def read_canonical(folder: Path | None = None) -> dict[str, pb.ModelConfig]:
     return {path.parent.name: read_config(path) for path in sorted(root.glob(f"*/{CONFIG_FILE}"))}
 
 
-def _fill(out: Path, pack: Pack, pack_folder: Path, target: Target) -> None:
-    """Write configs and artifacts of every step."""
+def _files(pack: Pack, pack_folder: Path, target: Target) -> dict[str, str | Path]:
+    """Return every file of a repository by its path in it: its text, or the artifact of the pack that it is."""
     root = shipped_folder("model_repository")
-    specs = {spec.name: spec for spec in pack.specs()}
+    files: dict[str, str | Path] = {}
     for name, config in adapt(read_canonical(root), pack, target).items():
-        version = out / name / "1"
-        version.mkdir(parents=True)
-        (out / name / CONFIG_FILE).write_text(config_text(config))
+        files[f"{name}/{CONFIG_FILE}"] = config_text(config)
         if name in _CANONICAL_FILES:
             source = root / _CANONICAL_FILES[name]
             text = source.read_text()
-            (version / source.name).write_text(gpu_pipeline(text) if target.on_gpu else text)
+            files[f"{name}/1/{source.name}"] = gpu_pipeline(text) if target.on_gpu else text
         if name in pack.models:
-            source = pack_folder / pack.models[name].file
-            artifact = version / (_FOREST_FILE if source.suffix == ".tl" else f"model{source.suffix}")
-            if source.suffix == ".onnx":
-                check_onnx(source, specs[name])
-            link_or_copy(source, artifact)
+            artifact = pack_folder / pack.models[name].file
+            files[f"{name}/1/{_FOREST_FILE if artifact.suffix == '.tl' else f'model{artifact.suffix}'}"] = artifact
+    return files
+
+
+def _fill(out: Path, files: Mapping[str, str | Path], specs: Mapping[str, ModelSpec]) -> None:
+    """Write configs and artifacts of every step."""
+    for name, content in files.items():
+        path = out / name
+        step = path.relative_to(out).parts[0]
+        (out / step / "1").mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            path.write_text(content)
+        else:
+            if content.suffix == ".onnx":
+                check_onnx(content, specs[step])
+            link_or_copy(content, path)
 
 
 def _manifest(pack: Pack, target: Target) -> str:
@@ -169,17 +182,26 @@ def _manifest(pack: Pack, target: Target) -> str:
     return json.dumps(record, sort_keys=True)
 
 
-def _is_current(out: Path, manifest: str) -> bool:
+def _is_current(out: Path, manifest: str, files: Mapping[str, str | Path]) -> bool:
+    """Tell whether a folder holds an assembly and nothing else, artifacts by their size."""
     try:
-        return (out / MANIFEST_FILE).read_text() == manifest
-    except OSError:
+        if (out / MANIFEST_FILE).read_text() != manifest:
+            return False
+        found = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+        return found == {MANIFEST_FILE, *files} and all(
+            (out / name).read_text() == content
+            if isinstance(content, str)
+            else (out / name).stat().st_size == content.stat().st_size
+            for name, content in files.items()
+        )
+    except (OSError, ValueError):
         return False
 
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Hard-link an artifact where the file system allows it, since some are hundreds of megabytes."""
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)  # of a link, what it points to
     except OSError:
         shutil.copyfile(source, target)
 

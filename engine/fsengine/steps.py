@@ -21,6 +21,7 @@ ETHNICITY = "ethnicity"
 AGE_GENDER = "age_gender"
 
 ENSEMBLE_ISOLATED = "facestats_isolated"
+ENSEMBLES = (ENSEMBLE, ENSEMBLE_ISOLATED)
 DECODE_ISOLATED = "decode_isolated"
 """The ensemble once more, all steps shared but decode, whose twin takes one photo at a time."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +46,23 @@ class CountingBackend(FakeBackend):
 
     restricted = False
     restarts = False
+    forgotten = 0
     others = 0
 
     def __init__(self, respond: Callable[[bytes], int], *, alone: Callable[[bytes], int] | None = None) -> None:
         super().__init__(
             lambda data, outputs: self._answered(respond(data), outputs),
-            respond_alone=alone and (lambda data, outputs: answer(alone(data), outputs)),
+            respond_alone=alone and (lambda data, outputs: self._answered_alone(alone(data), outputs)),
         )
         self.answered = 0
+        self.answered_alone = 0
 
     def _answered(self, num_faces: int, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         self.answered += 1
+        return answer(num_faces, outputs)
+
+    def _answered_alone(self, num_faces: int, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        self.answered_alone += 1
         return answer(num_faces, outputs)
 
     async def statistics(self) -> dict[str, ModelStatistics] | None:
@@ -63,15 +70,18 @@ class CountingBackend(FakeBackend):
             return None
         if self.restarts:
             return dict.fromkeys(("facestats", *INSTANCES), statistics(0 if self.answered else 5))
-        others = self.others if self.answered else 0
-        return {
+        others = self.others - self.forgotten if self.answered else 0
+        counted = {
             "facestats": statistics(self.answered + others),
             "decode": statistics(len(self.requests) + others),
-            "detect": statistics(self.answered + others),
+            "detect": statistics(self.answered + self.answered_alone + others),
         }
+        if self.isolates:
+            counted |= dict.fromkeys(("facestats_isolated", "decode_isolated"), statistics(self.answered_alone))
+        return counted
 
     async def instances(self) -> dict[str, int]:
-        return INSTANCES
+        return {"decode": 1, "decode_isolated": 1, "detect": 2} if self.isolates else INSTANCES
 
 
 def workload(folder: Path, photos: Iterable[bytes]) -> Workload:
@@ -216,13 +226,89 @@ def test_a_photo_refused_for_its_neighbour_is_answered_alone_as_in_ingest(tmp_pa
     assert (level.traffic.refused, level.traffic.answered, level.traffic.num_faces) == (2, 4, 10)
     assert not level.failures
     assert level.notes == ()
+    assert {stage.name: stage.counted.requests for stage in level.stages} == {
+        "decode": 4,
+        "decode_isolated": 2,
+        "detect": 4,
+    }
 
 
-def test_a_lost_server_ends_the_run(tmp_path: Path) -> None:
+def test_a_photo_alone_is_a_stage_only_where_one_was_decoded_so(tmp_path: Path) -> None:
+    backend = CountingBackend(faces_or(), alone=lambda _: 4)
+    level = measure(backend, workload(tmp_path, [JPEG + b"\1"]), rounds=2, warm_up_photos=0)
+    assert [stage.name for stage in level.stages] == list(INSTANCES)
+
+
+def test_time_in_the_server_holds_that_of_photos_decoded_alone(tmp_path: Path) -> None:
+    # Both ensembles count what passes, and no stage is busy: little time in the server would be the client's fault.
+    class Slow(CountingBackend):
+        async def statistics(self) -> Any:
+            counted = await super().statistics()
+            assert counted is not None
+            return {
+                name: replace(model, busy_ns=0, request_ns=10**12 * model.requests * (name == "facestats_isolated"))
+                for name, model in counted.items()
+            }
+
+    backend = Slow(faces_or(PhotoRejectedError("a neighbour's fault")), alone=lambda _: 4)
+    level = measure(backend, workload(tmp_path, [JPEG + b"\144"]), rounds=2, warm_up_photos=0)
+    assert level.bound_by == "concurrency"
+
+
+def test_without_an_answer_nothing_is_said_to_bound_the_speed(tmp_path: Path) -> None:
+    backend = CountingBackend(faces_or(PhotoRejectedError("decode failed: cut short")))
+    photos = workload(tmp_path, [JPEG + b"\144"])
+    level = measure(backend, photos, rounds=2, warm_up_photos=0)
+    assert (level.traffic.answered, level.bound_by) == (0, None)
+    assert level.stages
+    assert "no photo was answered" in level.notes[0]
+    text = bench_text(BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level]))
+    assert text.splitlines()[-1].startswith("no photo was answered")
+
+
+@pytest.mark.parametrize("question", ["served", "statistics"])
+def test_a_connection_that_broke_is_asked_again(tmp_path: Path, question: str) -> None:
+    class Dropped(CountingBackend):
+        refusals = 2
+
+        async def served(self) -> Any:
+            self._refuse("served")
+            return await super().served()
+
+        async def statistics(self) -> Any:
+            self._refuse("statistics")
+            return await super().statistics()
+
+        def _refuse(self, asked: str) -> None:
+            if asked == question and self.requests and self.refusals:
+                self.refusals -= 1
+                raise ServerUnavailableError("Stream removed")
+
+    photos = workload(tmp_path, [JPEG + b"\1", JPEG + b"\144"])
+    level = measure(Dropped(faces_or(ServerUnavailableError("Stream removed"))), photos, rounds=2, warm_up_photos=0)
+    assert (level.traffic.answered, level.failure_reasons) == (2, {"unavailable": 1})
+
+
+def test_no_more_workers_are_started_than_there_are_photos(tmp_path: Path) -> None:
+    tasks = []
+
+    class Watched(CountingBackend):
+        async def infer(self, data: bytes, outputs: Sequence[str], *, alone: bool = False) -> Any:
+            tasks.append(len(asyncio.all_tasks()))
+            return await super().infer(data, outputs, alone=alone)
+
+    level = measure(Watched(faces_or()), workload(tmp_path, [JPEG + b"\1"] * 3), 1024, rounds=1, warm_up_photos=2)
+    assert level.traffic.requests == 3
+    # The test itself is a task too.
+    assert max(tasks) == 1 + 3
+
+
+@pytest.mark.parametrize("error", [ServerUnavailableError("gone"), PhotoRejectedError("unknown model, gone")])
+def test_a_lost_server_ends_the_run(tmp_path: Path, error: Exception) -> None:
     class Lost(CountingBackend):
         async def served(self) -> Any:
             if self.requests:
-                raise ServerUnavailableError("gone")
+                raise error
             return await super().served()
 
     with pytest.raises(ServerUnavailableError, match="gone"):
@@ -243,6 +329,7 @@ def test_another_model_set_in_the_middle_is_refused(tmp_path: Path) -> None:
     [
         ({"restricted": True}, "does not give its statistics", 0),
         ({"restarts": True}, "began to count anew", 0),
+        ({"forgotten": 4}, "began to count anew", 0),
         ({"others": 4}, "others used the server too, 4 requests", 2),
     ],
 )
@@ -306,8 +393,12 @@ def test_people_read_why_photos_failed(result: BenchResult) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--concurrency", "4,0"], "no list of numbers above 0"),
-        (["--concurrency", "4;8"], "no list of numbers above 0"),
+        (["--concurrency", "4,0"], "no list of numbers from 1 to 1024"),
+        (["--concurrency", "4;8"], "no list of numbers from 1 to 1024"),
+        (["--concurrency", "4,1025"], "no list of numbers from 1 to 1024"),
+        (["--concurrency", "9" * 5000], "no list of numbers from 1 to 1024"),
+        (["--seconds", "nan"], "nan is no number of seconds"),
+        (["--seconds", "inf"], "inf is no number of seconds"),
         (["--rounds", "2", "--seconds", "1"], "exclude each other"),
         (["--rounds", "0"], "0 is not in the range"),
         (["--server", "localhost"], "not HOST:PORT"),

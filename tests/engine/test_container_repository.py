@@ -9,14 +9,11 @@ from pathlib import Path
 import pytest
 
 from fake_programs import PLANS, write_repository
-from fsengine.container.assembly import place_repository
+from fsengine.container.assembly import given_folder, place_repository
 from fsengine.container.repository_state import read_state
-from fsengine.errors import PackError
+from fsengine.errors import InvalidInputError, PackError
 from fsengine.repository import Target
 from fsengine.shipped import shipped_folder
-
-NOTHING = Path("/dev/null")
-"""What compose mounts where no pack is given."""
 
 
 def test_a_repository_with_plans_says_what_they_are_for(tmp_path: Path) -> None:
@@ -58,15 +55,30 @@ def break_version(folder: Path) -> None:
     )
 
 
+def alter_plan(folder: Path) -> None:
+    (folder / "embed" / "1" / "model.plan").write_text("another")
+
+
+def empty_artifact(folder: Path) -> None:
+    (folder / "align" / "1" / "artifact").write_text("")
+
+
+def lose_step(folder: Path) -> None:
+    shutil.rmtree(folder / "decode")
+
+
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [
-        (break_manifest, r"no facestats.json.*It holds detect, embed, plans.json"),
+        (break_manifest, r"no facestats.json.*It holds align, decode, detect, embed, facestats"),
         (break_served, r"cannot be read .*'served'"),
         (break_json, "plans.json cannot be read"),
         (break_plans, r"plans of detect, embed but no plans.json.*broken off"),
         (break_plan, "plans of embed that are not there"),
         (break_version, "lacks 'tensorrt'"),
+        (alter_plan, "the plan of embed is not the one that .*plans.json names"),
+        (empty_artifact, "align holds no artifact to serve"),
+        (lose_step, "lacks steps of the ensemble"),
     ],
 )
 def test_what_is_not_whole_is_refused(tmp_path: Path, break_it: object, said: str) -> None:
@@ -85,10 +97,10 @@ def test_no_folder_at_all_is_refused(tmp_path: Path) -> None:
 def test_without_a_pack_the_demo_is_assembled_once(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     out = tmp_path / "container"
-    state = place_repository(NOTHING, out, Target.CONTAINER)
+    state = place_repository(None, out, Target.CONTAINER)
     assert (state.pack, state.target, state.needs_gpu) == ("demo", Target.CONTAINER, False)
     made = (out / "facestats.json").stat().st_ino
-    place_repository(NOTHING, out, Target.CONTAINER)
+    place_repository(None, out, Target.CONTAINER)
     assert (out / "facestats.json").stat().st_ino == made
 
 
@@ -104,11 +116,11 @@ def test_a_repository_is_linked_and_given_up_again(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     given, out = write_repository(tmp_path / "given"), tmp_path / "models" / "container"
     before = sorted(path.name for path in given.iterdir())
-    place_repository(NOTHING, out, Target.CONTAINER)
+    place_repository(None, out, Target.CONTAINER)
     place_repository(given, out, Target.CONTAINER)
     assert out.readlink() == given
     place_repository(given, out, Target.CONTAINER)
-    assert not place_repository(NOTHING, out, Target.CONTAINER).folder.is_symlink()
+    assert not place_repository(None, out, Target.CONTAINER).folder.is_symlink()
     assert sorted(path.name for path in given.iterdir()) == before
     assert [path.name for path in out.parent.iterdir()] == ["container"]
 
@@ -120,11 +132,47 @@ def test_a_repository_for_another_server_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_something_else_is_neither_served_nor_overwritten(tmp_path: Path) -> None:
+    given = write_repository(tmp_path / "given")
     with pytest.raises(PackError, match="FACESTATS_PACK"):
-        place_repository(tmp_path, tmp_path / "container", Target.CONTAINER)
+        place_repository(tmp_path / "given" / "detect", tmp_path / "container", Target.CONTAINER)
     thesis = tmp_path / "thesis"
     thesis.mkdir()
     (thesis / "chapter1.tex").write_text("years of work")
     with pytest.raises(PackError, match="something other"):
-        place_repository(write_repository(tmp_path / "given"), thesis, Target.CONTAINER)
+        place_repository(given, thesis, Target.CONTAINER)
     assert (thesis / "chapter1.tex").is_file()
+
+
+@pytest.mark.parametrize(("given", "out"), [("g", "g"), ("g", "g/inner"), ("g/inner", "g"), ("link", "g")])
+def test_what_is_given_is_never_written_to(given: str, out: str, tmp_path: Path) -> None:
+    write_repository(tmp_path / "g")
+    write_repository(tmp_path / "g" / "inner")
+    (tmp_path / "link").symlink_to(tmp_path / "g")
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    with pytest.raises(InvalidInputError, match="lie in each other"):
+        place_repository(tmp_path / given, tmp_path / out, Target.CONTAINER)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_link_to_what_was_given_holds_wherever_it_is_read_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_repository(tmp_path / "given")
+    monkeypatch.chdir(tmp_path)
+    place_repository(Path("given"), Path("models/container"), Target.CONTAINER)
+    assert read_state(tmp_path / "models" / "container").pack == "demo"
+
+
+def test_only_where_nothing_is_given_is_it_the_demo_pack(tmp_path: Path) -> None:
+    assert given_folder(Path("/dev/null")) is None
+    assert given_folder(tmp_path) == tmp_path
+    (tmp_path / "file").touch()
+    for wrong in ("file", "nowhere"):
+        with pytest.raises(InvalidInputError, match="is no folder; expected"):
+            given_folder(tmp_path / wrong)
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PackError, match="cannot be written"):
+        place_repository(write_repository(tmp_path / "given"), tmp_path / "file" / "x", Target.CONTAINER)

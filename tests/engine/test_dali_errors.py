@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from fsengine.dali_errors import cause, decoding_cause
+from fsengine.dali_errors import cause, decoding_cause, device_trouble
+from fsengine.photo_header import decoding_error
 from fsengine.shipped import shipped_folder
 
 NEW = """in ensemble 'facestats_isolated', Runtime error: Critical error in pipeline:
@@ -115,3 +116,25 @@ def test_a_cause_is_one_short_line_whatever_the_text() -> None:
     assert cause("two\nlines") == "two lines"
     assert cause("") == "unknown error"
     assert len(cause("x" * 5000)) == 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Error in MIXED operator `nvidia.dali.fn.decoders.image`, encountered:\n"
+        "CUDA runtime API error cudaErrorMemoryAllocation (2):\nout of memory",
+        "Error in CPU operator `nvidia.dali.fn.decoders.image`, encountered:\nCan't allocate 432000000 on device -1",
+    ],
+)
+def test_a_device_that_gave_out_is_no_fault_of_the_photo(text: str) -> None:
+    assert device_trouble(text)
+    assert decoding_cause(text) is None
+
+
+def test_memory_that_gave_out_is_not_what_pillow_finds_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.Image.open", full)
+    with pytest.raises(MemoryError):
+        decoding_error(b"a photo")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from fsengine import steps
 from fsengine.cli import main
-from fsengine.errors import InvalidInputError, ServerError
+from fsengine.errors import InvalidInputError, PackError, ServerError
 from fsengine.gpu_config import CUDA_MEMORY_MIB
 from fsengine.plans.layout import CONTEXT_MIB, GpuLayout, StepNeeds, choose_layout, decode_work_mib, waiting_mib
 from fsengine.plans.layout_inputs import read_stage_times, step_needs
@@ -81,17 +81,10 @@ def test_the_sum_is_of_all_that_takes_memory() -> None:
 
 def bench_record(**changes: Any) -> dict[str, Any]:
     stages = [
-        {
-            "name": "detect",
-            "compute_us": 9000.0,
-            "queue_us": 10.0,
-            "batch_size": 4.0,
-            "busy_share": 0.8,
-            "instances": 2,
-        },
-        {"name": "embed", "compute_us": 4000.0, "queue_us": 10.0, "batch_size": 9.0, "busy_share": 0.4, "instances": 1},
+        {"name": "detect", "requests": 500, "compute_us": 9000.0, "busy_share": 0.8, "instances": 2},
+        {"name": "embed", "requests": 480, "compute_us": 4000.0, "busy_share": 0.4, "instances": 1},
     ]
-    return {"photos_per_second": 1000.0, "photos": 10, "failures": 0, "stages": stages, **changes}
+    return {"photos_per_second": 960.0, "seconds": 0.5, "photos": 10, "failures": 1, "stages": stages, **changes}
 
 
 def test_a_photo_takes_of_a_stage_what_its_instances_were_busy_with(tmp_path: Path) -> None:
@@ -99,7 +92,21 @@ def test_a_photo_takes_of_a_stage_what_its_instances_were_busy_with(tmp_path: Pa
     assert read_stage_times(tmp_path / "times.json") == pytest.approx({"detect": 1600.0, "embed": 400.0})
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps(bench_record(photos_per_second=0.0)), "{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "{",
+        "[" * 100_000,
+        json.dumps(bench_record(seconds=float("nan"))),
+        json.dumps(bench_record(seconds=-1.0)),
+        json.dumps(bench_record(stages=[{"name": "detect", "requests": 0, "busy_share": 0.8, "instances": 1}])),
+        json.dumps(bench_record(stages=[{"name": "detect", "requests": 1, "busy_share": 0.8, "instances": 10**400}])),
+    ],
+    ids=range(9),
+)
 def test_what_bench_did_not_write_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "times.json").write_text(text)
     with pytest.raises(InvalidInputError, match="holds no stage times"):
@@ -127,6 +134,10 @@ def test_the_command_prints_the_layout_of_a_gpu_that_is_not_here(tmp_path: Path)
     too_small = CliRunner().invoke(main, [*arguments, "--memory-mib", "2000"])
     assert too_small.exit_code == 1
     assert "the GPU has 2000 MiB" in too_small.output
+    (tmp_path / "times.json").write_text(json.dumps(bench_record()).replace('"embed"', '"speech"'))
+    foreign = CliRunner().invoke(main, [*arguments, "--memory-mib", str(L4_MIB)])
+    assert foreign.exit_code == 2
+    assert "there are times of ['speech']" in foreign.output
     none = CliRunner().invoke(main, ["plan", str(tmp_path)])
     assert none.exit_code == 2
     assert "is no assembled repository" in none.output
@@ -142,3 +153,26 @@ def test_what_lies_between_the_steps_fits_the_server_s_pool(memory_mib: int) -> 
     layout = choose_layout(memory_mib, needs(), 32)
     assert 1 <= layout.photos_per_step <= 4 * layout.steps[0].max_batch_size
     assert waiting_mib(layout.photos_per_step) <= CUDA_MEMORY_MIB
+
+
+def test_a_decode_batch_is_halved_until_all_steps_fit() -> None:
+    least = int(choose_layout(H200_MIB, needs()[1:], 32).used_mib) + int(decode_work_mib()) + 1
+    assert choose_layout(least, needs(), 32).steps[0].max_batch_size == 1
+    assert choose_layout(least + 2 * int(decode_work_mib()), needs(), 32).steps[0].max_batch_size == 2
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"models": {"embed": {"work_mib": NaN}}}', '{"models": [1]}'])
+def test_a_damaged_record_of_plans_is_said(text: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)
+    (tmp_path / "repository" / "plans.json").write_text(text)
+    with pytest.raises(PackError, match=r"plans\.json cannot be read .* build the plans again"):
+        step_needs(tmp_path / "repository", {})
+
+
+def test_a_step_without_an_artifact_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)
+    (tmp_path / "repository" / "embed" / "1" / "model.onnx").unlink()
+    with pytest.raises(PackError, match="holds no artifact"):
+        step_needs(tmp_path / "repository", {})

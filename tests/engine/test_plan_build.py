@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from fsengine import steps
 from fsengine.errors import ExportError, InvalidInputError, PackError, ServerError
@@ -138,7 +139,7 @@ def test_a_plan_that_differs_from_its_graph_is_not_installed(
         build(graphs, tmp_path / "out", toolchain)
     assert not (tmp_path / "out").exists()
     assert step not in {json.loads(path.read_text())["made_of"]["profile"][0]["name"] for path in _records()}
-    assert not list(plans_folder().glob("facestats-plan-*"))
+    assert not list(plans_folder().glob("unfinished-*"))
     assert all(engine.closed for engine in toolchain.engines)
 
 
@@ -234,8 +235,9 @@ def test_what_is_no_repository_and_what_has_plans_is_refused(graphs: Path, tmp_p
     assemble(shipped_folder("packs") / "demo", tmp_path / "cpu", target=Target.PIP)
     with pytest.raises(InvalidInputError, match=r"was assembled for the target pip, expected gpu or pip-gpu; make one"):
         build(tmp_path / "cpu", tmp_path / "out", GraphToolchain())
-    with pytest.raises(InvalidInputError, match="--out is the repository itself"):
-        build(graphs, graphs, GraphToolchain())
+    for out in (graphs, graphs / "inside" / "it"):
+        with pytest.raises(InvalidInputError, match="--out is the repository itself, or inside it"):
+            build(graphs, out, GraphToolchain())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
     with pytest.raises(InvalidInputError, match="holds something other than a repository with plans"):
@@ -249,6 +251,9 @@ def test_photos_that_cannot_be_used_are_named(graphs: Path, tmp_path: Path) -> N
     (tmp_path / "text.jpg").write_text("no photo")
     with pytest.raises(InvalidInputError, match=r"text\.jpg cannot be read as a photo"):
         build(graphs, tmp_path / "out", GraphToolchain(), photos=[tmp_path / "text.jpg"])
+    Image.new("1", (20_000, 20_100)).save(tmp_path / "bomb.png")
+    with pytest.raises(InvalidInputError, match=r"bomb\.png cannot be read as a photo"):
+        build(graphs, tmp_path / "out", GraphToolchain(), photos=[tmp_path / "bomb.png"])
     empty = shipped_photos()[0].with_name("coffee.jpg")
     with pytest.raises(InvalidInputError, match="no photo has a face"):
         build(graphs, tmp_path / "out", GraphToolchain(), photos=[empty])

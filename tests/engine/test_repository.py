@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,42 @@ def test_a_folder_with_something_else_is_left_alone(demo: Path, tmp_path: Path) 
     with pytest.raises(PackError, match="choose another folder"):
         assemble(demo, out, target=Target.PIP)
     assert (out / "chapter1.tex").read_text() == "years of work"
+
+
+def spoil_config(repository: Path) -> None:
+    (repository / "embed" / "config.pbtxt").write_text("")
+
+
+def lose_graph(repository: Path) -> None:
+    (repository / "embed" / "1" / "model.onnx").unlink()
+
+
+def cut_graph(repository: Path) -> None:
+    graph = repository / "embed" / "1" / "model.onnx"
+    data = graph.read_bytes()[:-1]
+    graph.unlink()  # it is a hard link to the pack's
+    graph.write_bytes(data)
+
+
+def add_plan(repository: Path) -> None:
+    (repository / "embed" / "1" / "model.plan").touch()
+
+
+@pytest.mark.parametrize("damage", [spoil_config, lose_graph, cut_graph, add_plan])
+def test_a_damaged_repository_is_made_again(demo: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    out = tmp_path / "repository"
+    assemble(demo, out, target=Target.PIP)
+    whole = {name: (out / name).read_bytes() for name in files(out)}
+    damage(out)
+    assemble(demo, out, target=Target.PIP)
+    assert {name: (out / name).read_bytes() for name in files(out)} == whole
+
+
+def test_a_pack_whose_files_are_links_is_assembled_from_what_they_point_to(demo: Path, tmp_path: Path) -> None:
+    graph = demo / "embed" / "model.onnx"
+    graph.rename(demo / "blob")
+    graph.symlink_to("../blob")
+    assemble(demo, tmp_path / "deep" / "er" / "repository", target=Target.PIP)
+    made = tmp_path / "deep" / "er" / "repository" / "embed" / "1" / "model.onnx"
+    assert not made.is_symlink()
+    assert made.read_bytes() == (demo / "blob").read_bytes()

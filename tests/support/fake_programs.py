@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -79,15 +80,19 @@ class FakePrograms:
 
 
 def write_repository(folder: Path, *, target: str = "container", plans: dict[str, object] | None = None) -> Path:
-    """Write what the entrypoint reads of a repository: its manifests, and an empty plan for each step that has one."""
+    """Write what the entrypoint reads of a repository: manifests, and a file for each step, which no server loads."""
     folder.mkdir(parents=True)
+    for step in ("facestats", "facestats_isolated", "decode", "detect", "align", "embed"):
+        (folder / step / "1").mkdir(parents=True)
+        (folder / step / "config.pbtxt").write_text(f'name: "{step}"')
+        if not step.startswith("facestats"):
+            (folder / step / "1" / "artifact").write_text("artifact")
     (folder / "facestats.json").write_text(json.dumps({"target": target, "served": {"pack": "demo"}}))
     if plans is not None:
         steps = plans["models"]
         assert isinstance(steps, dict)
         for step in steps:
-            (folder / step / "1").mkdir(parents=True)
-            (folder / step / "1" / "model.plan").touch()
+            (folder / step / "1" / "artifact").rename(folder / step / "1" / "model.plan")
         (folder / "plans.json").write_text(json.dumps(plans))
     return folder
 
@@ -96,6 +101,8 @@ PLANS: dict[str, object] = {
     "tensorrt": "11.4.0.106",
     "compute_capability": "9.0",
     "gpu": "NVIDIA H100 80GB HBM3",
-    "models": {"detect": {"key": "plan-0", "sha256": "0" * 64}, "embed": {"key": "plan-1", "sha256": "1" * 64}},
+    "models": {
+        step: {"key": "plan-0", "sha256": hashlib.sha256(b"artifact").hexdigest()} for step in ("detect", "embed")
+    },
 }
 """What `fsengine build` writes beside plans."""

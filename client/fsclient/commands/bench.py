@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 
 import click
 
-from fsclient.bench import BenchConfig
+from fsclient.bench import MAX_CONCURRENCY, BenchConfig
 from fsclient.bench_run import run_bench
 from fsclient.bench_text import bench_json, bench_text, notes_text
 from fsclient.options import say, server_choice, server_options
@@ -17,10 +18,21 @@ _DEFAULTS = BenchConfig()
 
 def _levels(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, ...]:
     """Return the numbers of a list with commas, each once."""
-    words = value.split(",")
-    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-        raise click.BadParameter(f"{value!r} is no list of numbers above 0; expected for example 1,4,16")
-    return tuple(dict.fromkeys(int(word) for word in words))
+    try:
+        numbers = [int(word) for word in value.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(1 <= number <= MAX_CONCURRENCY for number in numbers):
+        raise click.BadParameter(
+            f"{value!r} is no list of numbers from 1 to {MAX_CONCURRENCY}; expected for example 1,4,16"
+        )
+    return tuple(dict.fromkeys(numbers))
+
+
+def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds; expected for example 5")
+    return value
 
 
 @click.command()
@@ -33,12 +45,13 @@ def _levels(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[i
     default=",".join(map(str, _DEFAULTS.concurrencies)),
     show_default=True,
     callback=_levels,
-    help="Photos in flight, a level for each.",
+    help=f"Photos in flight, 1 to {MAX_CONCURRENCY}, a level for each.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0),
     default=None,
+    callback=_finite,
     help=f"Least time of a level, which sends whole rounds of the photos.  [default: {_DEFAULTS.seconds:g}]",
 )
 @click.option("--rounds", type=click.IntRange(1), help="Send every photo so often at each level, in place of a time.")
@@ -89,13 +102,13 @@ def bench(
     )
     try:
         result = run_bench(photos, config, server_choice(server, models, without, gpu), say)
+        click.echo(json.dumps(bench_json(result), indent=1) if as_json else bench_text(result))
+        for line in notes_text(result):
+            say(line)
     except KeyboardInterrupt:
         say("interrupted")
         raise SystemExit(130) from None
     except (ServerUnavailableError, DeadlineError) as exc:
         say(f"Error: {exc}")
         raise SystemExit(4) from exc
-    click.echo(json.dumps(bench_json(result), indent=1) if as_json else bench_text(result))
-    for line in notes_text(result):
-        say(line)
     raise SystemExit(result.exit_code)

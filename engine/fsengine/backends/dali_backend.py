@@ -13,7 +13,7 @@ import triton_python_backend_utils as pb_utils
 from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig, read_backend_config
 from fsengine.backends.dali_pipeline import build_pipeline, has_input, serialize_pipeline
 from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups, native_error, spreads_errors
-from fsengine.dali_errors import cause
+from fsengine.dali_errors import cause, device_trouble
 from fsengine.errors import PackError
 from fsengine.photo_header import decoding_error, too_many_pixels
 from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
@@ -65,12 +65,12 @@ class TritonPythonModel:
         """Decode photos in one run, or one by one where one of them fails it."""
         try:
             return self._run([photo[0] for photo in photos])
-        except RuntimeError as exc:
+        except (RuntimeError, MemoryError) as exc:
             if self._spreads_errors:
                 # One each: Triton dies of an error that two responses share.
                 return [pb_utils.TritonError(native_error(exc), pb_utils.TritonError.UNKNOWN) for _ in photos]
             if len(photos) == 1:
-                return [_invalid(f"{DECODE_FAILED}: {_reason(exc, photos[0])}")]
+                return [_failure(exc, photos[0])]
         return [self._decode_together([photo])[0] for photo in photos]
 
     def _run(self, encoded: list[NDArray[np.uint8]]) -> list[Sample]:
@@ -84,7 +84,7 @@ class TritonPythonModel:
         try:
             self._pipeline.feed_input(self._config.inputs[0].name, encoded)
             outputs = [output.as_cpu() for output in self._pipeline.run()]
-        except RuntimeError:
+        except (RuntimeError, MemoryError):
             # A pipeline that failed is not valid any more.
             self._pipeline = self._build()
             raise
@@ -114,9 +114,15 @@ def _invalid(text: str) -> Any:
     return pb_utils.TritonError(text, pb_utils.TritonError.INVALID_ARG)
 
 
-def _reason(error: RuntimeError, photo: NDArray[np.uint8]) -> str:
-    """Return what is wrong with a photo: Pillow's words, or where it decodes the photo those of DALI."""
-    return decoding_error(photo.tobytes()) or f"DALI: {cause(str(error))}"
+def _failure(error: RuntimeError | MemoryError, photo: NDArray[np.uint8]) -> Any:
+    """Return the `TritonError` of a photo that failed alone: its own fault, in Pillow's words or DALI's, or not."""
+    try:
+        trouble = "no memory" if isinstance(error, MemoryError) else device_trouble(str(error))
+        if trouble is None:
+            return _invalid(f"{DECODE_FAILED}: {decoding_error(photo.tobytes()) or f'DALI: {cause(str(error))}'}")
+    except MemoryError:
+        trouble = "no memory"
+    return pb_utils.TritonError(f"the decoder gave out: {trouble}", pb_utils.TritonError.INTERNAL)
 
 
 def _response(request: Any, answer: Answer) -> Any:

@@ -29,7 +29,7 @@ def spreads_errors() -> bool:
     return value == "1"
 
 
-def native_error(error: RuntimeError) -> str:
+def native_error(error: RuntimeError | MemoryError) -> str:
     """Return what the native backend answers to each request of an execution in which DALI raised an error."""
     return f"Runtime error: {error}"
 

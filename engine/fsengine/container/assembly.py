@@ -6,27 +6,61 @@ import shutil
 from pathlib import Path
 
 from fsengine.container.repository_state import RepositoryState, read_state
-from fsengine.errors import PackError
+from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs import PACK_FILE
 from fsengine.repository import MANIFEST_FILE, Target, assemble, is_pack, is_repository
 from fsengine.shipped import shipped_folder
 
 DEFAULT_PACK = "demo"
 
+GIVEN = Path("/given")
+"""Where compose mounts what is to be served, or a device where that is nothing."""
 
-def place_repository(given: Path, out: Path, target: Target) -> RepositoryState:
+
+def given_folder(given: Path) -> Path | None:
+    """Return the folder that a container was given; None where it was given none: a device is mounted there.
+
+    Raises:
+        InvalidInputError: It is a file, or not there.
+    """
+    if given.is_char_device() or (given == GIVEN and not given.exists()):
+        return None
+    if not given.is_dir():
+        raise InvalidInputError(f"{given} is no folder; expected that of an assembled repository or of a pack")
+    return given.resolve()
+
+
+def place_repository(given: Path | None, out: Path, target: Target) -> RepositoryState:
     """Make `out` the repository to serve.
 
     Args:
         given: Folder of an assembled repository, which `out` then links to, or of a pack, which is assembled into it;
-            where it is no folder, the demo pack is.
+            None for the demo pack.
         out: Where the repository, or a link to it, is to lie.
         target: Who is to serve it.
 
     Raises:
-        PackError: `given` is a folder of something else, or assembled for another target.
+        InvalidInputError: `out` is `given`, or one of them lies in the other.
+        PackError: `given` is a folder of something else, or assembled for another target, or `out` cannot be written.
     """
-    if is_repository(given):
+    if given is not None:
+        _refuse_inside(given, out)
+    try:
+        return _place(given, out, target)
+    except OSError as exc:
+        raise PackError(f"{out} cannot be written: {exc.strerror or exc}; choose another folder") from exc
+
+
+def _refuse_inside(given: Path, out: Path) -> None:
+    source, place = given.resolve(), out.parent.resolve() / out.name  # a link there is replaced, not followed
+    if place == source or place in source.parents or source in place.parents:
+        raise InvalidInputError(
+            f"{out} and {given} lie in each other; what is given is never written to: choose another --out"
+        )
+
+
+def _place(given: Path | None, out: Path, target: Target) -> RepositoryState:
+    if given is not None and is_repository(given):
         state = read_state(given)
         if state.target is not target:
             raise PackError(
@@ -35,14 +69,14 @@ def place_repository(given: Path, out: Path, target: Target) -> RepositoryState:
             )
         _link(out, given)
         return state
-    if given.is_dir() and not is_pack(given):
+    if given is not None and not is_pack(given):
         raise PackError(
             f"{given} holds neither {MANIFEST_FILE} nor {PACK_FILE}; expected the folder of an assembled repository or "
             "of a pack. In compose, FACESTATS_PACK names it by an absolute path"
         )
     if out.is_symlink():
         out.unlink()
-    assemble(given if is_pack(given) else shipped_folder("packs") / DEFAULT_PACK, out, target=target)
+    assemble(given or shipped_folder("packs") / DEFAULT_PACK, out, target=target)
     return read_state(out)
 
 
@@ -55,4 +89,4 @@ def _link(out: Path, given: Path) -> None:
             raise PackError(f"{out} holds something other than an assembled repository; remove it")
         shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.symlink_to(given, target_is_directory=True)
+    out.symlink_to(given.resolve(), target_is_directory=True)

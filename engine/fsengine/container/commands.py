@@ -97,7 +97,10 @@ def start(repository: Path, program: str, load_threads: int | None, extra: tuple
     click.echo(f"serving {state.text}", err=True)
     sys.stderr.flush()
     command = defaults.server_command(options)
-    os.execvp(command[0], command)
+    try:
+        os.execvp(command[0], command)
+    except OSError as exc:
+        raise MissingDependencyError(f"{program} cannot be run: {exc.strerror}; expected tritonserver") from exc
 
 
 @click.command()
@@ -153,7 +156,7 @@ def matched(version_file: Path, command: tuple[str, ...]) -> None:
     default=Path("/given"),
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder of an assembled repository or of a pack; the demo pack where it is no folder.",
+    help="Folder of an assembled repository or of a pack; the demo pack where nothing is given.",
 )
 @click.option("--target", required=True, type=click.Choice(TARGETS), help="Who is to serve it.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the repository is to lie.")
@@ -164,6 +167,6 @@ def assemble(given: Path, target: str, out: Path) -> None:
 
     Example: fsengine assemble --target gpu --out /models/gpu
     """
-    from fsengine.container.assembly import place_repository
+    from fsengine.container.assembly import given_folder, place_repository
 
-    click.echo(f"to serve: {place_repository(given, out, Target(target)).text}", err=True)
+    click.echo(f"to serve: {place_repository(given_folder(given), out, Target(target)).text}", err=True)

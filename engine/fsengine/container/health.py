@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import urllib.error
+import http.client
 import urllib.request
 
 READY_PATH = "/v2/health/ready"
@@ -20,5 +20,5 @@ def is_ready(url: str, timeout_s: float = 5.0) -> bool:
     try:
         with opener.open(url.rstrip("/") + READY_PATH, timeout=timeout_s) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False

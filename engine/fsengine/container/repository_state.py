@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fsengine.errors import PackError
+from fsengine.hashing import file_sha256
+from fsengine.model_config import CONFIG_FILE
 from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
 from fsengine.repository import MANIFEST_FILE, Target, read_manifest
+from fsengine.steps import ALIGN, DECODE, DETECT, EMBED, ENSEMBLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,9 @@ def read_state(folder: Path) -> RepositoryState:
             f"`fsclient models build PACK --target container|gpu --out DIR` assembled. {_listing(folder)}"
         )
     pack, target = read_manifest(folder)
-    return RepositoryState(folder=folder, pack=pack, target=target, plans=_read_plans(folder))
+    plans = _read_plans(folder)
+    _check_artifacts(folder)
+    return RepositoryState(folder=folder, pack=pack, target=target, plans=plans)
 
 
 def _read_plans(folder: Path) -> Plans | None:
@@ -95,7 +100,24 @@ def _read_plans(folder: Path) -> Plans | None:
         raise PackError(f"{manifest} lacks {exc}; build the plans again") from exc
     if missing := set(plans.steps) - set(there):
         raise PackError(f"{manifest} names plans of {', '.join(sorted(missing))} that are not there; build them again")
+    for step in plans.steps:
+        if file_sha256(folder / step / "1" / PLAN_FILE) != record["models"][step].get("sha256"):
+            raise PackError(f"the plan of {step} is not the one that {manifest} names; build the plans again")
     return plans
+
+
+def _check_artifacts(folder: Path) -> None:
+    """Check that every step has something to load.
+
+    Raises:
+        PackError: One has not.
+    """
+    for config in sorted(folder.glob(f"*/{CONFIG_FILE}")):
+        step = config.parent.name
+        if step not in ENSEMBLES and not any(path.stat().st_size for path in config.parent.glob("1/*")):
+            raise PackError(f"{config.parent} holds no artifact to serve; make the repository again")
+    if not all((folder / name / CONFIG_FILE).is_file() for name in (*ENSEMBLES, DECODE, DETECT, ALIGN, EMBED)):
+        raise PackError(f"{folder} lacks steps of the ensemble; make the repository again")
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ EXIT_TIMEOUT_S = 30
 
 GRPC_THREADS = 8
 """Triton's own 2 hold an ensemble back (server documentation, inference protocols); it takes 2 to 128."""
+
+_CLOSED = "logging,trace"
+_KEY_NAME = "facestats-key"
 
 LOAD_THREADS = 8
 """As many as there are steps."""
@@ -63,6 +67,10 @@ class ServerOptions:
         ports = (self.http_port, self.grpc_port, self.metrics_port)
         if len(set(ports)) != len(ports):
             raise InvalidInputError(f"HTTP, gRPC and metrics have ports {ports}, expected three different ones")
+        if not all(0 < port < 1 << 16 for port in ports):
+            raise InvalidInputError(f"HTTP, gRPC and metrics have ports {ports}, expected 1 to 65535")
+        if min(self.exit_timeout_s, self.pinned_memory_mib, self.cuda_memory_mib) < 0:
+            raise InvalidInputError("--exit-timeout, --pinned-memory and --cuda-memory must be 0 or more")
         if self.grpc_threads != 0 and not 2 <= self.grpc_threads <= 128:
             raise InvalidInputError(f"{self.grpc_threads} gRPC threads given; tritonserver takes 2 to 128 (0: its own)")
 
@@ -71,7 +79,9 @@ def server_command(options: ServerOptions) -> list[str]:
     """Return the server's command line.
 
     Models are those of the repository alone: no API loads others, since whoever writes a repository runs code. Shared
-    memory of clients stays off, as it is from 26.04 on. Health, metadata, statistics and inference are open.
+    memory of clients stays off, as it is from 26.04 on. Health, metadata, statistics and inference are open; what
+    changes the server's log and traces is closed to everybody, by a key that nobody knows, unless `extra` restricts
+    protocols by itself.
     """
     command = [
         options.program,
@@ -97,5 +107,11 @@ def server_command(options: ServerOptions) -> list[str]:
         command += [
             f"--pinned-memory-pool-byte-size={options.pinned_memory_mib << 20}",
             f"--cuda-memory-pool-byte-size=0:{options.cuda_memory_mib << 20}",
+        ]
+    if not any("restricted" in option for option in options.extra):
+        key = secrets.token_hex(16)
+        command += [
+            f"--grpc-restricted-protocol={_CLOSED}:{_KEY_NAME}={key}",
+            f"--http-restricted-api={_CLOSED}:{_KEY_NAME}={key}",
         ]
     return [*command, *options.extra]

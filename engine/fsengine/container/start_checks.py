@@ -8,7 +8,7 @@ from pathlib import Path
 from fsengine.container.image_tensorrt import image_tensorrt, same_tensorrt
 from fsengine.container.repository_state import Plans, RepositoryState, read_state
 from fsengine.errors import ServerError
-from fsengine.gpu import Gpu, find_gpu
+from fsengine.gpu import OLDEST_DRIVER, Gpu, find_gpu, show_only
 from fsengine.server.shared_memory import free_shared_memory
 
 SHARED_MEMORY_BYTES = 1 << 30
@@ -22,7 +22,7 @@ _AGAIN = "`docker compose up` builds plans that fit; or build them here: fsengin
 
 
 def check_repository(folder: Path) -> tuple[RepositoryState, list[str]]:
-    """Compare a repository with this container.
+    """Compare a repository with this container; the first GPU alone stays visible.
 
     Returns:
         What it is, and warnings.
@@ -34,6 +34,8 @@ def check_repository(folder: Path) -> tuple[RepositoryState, list[str]]:
     """
     state = read_state(folder)
     gpu = find_gpu() if state.needs_gpu else None
+    if gpu is not None:
+        show_only(gpu)  # Triton would put an instance of each step on every GPU that it sees
     if state.plans is not None and gpu is not None:
         check_plans(state.plans, tensorrt=image_tensorrt(), gpu=gpu)
     return state, start_warnings(state, gpu, free_shared_memory())
@@ -74,6 +76,11 @@ def start_warnings(state: RepositoryState, gpu: Gpu | None, free_shared_memory: 
     if plans is not None and gpu is not None and plans.gpu != gpu.name:
         warnings.append(
             f"the plans were timed on {plans.gpu}, this is {gpu.name}: they run, but may not be the fastest"
+        )
+    if gpu is not None and gpu.driver.split(".")[0].isdigit() and int(gpu.driver.split(".")[0]) < OLDEST_DRIVER:
+        warnings.append(
+            f"the driver is {gpu.driver}, CUDA 13 needs R{OLDEST_DRIVER} or newer, or NVIDIA's package for forward "
+            "compatibility"
         )
     if free_shared_memory < SHARED_MEMORY_BYTES:
         warnings.append(

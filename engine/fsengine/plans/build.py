@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fsengine import steps
 from fsengine.errors import ExportError, InvalidInputError, PackError
 from fsengine.file_lock import file_lock
 from fsengine.hashing import file_sha256
@@ -19,7 +20,7 @@ from fsengine.model_config import CONFIG_FILE, config_text, read_config, spec_of
 from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE, PLANS_FILE
 from fsengine.plans.layout import GpuLayout, choose_layout
 from fsengine.plans.layout_inputs import step_needs
-from fsengine.plans.plan_config import ENSEMBLES, adapt_to_plan, apply_layout, has_static_shapes, precision_of
+from fsengine.plans.plan_config import adapt_to_plan, apply_layout, has_static_shapes, precision_of
 from fsengine.plans.plan_key import BuildSettings, PlanKey
 from fsengine.plans.plan_parity import TOLERANCES, OutputParity, compare
 from fsengine.plans.plan_store import StoredPlan, find_plan, install_plan, plans_folder, timing_cache_path
@@ -28,6 +29,9 @@ from fsengine.plans.sample_run import StepRun, run_samples
 from fsengine.plans.tensorrt_builder import OnPhase
 from fsengine.plans.toolchain import Toolchain
 from fsengine.repository import MANIFEST_FILE, check_gpu_repository, link_or_copy
+
+_UNFINISHED = "unfinished-"
+"""How the names of folders begin in which a plan is checked."""
 
 Say = Callable[[str], None]
 
@@ -76,6 +80,8 @@ def build_repository(request: BuildRequest, toolchain: Toolchain, say: Say, prog
     """
     graphs = _graphs(request)
     with _alone():
+        for left in (*plans_folder().glob(f"{_UNFINISHED}*"), *plans_folder().glob(".plan-*")):
+            shutil.rmtree(left, ignore_errors=True)  # of a build that was killed
         return _write(request, toolchain, _plans(request, graphs, toolchain, say, progress))
 
 
@@ -122,8 +128,8 @@ def _graphs(request: BuildRequest) -> dict[str, Path]:
     check_gpu_repository(root)
     if (root / PLANS_FILE).exists():
         raise InvalidInputError(f"{root} has plans already; give the repository with graphs that it was built from")
-    if request.out.resolve() == root.resolve():
-        raise InvalidInputError(f"--out is the repository itself ({root}); give another folder")
+    if root.resolve() in (request.out.resolve(), *request.out.resolve().parents):
+        raise InvalidInputError(f"--out is the repository itself, or inside it ({root}); give another folder")
     found = {path.parents[1].name: path for path in sorted(root.glob(f"*/1/{ONNX_FILE}"))}
     if unknown := set(request.keep_onnx) - set(found):
         raise InvalidInputError(f"there is no graph of {sorted(unknown)} to keep; the repository has {sorted(found)}")
@@ -150,12 +156,17 @@ def _build(
 ) -> StoredPlan:
     """Compile one graph, check the plan and store it."""
     cache = timing_cache_path(key.tensorrt, toolchain.gpu)
-    cache.parent.mkdir(parents=True, exist_ok=True)
     with progress(step) as on_phase:
         plan = toolchain.compile(graph, key.profile, key.settings, cache, on_phase)
-    with tempfile.TemporaryDirectory(prefix="facestats-plan-", dir=cache.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=cache.parent) as folder:
         path = Path(folder) / PLAN_FILE
-        path.write_bytes(plan)
+        try:
+            path.write_bytes(plan)
+        except OSError as exc:
+            raise PackError(
+                f"the plan of {step} ({len(plan) >> 20} MiB) cannot be written to {cache.parent}: {exc.strerror}; make "
+                "room, or set FACESTATS_MODELS"
+            ) from exc
         engine = toolchain.load(path)
         try:
             parities = [
@@ -211,7 +222,7 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
             layout = choose_layout(
                 toolchain.gpu.memory_mib, step_needs(beside, request.times), len(os.sched_getaffinity(0))
             )
-            for name in (*(step.name for step in layout.steps), *ENSEMBLES):
+            for name in (*(step.name for step in layout.steps), *steps.ENSEMBLES):
                 path = beside / name / CONFIG_FILE
                 config = read_config(path)
                 apply_layout(config, layout)
@@ -222,7 +233,7 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
             beside.rename(out)
             return layout
     except OSError as exc:
-        raise PackError(f"{out} cannot be written: {exc.strerror}; make room, or choose another --out") from exc
+        raise PackError(f"{out} cannot be written: {exc.strerror or exc}; make room, or choose another --out") from exc
 
 
 def _parity_text(parity: dict[str, float]) -> str:

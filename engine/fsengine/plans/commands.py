@@ -95,7 +95,7 @@ def build(
 @click.command()
 @click.argument("repository", metavar="REPOSITORY", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--gpu", type=click.IntRange(0), default=0, show_default=True, help="Which one, as nvidia-smi counts.")
-@click.option("--memory-mib", type=click.IntRange(1), help="Plan for a GPU with this memory that is not here.")
+@click.option("--memory-mib", type=click.IntRange(1, 1 << 30), help="Plan for a GPU with this memory that is not here.")
 @click.option("--times", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE", help=_TIMES_HELP)
 def plan(repository: Path, gpu: int, memory_mib: int | None, times: Path | None) -> None:
     r"""Print how the steps of REPOSITORY would share a GPU: instances, batches, memory.

@@ -120,7 +120,7 @@ def choose_layout(memory_mib: int, needs: Sequence[StepNeeds], num_cores: int) -
         ServerError: One instance of each does not fit.
     """
     slowest = max((need.us_per_photo or 0.0 for need in needs), default=0.0)
-    chosen = [_first(need, memory_mib) for need in needs]
+    chosen = _firsts(needs, memory_mib)
     batch = max((step.max_batch_size for step in chosen if step.name == steps.DECODE), default=1)
     threads = max(2, min(MOST_DECODE_THREADS, num_cores // 2))
     per_step = max(1, min(4 * batch, int(CUDA_MEMORY_MIB / waiting_mib(1))))
@@ -145,13 +145,24 @@ def choose_layout(memory_mib: int, needs: Sequence[StepNeeds], num_cores: int) -
     return layout
 
 
-def _first(need: StepNeeds, memory_mib: int) -> StepLayout:
+def _firsts(needs: Sequence[StepNeeds], memory_mib: int) -> list[StepLayout]:
+    """Return one instance of each step, with the largest decode batch of which all of them fit."""
+    room = int(DECODE_SHARE * memory_mib / decode_work_mib())
+    batch = 1 << max(0, room.bit_length() - 1)
+    while True:
+        chosen = [_first(need, batch) for need in needs]
+        taken = CONTEXT_MIB + CUDA_MEMORY_MIB + sum(step.memory_mib for step in chosen)
+        if batch == 1 or taken <= memory_mib:
+            return chosen
+        batch //= 2
+
+
+def _first(need: StepNeeds, decode_batch: int) -> StepLayout:
     """Return one instance of a step."""
     batch, why = need.max_batch_size, "one instance"
     memory = need.weights_mib + need.work_mib
     if need.name in (steps.DECODE, steps.DECODE_ISOLATED):
-        room = int(DECODE_SHARE * memory_mib / need.work_mib)
-        batch = max(1, min(batch, 1 << max(0, room.bit_length() - 1)))
+        batch = min(batch, decode_batch)
         memory = need.work_mib * batch
         why = f"a photo of the largest size takes {need.work_mib:.0f} MiB to decode"
     if need.us_per_photo is None:

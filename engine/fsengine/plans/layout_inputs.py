@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fsengine import steps
-from fsengine.errors import InvalidInputError
+from fsengine.errors import InvalidInputError, PackError
 from fsengine.model_config import CONFIG_FILE, read_config
 from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
 from fsengine.plans.layout import StepNeeds, decode_work_mib
@@ -25,17 +26,27 @@ _MIB = 1 << 20
 def read_stage_times(path: Path) -> dict[str, float]:
     """Return the microseconds that one photo takes of each step, from what `fsclient bench --json` wrote.
 
+    Of each step, the time that its instances worked over the photos that the first step was asked for.
+
     Raises:
         InvalidInputError: The file is something else, or holds no stages.
     """
     try:
         record: Any = json.loads(path.read_text())
-        photos_per_second = float(record["photos_per_second"])
+        photos = next(stage["requests"] for stage in record["stages"])
         times = {
-            str(stage["name"]): 1e6 * float(stage["busy_share"]) * int(stage["instances"]) / photos_per_second
+            str(stage["name"]): 1e6
+            * float(stage["busy_share"])
+            * int(stage["instances"])
+            * float(record["seconds"])
+            / float(photos)
             for stage in record["stages"]
         }
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as exc:
+        if not all(math.isfinite(time) and time >= 0 for time in times.values()):
+            raise ValueError(f"times of {times}")
+    except StopIteration:
+        times = {}
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as exc:
         raise InvalidInputError(
             f"{path} holds no stage times ({type(exc).__name__}: {exc}); expected what this writes: "
             "fsclient bench PHOTOS --server HOST:PORT --json > times.json"
@@ -51,16 +62,27 @@ def step_needs(repository: Path, times: Mapping[str, float]) -> list[StepNeeds]:
     Args:
         repository: An assembled one, with plans or with graphs.
         times: Step to the microseconds of one photo; steps may lack.
+
+    Raises:
+        InvalidInputError: There are times of steps that it lacks.
+        PackError: A file of it is missing or damaged.
     """
     ensemble = read_config(repository / steps.ENSEMBLE / CONFIG_FILE).ensemble_scheduling
     names = [step.model_name for step in ensemble.step]
+    if unknown := set(times) - {*names, steps.DECODE_ISOLATED}:
+        raise InvalidInputError(
+            f"there are times of {sorted(unknown)}, and the repository has {names}: of another pack?"
+        )
     if (repository / steps.DECODE_ISOLATED).is_dir():
         names.insert(1, steps.DECODE_ISOLATED)
     work = _plans_work(repository)
     needs = []
     for name in names:
         config = read_config(repository / name / CONFIG_FILE)
-        artifact = max((repository / name / "1").iterdir(), key=lambda path: path.stat().st_size)
+        try:
+            artifact = max((repository / name / "1").iterdir(), key=lambda path: path.stat().st_size)
+        except (OSError, ValueError) as exc:
+            raise PackError(f"{repository / name / '1'} holds no artifact; assemble the repository again") from exc
         if name in (steps.DECODE, steps.DECODE_ISOLATED):
             work_mib = decode_work_mib()
         elif artifact.name == PLAN_FILE and name in work:
@@ -81,11 +103,16 @@ def step_needs(repository: Path, times: Mapping[str, float]) -> list[StepNeeds]:
 
 def _plans_work(repository: Path) -> dict[str, float]:
     """Return the memory of each plan's execution, as its build found it."""
-    try:
-        models = json.loads((repository / PLANS_FILE).read_text())["models"]
-    except FileNotFoundError:
+    path = repository / PLANS_FILE
+    if not path.exists():
         return {}
-    return {step: float(plan["work_mib"]) for step, plan in models.items()}
+    try:
+        work = {step: float(plan["work_mib"]) for step, plan in json.loads(path.read_text())["models"].items()}
+        if not all(math.isfinite(size) and size >= 0 for size in work.values()):
+            raise ValueError(f"work_mib of {work}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
+        raise PackError(f"{path} cannot be read ({type(exc).__name__}: {exc}); build the plans again") from exc
+    return work
 
 
 def _tensors_mib(config: Any) -> float:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 _DATA_DEPENDENT = (b"NonMaxSuppression", b"NonZero")
 """Operators whose result has as many rows as the data say; a graph holds the name of each operator as it is."""
 
-ENSEMBLES = (steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED)
-
 
 def has_static_shapes(graph: Path) -> bool:
     """Tell whether no shape inside a graph depends on data; TensorRT waits for the GPU where one does: no capture."""
@@ -57,7 +55,7 @@ def adapt_to_plan(config: pb.ModelConfig, *, static: bool) -> None:
 
 def apply_layout(config: pb.ModelConfig, layout: GpuLayout) -> None:
     """Write a layout into the configuration of a step, or of an ensemble."""
-    if config.name in ENSEMBLES:
+    if config.name in steps.ENSEMBLES:
         if config.ensemble_scheduling.max_inflight_requests:  # the pip package's Triton knows no such field
             config.ensemble_scheduling.max_inflight_requests = layout.photos_per_step
         return

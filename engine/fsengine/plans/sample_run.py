@@ -47,7 +47,7 @@ def run_samples(repository: Path, photos: Sequence[Path]) -> dict[str, list[Step
 
     Raises:
         InvalidInputError: A photo cannot be read, or none has a face.
-        PackError: The repository has no ensemble.
+        PackError: The repository has no ensemble, or a graph is damaged.
     """
     import onnxruntime as ort
 
@@ -58,7 +58,10 @@ def run_samples(repository: Path, photos: Sequence[Path]) -> dict[str, list[Step
         graph = repository / step.model_name / "1" / ONNX_FILE
         if not graph.is_file():
             continue
-        session = ort.InferenceSession(str(graph), _options(repository, step.model_name), ["CPUExecutionProvider"])
+        try:
+            session = ort.InferenceSession(str(graph), _options(repository, step.model_name), ["CPUExecutionProvider"])
+        except Exception as exc:  # ONNX Runtime's exceptions share no base but Exception
+            raise PackError(f"{graph} does not load in ONNX Runtime: {exc}") from exc
         names = list(step.output_map)
         made = []
         for values in tensors:
@@ -101,7 +104,7 @@ def _decoded(path: Path) -> Arrays:
     try:
         with Image.open(path) as opened:
             photo = ImageOps.exif_transpose(opened).convert("RGB")
-    except OSError as exc:
+    except Exception as exc:  # Pillow's parsers raise nearly anything on broken data
         raise InvalidInputError(f"{path} cannot be read as a photo: {exc}") from exc
     width, height = photo.size
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from fsengine.errors import ExportError
+from fsengine.errors import ExportError, ServerError
 from fsengine.plans.plan_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.tensorrt_library import last_words, tensorrt_logger
@@ -34,7 +34,12 @@ class _Build:
 
         self.errors: list[str] = []
         self.logger = tensorrt_logger(self.errors)
-        self.builder = trt.Builder(self.logger)
+        try:
+            self.builder = trt.Builder(self.logger)
+        except TypeError as exc:  # pybind11's word for a null pointer
+            raise ServerError(
+                f"TensorRT cannot use the GPU ({last_words(self.errors)}); is the driver new enough for its CUDA?"
+            ) from exc
         self.network = self.builder.create_network(_strongly_typed())
         self.config = self.builder.create_builder_config()
         self.config.builder_optimization_level = settings.optimization_level
@@ -93,6 +98,7 @@ def build_plan(
         The plan.
 
     Raises:
+        ServerError: TensorRT cannot use the GPU.
         ExportError: TensorRT refuses the graph or the shapes, or finds no kernels.
         KeyboardInterrupt: `on_phase` gave the build up.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.errors import MissingDependencyError, PackError
+from fsengine.errors import MissingDependencyError, PackError, ServerError
 from fsengine.plans.tensorrt_library import last_words, tensorrt_logger, tensorrt_version
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class PlanEngine:
 
         Raises:
             MissingDependencyError: TensorRT or CUDA's Python bindings are not installed.
+            ServerError: TensorRT cannot use the GPU, or it has no room.
             PackError: The plan is of another TensorRT or another GPU.
         """
         version = tensorrt_version()
@@ -52,7 +53,12 @@ class PlanEngine:
         self._cuda = _Cuda(device)
         self._errors: list[str] = []
         self._logger = tensorrt_logger(self._errors)
-        self._runtime = trt.Runtime(self._logger)
+        try:
+            self._runtime = trt.Runtime(self._logger)
+        except TypeError as exc:  # pybind11's word for a null pointer
+            raise ServerError(
+                f"TensorRT cannot use the GPU ({last_words(self._errors)}); is the driver new enough for its CUDA?"
+            ) from exc
         self._engine = self._runtime.deserialize_cuda_engine(cast("Buffer", plan.read_bytes()))
         if self._engine is None:
             raise PackError(
@@ -60,6 +66,8 @@ class PlanEngine:
                 "build plans on the machine that serves them: fsengine build"
             )
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise ServerError(f"the GPU has no room to run {plan}: {last_words(self._errors)}")
         self.work_mib = self._engine.device_memory_size_v2 / (1 << 20)
         self._types: dict[str, type[np.generic]] = {}
         self.inputs: list[str] = []
