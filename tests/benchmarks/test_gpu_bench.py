@@ -134,7 +134,7 @@ def test_on_the_cpu_photos_go_through_the_embedded_server(few_photos: Path, tmp_
     ]
     assert all(level["photos_per_s"] > 0 for level in levels)
     steps = [row["step"] for row in parts["end_to_end/steps"]["rows"]]
-    assert steps == ["decode", "detect", "align", "embed", "ethnicity", "age_gender"]
+    assert steps == ["decode", "decode_isolated", "detect", "align", "embed", "ethnicity", "age_gender"]
 
 
 def test_without_a_gpu_nothing_is_run_and_the_report_says_why(few_photos: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from fsengine.server.shared_memory import (
 )
 
 
-@pytest.mark.parametrize(("mebibytes", "photos"), [(256, 6), (1024, 35), (1 << 20, MAX_PHOTOS_IN_FLIGHT)])
+@pytest.mark.parametrize(("mebibytes", "photos"), [(256, 5), (1024, 34), (1 << 20, MAX_PHOTOS_IN_FLIGHT)])
 def test_room_bounds_the_photos_in_flight(mebibytes: int, photos: int) -> None:
     assert photos_in_flight(mebibytes << 20) == photos
 
