@@ -40,6 +40,9 @@ from fstraining.conformal import COVERAGE
 from fstraining.faces import TrainingFaces
 from fstraining.metrics import calibration_error
 
+for library in ("torch", "lightgbm", "matplotlib", "optuna"):
+    pytest.importorskip(library, reason=f"{library} is missing; training needs it")
+
 SMALLEST_PICTURE = 5_000
 
 
