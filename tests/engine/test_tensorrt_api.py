@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from fsengine.cli import main
-from fsengine.errors import MissingDependencyError
-from fsengine.plans.tensorrt_library import tensorrt_version
+from fsengine.errors import MissingDependencyError, ServerError
+from fsengine.plans.tensorrt_library import on_gpu, tensorrt_version
 from fsengine.repository import Target, assemble
 from fsengine.shipped import shipped_folder
 
@@ -87,3 +87,11 @@ def test_without_a_gpu_build_says_so_and_writes_nothing(tmp_path: Path, monkeypa
     assert done.exit_code == 1
     assert "nvidia-smi is not on the PATH" in done.output
     assert not (tmp_path / "planned").exists()
+
+
+def test_a_gpu_that_tensorrt_cannot_use_is_said_with_its_own_words() -> None:
+    def null() -> None:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    with pytest.raises(ServerError, match=r"TensorRT cannot use the GPU \(CUDA driver version is insufficient\)"):
+        on_gpu(null, ["CUDA driver version is insufficient"])

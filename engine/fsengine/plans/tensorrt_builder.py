@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from fsengine.errors import ExportError, ServerError
+from fsengine.errors import ExportError
 from fsengine.plans.plan_key import BuildSettings
 from fsengine.plans.profile import InputProfile
-from fsengine.plans.tensorrt_library import last_words, tensorrt_logger
+from fsengine.plans.tensorrt_library import last_words, on_gpu, tensorrt_logger
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -34,12 +34,7 @@ class _Build:
 
         self.errors: list[str] = []
         self.logger = tensorrt_logger(self.errors)
-        try:
-            self.builder = trt.Builder(self.logger)
-        except TypeError as exc:  # pybind11's word for a null pointer
-            raise ServerError(
-                f"TensorRT cannot use the GPU ({last_words(self.errors)}); is the driver new enough for its CUDA?"
-            ) from exc
+        self.builder = on_gpu(lambda: trt.Builder(self.logger), self.errors)
         self.network = self.builder.create_network(_strongly_typed())
         self.config = self.builder.create_builder_config()
         self.config.builder_optimization_level = settings.optimization_level

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import MissingDependencyError, PackError, ServerError
-from fsengine.plans.tensorrt_library import last_words, tensorrt_logger, tensorrt_version
+from fsengine.plans.tensorrt_library import last_words, on_gpu, tensorrt_logger, tensorrt_version
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -53,12 +53,7 @@ class PlanEngine:
         self._cuda = _Cuda(device)
         self._errors: list[str] = []
         self._logger = tensorrt_logger(self._errors)
-        try:
-            self._runtime = trt.Runtime(self._logger)
-        except TypeError as exc:  # pybind11's word for a null pointer
-            raise ServerError(
-                f"TensorRT cannot use the GPU ({last_words(self._errors)}); is the driver new enough for its CUDA?"
-            ) from exc
+        self._runtime = on_gpu(lambda: trt.Runtime(self._logger), self._errors)
         self._engine = self._runtime.deserialize_cuda_engine(cast("Buffer", plan.read_bytes()))
         if self._engine is None:
             raise PackError(

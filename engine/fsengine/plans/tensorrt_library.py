@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
-from fsengine.errors import MissingDependencyError
+from fsengine.errors import MissingDependencyError, ServerError
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 OLDEST_TENSORRT = (10, 12)
 """Strong typing is complete from here on (TensorRT OSS, strong-typing migration guide)."""
@@ -60,6 +63,24 @@ def tensorrt_logger(errors: list[str]) -> trt.ILogger:
             logger.log(level, "%s", msg)
 
     return Log()
+
+
+def on_gpu(make: Callable[[], T], errors: list[str]) -> T:
+    """Return an object of TensorRT that needs the GPU.
+
+    Args:
+        make: Makes it.
+        errors: What TensorRT logged.
+
+    Raises:
+        ServerError: TensorRT cannot use the GPU.
+    """
+    try:
+        return make()
+    except TypeError as exc:  # pybind11's word for a null pointer
+        raise ServerError(
+            f"TensorRT cannot use the GPU ({last_words(errors)}); is the driver new enough for its CUDA?"
+        ) from exc
 
 
 def last_words(errors: list[str]) -> str:
