@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -18,6 +17,7 @@ from fsengine.model_config import CONFIG_FILE, apply_ensemble, apply_spec, confi
 from fsengine.onnx_contract import check_onnx
 from fsengine.packs import HALF_PRECISIONS, PACK_FILE, Pack, read_pack, verify_pack
 from fsengine.shipped import shipped_folder
+from fsengine.whole_folder import whole_folder
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -84,14 +84,9 @@ def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str
         raise PackError(f"{out} holds something other than an assembled repository; choose another folder")
     verify_pack(pack_folder)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-            beside = Path(folder) / "repository"
+        with whole_folder(out, f".{out.name}-") as beside:
             _fill(beside, files, {spec.name: spec for spec in pack.specs()})
             (beside / MANIFEST_FILE).write_text(manifest)
-            if out.exists():
-                out.rename(Path(folder) / "replaced")
-            beside.rename(out)
     except OSError as exc:
         raise PackError(
             f"{out} cannot be written: {exc.strerror or exc}; make room, or choose another folder (--out, "

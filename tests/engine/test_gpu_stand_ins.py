@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fsengine.backends.config_rules import read_backend_config
+from fsengine.backends.one_batch import run_as_one
 from fsengine.backends.row_buckets import padded
 from fsengine.errors import PackError
 from fsengine.shipped import shipped_folder
@@ -63,3 +64,18 @@ def test_on_a_gpu_no_pixel_comes_back_to_the_host() -> None:
         placed = placement.run_and_place(shipped_folder("packs") / "demo" / step / "model.onnx", step)
         assert not placed.copies, (step, placed.copies)
         assert not placed.pixel_operators_on_cpu, (step, placed.pixel_operators_on_cpu)
+
+
+@pytest.mark.parametrize("counts", [[3], [1, 4, 2]])
+def test_requests_run_as_one_get_their_own_rows_and_no_padding(counts: list[int]) -> None:
+    feeds = [{"a": np.full((count, 2), index, np.float32)} for index, count in enumerate(counts)]
+    seen = []
+
+    def run(feed: dict[str, Any], num_rows: int) -> dict[str, Any]:
+        seen.append((len(feed["a"]), num_rows))
+        return {"b": padded(feed, 8)["a"] + 10}
+
+    parts = run_as_one(feeds, run)
+    assert seen == [(sum(counts), sum(counts))]
+    for part, feed in zip(parts, feeds, strict=True):
+        np.testing.assert_array_equal(part["b"], feed["a"] + 10)

@@ -13,6 +13,7 @@ import triton_python_backend_utils as pb_utils
 from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig, read_backend_config
 from fsengine.backends.dali_pipeline import build_pipeline, has_input, serialize_pipeline
 from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups, native_error, spreads_errors
+from fsengine.backends.triton_requests import response
 from fsengine.dali_errors import cause, device_trouble
 from fsengine.errors import PackError
 from fsengine.photo_header import decoding_error, too_many_pixels
@@ -128,5 +129,4 @@ def _failure(error: RuntimeError | MemoryError, photo: NDArray[np.uint8]) -> Any
 def _response(request: Any, answer: Answer) -> Any:
     if not isinstance(answer, dict):
         return pb_utils.InferenceResponse(error=answer)
-    names = request.requested_output_names()
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, answer[name]) for name in names])
+    return response(request, answer)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import triton_python_backend_utils as pb_utils
 
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
+from fsengine.backends.one_batch import run_as_one
 from fsengine.backends.onnxruntime_rules import check_tensors, session_settings
 from fsengine.backends.onnxruntime_session import open_session
 from fsengine.backends.row_buckets import padded
+from fsengine.backends.triton_requests import input_arrays, response
 from fsengine.server.threads import step_threads
 
 if TYPE_CHECKING:
@@ -38,30 +39,22 @@ class TritonPythonModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = open_session(self._config, options)
         check_tensors(self._config, self._session.get_inputs(), self._session.get_outputs())
+        self._input_names = [tensor.name for tensor in self._config.inputs]
         self._output_names = [tensor.name for tensor in self._config.outputs]
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer the requests of one execution."""
+        feeds = [input_arrays(request, self._input_names) for request in requests]
         if self._config.max_batch_size == 0:
-            return [self._answer(request, self._run(_inputs(request, self._config))) for request in requests]
-        inputs = [_inputs(request, self._config) for request in requests]
-        rows = [len(next(iter(feed.values()))) for feed in inputs]
-        merged = inputs[0]
-        if len(inputs) > 1:
-            merged = {name: np.concatenate([feed[name] for feed in inputs]) for name in merged}
-        outputs = self._run_in_chunks(merged, sum(rows))
-        responses, start = [], 0
-        for request, count in zip(requests, rows, strict=True):
-            part = {name: array[start : start + count] for name, array in outputs.items()}
-            responses.append(self._answer(request, part))
-            start += count
-        return responses
+            answers = [self._run(feed) for feed in feeds]
+        else:
+            answers = run_as_one(feeds, self._run_in_chunks)
+        return [response(request, answer) for request, answer in zip(requests, answers, strict=True)]
 
     def _run_in_chunks(self, feed: dict[str, NDArray[Any]], num_rows: int) -> dict[str, NDArray[Any]]:
         """Run a batch: a chunk of rows at a time on the CPU, in as few shapes as buckets on a GPU."""
         if self._config.gpu is not None:
-            outputs = self._run(padded(feed, self._config.max_batch_size))
-            return {name: array[:num_rows] for name, array in outputs.items()}
+            return self._run(padded(feed, self._config.max_batch_size))
         if num_rows <= CHUNK_ROWS:
             return self._run(feed)
         chunks = [
@@ -72,12 +65,3 @@ class TritonPythonModel:
 
     def _run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return dict(zip(self._output_names, self._session.run(self._output_names, feed), strict=True))
-
-    def _answer(self, request: Any, outputs: dict[str, NDArray[Any]]) -> Any:
-        wanted = request.requested_output_names()
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in wanted])
-
-
-def _inputs(request: Any, config: BackendConfig) -> dict[str, NDArray[Any]]:
-    """Return a request's tensors by name."""
-    return {tensor.name: pb_utils.get_input_tensor_by_name(request, tensor.name).as_numpy() for tensor in config.inputs}

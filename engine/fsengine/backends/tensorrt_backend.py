@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import triton_python_backend_utils as pb_utils
-
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
+from fsengine.backends.one_batch import run_as_one
 from fsengine.backends.row_buckets import padded
+from fsengine.backends.triton_requests import input_arrays, response
 from fsengine.errors import PackError
 from fsengine.plans.tensorrt_engine import PlanEngine
 
@@ -34,26 +33,13 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer the requests of one execution."""
-        feeds = [
-            {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._engine.inputs}
-            for request in requests
-        ]
+        feeds = [input_arrays(request, self._engine.inputs) for request in requests]
         if self._config.max_batch_size == 0:
-            return [_response(request, self._engine.run(feed)) for request, feed in zip(requests, feeds, strict=True)]
-        rows = [len(next(iter(feed.values()))) for feed in feeds]
-        merged = {name: np.concatenate([feed[name] for feed in feeds]) for name in self._engine.inputs}
-        outputs = self._engine.run(padded(merged, self._config.max_batch_size))
-        ends = np.cumsum(rows)
-        return [
-            _response(request, {name: array[end - count : end] for name, array in outputs.items()})
-            for request, count, end in zip(requests, rows, ends, strict=True)
-        ]
+            answers = [self._engine.run(feed) for feed in feeds]
+        else:
+            answers = run_as_one(feeds, lambda feed, _: self._engine.run(padded(feed, self._config.max_batch_size)))
+        return [response(request, answer) for request, answer in zip(requests, answers, strict=True)]
 
     def finalize(self) -> None:
         """Free the memory of the GPU."""
         self._engine.close()
-
-
-def _response(request: Any, outputs: dict[str, Any]) -> Any:
-    wanted = request.requested_output_names()
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, outputs[name]) for name in wanted])

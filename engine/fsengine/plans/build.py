@@ -29,6 +29,7 @@ from fsengine.plans.sample_run import StepRun, run_samples
 from fsengine.plans.tensorrt_builder import OnPhase
 from fsengine.plans.toolchain import Toolchain
 from fsengine.repository import MANIFEST_FILE, check_gpu_repository, link_or_copy
+from fsengine.whole_folder import whole_folder
 
 _UNFINISHED = "unfinished-"
 """How the names of folders begin in which a plan is checked."""
@@ -199,14 +200,13 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
         },
     }
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         for left in out.parent.glob(f".{glob.escape(out.name)}-plans-*"):
             shutil.rmtree(left, ignore_errors=True)  # of a build that was killed
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-plans-", dir=out.parent) as folder:
-            beside = Path(folder) / "repository"
+        with whole_folder(out, f".{out.name}-plans-") as beside:
             shutil.copytree(
                 request.repository,
                 beside,
+                dirs_exist_ok=True,
                 copy_function=lambda source, target: link_or_copy(Path(source), Path(target)),
                 ignore=shutil.ignore_patterns(CONFIG_FILE, MANIFEST_FILE),
             )
@@ -228,10 +228,7 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
                 apply_layout(config, layout)
                 path.write_text(config_text(config))
             shutil.copyfile(request.repository / MANIFEST_FILE, beside / MANIFEST_FILE)
-            if out.exists():
-                out.rename(Path(folder) / "replaced")
-            beside.rename(out)
-            return layout
+        return layout
     except OSError as exc:
         raise PackError(f"{out} cannot be written: {exc.strerror or exc}; make room, or choose another --out") from exc
 

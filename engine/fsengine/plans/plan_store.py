@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from fsengine.plans.file_names import PLAN_FILE
 from fsengine.plans.plan_key import PlanKey
 from fsengine.plans.plan_parity import OutputParity
 from fsengine.registry.home import models_home
+from fsengine.whole_folder import whole_folder
 
 RECORD_FILE = "plan.json"
 
@@ -85,17 +85,11 @@ def install_plan(key: PlanKey, plan: Path, parity: Sequence[OutputParity], work_
     for item in parity:
         worst[item.output] = max(worst.get(item.output, 0.0), item.relative_error)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{key.key}-", dir=folder.parent) as temporary:
-            beside = Path(temporary) / "plan"
-            beside.mkdir()
+        with whole_folder(folder, f".{key.key}-") as beside:
             shutil.move(plan, beside / PLAN_FILE)
             sha256 = file_sha256(beside / PLAN_FILE)
             record = {"key": key.key, "sha256": sha256, "parity": worst, "work_mib": work_mib, "made_of": asdict(key)}
             (beside / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
-            if folder.exists():
-                folder.rename(Path(temporary) / "replaced")
-            beside.rename(folder)
     except OSError as exc:
         raise PackError(f"{folder} cannot be written: {exc.strerror}; make room, or set FACESTATS_MODELS") from exc
     return StoredPlan(path=folder / PLAN_FILE, key=key.key, sha256=sha256, parity=worst, work_mib=work_mib)
