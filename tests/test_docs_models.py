@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fsengine.packs import PRECISIONS
+from fsengine.packs.pack import PRECISIONS
 from fsengine.registry.source import read_registry
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "models.md").read_text()

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.shipped import shipped_folder
+from fsengine.packs.shipped import shipped_folder
 
 EXACT_LIMIT = 0.90
 """Share of counted photos whose number of faces is exact."""

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine import steps
 from fsengine.backends.dali_pipeline import build_pipeline, serialize_pipeline
+from fsengine.contracts import steps
 from fsengine.errors import ExportError
-from fsengine.gpu_config import gpu_pipeline
-from fsengine.model_config import CONFIG_FILE, read_config
-from fsengine.shipped import shipped_folder
+from fsengine.packs.shipped import shipped_folder
+from fsengine.repository.gpu_config import gpu_pipeline
+from fsengine.repository.model_config import CONFIG_FILE, read_config
 from machine import num_cores
 from outcome import Outcome, Row, attempt, measured, row_or_failure
 from settings import Settings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fsclient.models import DEFAULT_PACK
-from fsengine.tensors import ModelSpec
+from fsengine.contracts.tensors import ModelSpec
 from outcome import Outcome, Row
 from settings import Settings
 

@@ -13,7 +13,7 @@ from PIL import Image
 from fsclient.photo import read_photo
 from fsclient.serving import ServerChoice
 from fsengine.errors import InvalidInputError
-from fsengine.photo_header import decoding_error
+from fsengine.photo.header import decoding_error
 
 SAMPLE_PHOTOS = 32
 """Photos, at most, that decode and the other steps are measured with."""

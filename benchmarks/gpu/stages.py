@@ -14,16 +14,16 @@ import numpy as np
 from engines import Engine, ForestEngine, OnnxEngine, build_plan_engine, is_forest
 from fsclient.models import served_repository
 from fsclient.options import say
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, MissingDependencyError
-from fsengine.model_config import CONFIG_FILE, read_config, spec_of
 from fsengine.plans.file_names import PLANS_FILE
-from fsengine.plans.plan_config import precision_of
-from fsengine.plans.plan_parity import OutputParity, compare
+from fsengine.plans.output_parity import OutputParity, compare
 from fsengine.plans.profile import batch_buckets
 from fsengine.plans.sample_run import Arrays, StepRun, run_samples
+from fsengine.plans.served_config import precision_of
 from fsengine.plans.toolchain import TensorRT
-from fsengine.repository import Target
+from fsengine.repository.assemble import Target
+from fsengine.repository.model_config import CONFIG_FILE, read_config, spec_of
 from goals import CLIP_NOTE, clip_compute, is_clip
 from outcome import WITHIN, Outcome, Row, Status, attempt, measured, not_run, row_or_failure
 from settings import Settings

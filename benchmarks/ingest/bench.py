@@ -20,8 +20,8 @@ from fsclient.ingest import IngestConfig, IngestSummary, find_inputs, ingest
 from fsclient.models import served_repository
 from fsclient.parts import locked
 from fsclient.triton import TritonBackend
+from fsengine.contracts.steps import ENSEMBLES
 from fsengine.server.embedded import EmbeddedServer
-from fsengine.steps import ENSEMBLES
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

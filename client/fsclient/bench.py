@@ -17,8 +17,8 @@ from fsclient.inference import InferenceBackend, ServedEnsemble
 from fsclient.photo import Photo, Status
 from fsclient.schema import face_outputs
 from fsclient.scoring import score_once
+from fsengine.contracts.steps import DECODE_ISOLATED, ENSEMBLE, ENSEMBLE_ISOLATED
 from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
-from fsengine.steps import DECODE_ISOLATED, ENSEMBLE, ENSEMBLE_ISOLATED
 
 T = TypeVar("T")
 

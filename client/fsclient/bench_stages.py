@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from fsengine.steps import DECODE_ISOLATED, ENSEMBLE
+from fsengine.contracts.steps import DECODE_ISOLATED, ENSEMBLE
 
 BUSY_SHARE = 0.7
 """A stage whose instances are busy for this share of the time bounds the rest: what waits is little else."""

@@ -10,8 +10,8 @@ from fsclient.rows import PhotoRow
 from fsclient.score import Scores
 from fsclient.score_text import face_json, face_values
 from fsclient.sources import source_path
+from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
-from fsengine.served import ServedModels
 
 _BOX_COLOUR = (255, 214, 10)
 _POINT_COLOUR = (0, 229, 255)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.served import ServedModels
+from fsengine.contracts.served import ServedModels
 
 ALIGNED_FACE = "aligned_face"
 """Ensemble output that is sent on request alone: uint8 (F, S, S, 3), RGB."""
@@ -94,7 +94,7 @@ class InferenceBackend(Protocol):
 
         Args:
             head: One of `ServedEnsemble.heads`.
-            embeddings: float32 (F, D), L2-normalized; 1 to `fsengine.steps.FACE_BATCH_LIMIT` rows.
+            embeddings: float32 (F, D), L2-normalized; 1 to `fsengine.contracts.steps.FACE_BATCH_LIMIT` rows.
 
         Raises:
             ServerUnavailableError: The server cannot be reached or is not ready.

@@ -9,10 +9,10 @@ from pathlib import Path
 from fsclient.model_sources import Say
 from fsclient.pack_build import BuildChoice, build_on_request, built_folder, changed_pack, packs_on_request
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.packs import PACK_FILE, Pack, read_pack
+from fsengine.packs.pack import PACK_FILE, Pack, read_pack
+from fsengine.packs.shipped import shipped_folder
 from fsengine.registry.home import models_home
-from fsengine.repository import Target, assemble, is_pack, is_repository, read_manifest
-from fsengine.shipped import shipped_folder
+from fsengine.repository.assemble import Target, assemble, is_pack, is_repository, read_manifest
 
 DEFAULT_PACK = "demo"
 

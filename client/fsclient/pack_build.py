@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsclient.model_sources import LicenceChoice, Say, fetch_named, known_names
+from fsengine.contracts.steps import HEADS
 from fsengine.errors import InvalidInputError, MissingDependencyError
-from fsengine.packs import PACK_NAME, PACK_NAME_RULE
+from fsengine.packs.pack import PACK_NAME, PACK_NAME_RULE
 from fsengine.registry.home import models_home
 from fsengine.registry.source import read_registry
-from fsengine.steps import HEADS
 
 TEST_PACK = "test"
 _TEST_SUMMARY = "full-size graphs for tests: SCRFD, seeded CLIP, every head; needs the test assets and torch"

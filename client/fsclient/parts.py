@@ -21,7 +21,7 @@ from fsclient.photo import Status
 from fsclient.rows import PhotoRow, rows_table
 from fsclient.schema import PartInfo, read_info
 from fsengine.errors import InvalidInputError, ResultsError
-from fsengine.file_lock import file_lock
+from fsengine.files.lock import file_lock
 
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOCK_NAME = ".facestats.lock"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fsclient.sources import source_text
-from fsengine.photo_header import READ_FORMATS, sniff_format, too_many_pixels
+from fsengine.photo.header import READ_FORMATS, sniff_format, too_many_pixels
 
 MAX_FILE_BYTES = 1 << 30
 """Half of what one gRPC message holds."""

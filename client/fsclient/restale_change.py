@@ -11,8 +11,8 @@ import pyarrow as pa
 from fsclient.inference import ServedEnsemble
 from fsclient.parts import open_part, part_paths
 from fsclient.schema import FACE_COLUMNS, FACES, part_schema, read_info
-from fsengine.served import ServedModels
-from fsengine.steps import HEADS
+from fsengine.contracts.served import ServedModels
+from fsengine.contracts.steps import HEADS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class ModelChange:
 
     Attributes:
         photos_because: Why every photo is stale; None where none is.
-        heads: Steps of the heads to run on the stored embeddings, in the order of `fsengine.steps.HEADS`.
+        heads: Steps of the heads to run on the stored embeddings, in the order of `fsengine.contracts.steps.HEADS`.
         gone: Steps of the heads that are no longer served.
         described: Whether what the parts say of their models differs at all.
     """

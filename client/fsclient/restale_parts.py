@@ -19,8 +19,8 @@ from fsclient.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part
 from fsclient.rows import shaped
 from fsclient.schema import FACE_COLUMNS, FACES, part_schema, read_info
 from fsclient.scoring import RetryPolicy, with_retries
+from fsengine.contracts.steps import FACE_BATCH_LIMIT
 from fsengine.errors import InferenceError, ResultsError
-from fsengine.steps import FACE_BATCH_LIMIT
 
 BATCHES_IN_FLIGHT = 4
 

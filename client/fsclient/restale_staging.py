@@ -21,8 +21,8 @@ from typing import Any
 
 from fsclient.durable import drop_left_over, durable_file, sync_folder
 from fsclient.parts import part_paths
+from fsengine.contracts.served import ServedModels
 from fsengine.errors import ResultsError
-from fsengine.served import ServedModels
 
 _PREFIX = ".restale-"
 _PLAN_FILE = "plan.json"

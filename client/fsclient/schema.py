@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 
 from fsclient.inference import ServedEnsemble
+from fsengine.contracts.served import ServedModels
 from fsengine.errors import ResultsError
-from fsengine.served import ServedModels
 
 METADATA_KEY = b"facestats"
 FORMAT_VERSION = 1

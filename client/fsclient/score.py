@@ -14,7 +14,7 @@ from fsclient.scoring import RetryPolicy, score_file
 from fsclient.serving import ServerChoice, open_server
 from fsclient.sources import find_photos
 from fsclient.triton import TritonBackend
-from fsengine.served import ServedModels
+from fsengine.contracts.served import ServedModels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fsclient.rows import PhotoRow
 from fsclient.schema import FACE_COLUMNS
-from fsengine.served import ETHNICITY, GENDER, ServedModels
+from fsengine.contracts.served import ETHNICITY, GENDER, ServedModels
 
 
 def photo_json(row: PhotoRow, models: ServedModels) -> dict[str, Any]:

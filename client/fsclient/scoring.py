@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from fsclient.inference import InferenceBackend
 from fsclient.photo import Photo, Status, read_photo
 from fsclient.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
-from fsengine.dali_errors import decoding_cause
+from fsengine.backends.dali_errors import decoding_cause
+from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE
 from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
-from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
 
 T = TypeVar("T")
 

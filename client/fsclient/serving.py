@@ -11,7 +11,7 @@ from fsclient.model_sources import Say
 from fsclient.models import DEFAULT_PACK, served_repository
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.gpu import find_gpu, show_only
-from fsengine.repository import Target
+from fsengine.repository.assemble import Target
 
 if TYPE_CHECKING:
     from fsengine.server.embedded import EmbeddedServer

@@ -21,8 +21,8 @@ from fsclient.durable import durable_file
 from fsclient.parts import open_part, part_paths
 from fsclient.restale_staging import refuse_interrupted
 from fsclient.schema import FACES, METADATA_KEY, PartInfo, read_info
+from fsengine.contracts.served import ETHNICITY, GENDER
 from fsengine.errors import InvalidInputError, ResultsError
-from fsengine.served import ETHNICITY, GENDER
 
 TABLE_FILE = Path("_table") / "faces.parquet"
 """Below a folder of parts; readers of a whole folder (pyarrow, Spark) leave names with an underscore out."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from fsclient.bench_stages import ModelStatistics
 from fsclient.inference import ServedEnsemble, ServedHead
+from fsengine.contracts.served import ServedModels
+from fsengine.contracts.steps import DECODE, DECODE_ISOLATED, ENCODED_IMAGE, ENSEMBLE, ENSEMBLE_ISOLATED, HEADS
 from fsengine.errors import (
     DeadlineError,
     InferenceError,
@@ -19,8 +21,6 @@ from fsengine.errors import (
     PhotoRejectedError,
     ServerUnavailableError,
 )
-from fsengine.served import ServedModels
-from fsengine.steps import DECODE, DECODE_ISOLATED, ENCODED_IMAGE, ENSEMBLE, ENSEMBLE_ISOLATED, HEADS
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferInput, aio, model_config_pb2, service_pb2

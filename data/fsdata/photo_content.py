@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from fsdata.photo_paths import is_file
-from fsengine.hashing import file_sha256
-from fsengine.photo_header import READ_FORMATS, sniff_format, too_many_pixels
+from fsengine.files.hashing import file_sha256
+from fsengine.photo.header import READ_FORMATS, sniff_format, too_many_pixels
 
 _READERS = 8
 """Files read at once; most of the time is spent on waiting for a disk."""

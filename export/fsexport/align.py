@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fsengine.preprocessing import CropKind, CropSpec
-from fsengine.steps import align_spec
-from fsengine.tensors import DType
+from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.steps import align_spec
+from fsengine.contracts.tensors import DType
 from fsexport import crop_geometry as geometry
 from fsexport.artifact import save_onnx
 from fsexport.contract_io import ELEMENT_TYPES, spec_values

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.preprocessing import CropSpec
+from fsengine.contracts.preprocessing import CropSpec
 from fsexport.crop_geometry import crop_geometry
 from fsexport.pyramid import NUM_LEVELS, level_of
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.errors import ExportError, MissingDependencyError
-from fsengine.steps import (
+from fsengine.contracts.steps import (
     ATTRACTIVENESS_DECILE,
     ATTRACTIVENESS_INTERVAL,
     ATTRACTIVENESS_PERCENTILE,
     ATTRACTIVENESS_SCORE,
     attractiveness_spec,
 )
-from fsengine.tensors import DType
+from fsengine.contracts.tensors import DType
+from fsengine.errors import ExportError, MissingDependencyError
 from fsexport.artifact import save_onnx
 from fsexport.contract_io import ELEMENT_TYPES, model_values
 from fsexport.graph_builder import GraphBuilder

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from fsengine.command_group import ExplainedGroup
-from fsengine.packs import PRECISIONS, Pack
+from fsengine.packs.pack import PRECISIONS, Pack
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.preprocessing import CropKind, CropSpec
-from fsengine.steps import embed_spec, face_embedding, portrait_crop
+from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.steps import embed_spec, face_embedding, portrait_crop
 from fsexport.artifact import save_onnx
 from fsexport.graph_builder import IR_VERSION, OPSET
 

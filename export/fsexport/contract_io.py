@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fsengine.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
+from fsengine.contracts.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     import onnx

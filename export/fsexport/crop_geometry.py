@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.preprocessing import CropKind, CropSpec
+from fsengine.contracts.preprocessing import CropKind, CropSpec
 
 ARCFACE_TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
@@ -34,7 +34,7 @@ def crop_geometry(crop: CropSpec, boxes: NDArray[np.float32], landmarks: NDArray
     Args:
         crop: Which crop.
         boxes: float32 (F, 4), x0, y0, x1, y1 in pixels.
-        landmarks: float32 (F, 5, 2) in pixels, see `fsengine.steps.detected`.
+        landmarks: float32 (F, 5, 2) in pixels, see `fsengine.contracts.steps.detected`.
 
     Returns:
         Two complex arrays (F,).

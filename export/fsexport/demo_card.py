@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fsengine.packs import Pack
+from fsengine.packs.pack import Pack
 
 CARD_FILE = "CARD.md"
 

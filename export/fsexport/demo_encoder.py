@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsengine.preprocessing import CropSpec
-from fsengine.steps import embed_spec
+from fsengine.contracts.preprocessing import CropSpec
+from fsengine.contracts.steps import embed_spec
 from fsexport.artifact import save_onnx
 from fsexport.contract_io import model_values
 from fsexport.demo_projection import Projection

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.packs import Pack
-from fsengine.preprocessing import CropKind, CropSpec
-from fsengine.served import ETHNICITY, GENDER
-from fsengine.steps import (
+from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.served import ETHNICITY, GENDER
+from fsengine.contracts.steps import (
     AGE_GENDER,
     DETECT,
     EMBED,
@@ -29,7 +28,8 @@ from fsengine.steps import (
     ethnicity_spec,
     face_embedding,
 )
-from fsengine.steps import ETHNICITY as ETHNICITY_STEP
+from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
+from fsengine.packs.pack import Pack
 from fsexport.align import export_align
 from fsexport.artifact import whole_file
 from fsexport.demo_card import CARD_FILE, card_text

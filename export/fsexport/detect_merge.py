@@ -1,6 +1,6 @@
 """From the candidates of all views to the faces of each photo: thresholds, non-maximum suppression, K rows.
 
-Both detector families end in the nodes written here, so they share one contract: `fsengine.steps.detect_spec`.
+Both detector families end in the nodes written here, so they share one contract: `detect_spec`.
 A candidate is a row of 15 numbers: box x0, y0, x1, y1, five landmarks x, y, score.
 """
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsengine.steps import DETECTOR_INPUT, FACE_BATCH_LIMIT, FACES_TRUNCATED, detect_spec
-from fsengine.tensors import DType
+from fsengine.contracts.steps import DETECTOR_INPUT, FACE_BATCH_LIMIT, FACES_TRUNCATED, detect_spec
+from fsengine.contracts.tensors import DType
 from fsexport.contract_io import ELEMENT_TYPES, spec_values
 from fsexport.detect_views import View
 from fsexport.graph_builder import GraphBuilder

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.preprocessing import DETECTOR_SIDE_PX
+from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX
 from fsexport.detect_blazeface import LOGIT_LIMIT, blazeface_anchors, landmark_matrix
 from fsexport.detect_merge import MergeSettings
 from fsexport.detect_scrfd import PIXEL_MEAN, PIXEL_SCALE, STRIDES, scrfd_anchors

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.preprocessing import DETECTOR_SIDE_PX
+from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX
 from fsexport.graph_builder import GraphBuilder
 
 

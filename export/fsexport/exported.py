@@ -15,11 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fsengine.contracts.labels import check_labels
+from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
 from fsengine.errors import ExportError, FaceStatsError, InvalidInputError
-from fsengine.hashing import file_sha256
-from fsengine.labels import check_labels
-from fsengine.preprocessing import CropKind, CropSpec
-from fsengine.tensors import DType, ModelSpec, TensorSpec
+from fsengine.files.hashing import file_sha256
 from fsexport.artifact import whole_file
 from fsexport.parity import Parity, require_parity
 
@@ -53,7 +53,7 @@ class ExportJob:
         step: The step that it serves.
         origin: Its source.
         options: Everything else that decides the artifact.
-        precision: One of `fsengine.packs.PRECISIONS`.
+        precision: One of `fsengine.packs.pack.PRECISIONS`.
         file: Name of the artifact.
         libraries: Packages whose versions may change the artifact.
     """

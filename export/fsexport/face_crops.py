@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from fsdata.photo_paths import PHOTO_SUFFIXES
 from fsdata.sample_photos import sample_photos
 from fsengine.backends.dali_pipeline import build_pipeline, serialize_pipeline
+from fsengine.contracts.preprocessing import CropSpec
+from fsengine.contracts.steps import DETECT, DETECTOR_INPUT, FACE_SCORE, decode_spec, detected
 from fsengine.errors import InvalidInputError
-from fsengine.packs import read_pack
-from fsengine.preprocessing import CropSpec
-from fsengine.shipped import shipped_folder
-from fsengine.steps import DETECT, DETECTOR_INPUT, FACE_SCORE, decode_spec, detected
+from fsengine.packs.pack import read_pack
+from fsengine.packs.shipped import shipped_folder
 from fsexport.align import export_align
 
 MOST_PHOTOS = 64

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.steps import age_gender_crop, age_gender_spec
+from fsengine.contracts.tensors import DType
 from fsengine.errors import ExportError
-from fsengine.preprocessing import CropKind, CropSpec
-from fsengine.steps import age_gender_crop, age_gender_spec
-from fsengine.tensors import DType
 from fsexport.artifact import save_onnx
 from fsexport.contract_io import ELEMENT_TYPES, model_values
 from fsexport.graph_builder import GraphBuilder

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.steps import AGE_INTERVAL, AGE_YEARS, age_gender_spec, face_embedding, gender_probability
+from fsengine.contracts.steps import AGE_INTERVAL, AGE_YEARS, age_gender_spec, face_embedding, gender_probability
 from fsexport.artifact import save_onnx
 from fsexport.contract_io import model_values
 from fsexport.graph_builder import GraphBuilder

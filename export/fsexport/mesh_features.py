@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsengine.preprocessing import CropSpec
-from fsengine.steps import portrait_crop
-from fsengine.tensors import DType, TensorSpec
+from fsengine.contracts.preprocessing import CropSpec
+from fsengine.contracts.steps import portrait_crop
+from fsengine.contracts.tensors import DType, TensorSpec
 from fsexport.artifact import save_onnx
 from fsexport.contract_io import ELEMENT_TYPES, spec_values
 from fsexport.graph_builder import GraphBuilder

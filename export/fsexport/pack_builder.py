@@ -12,11 +12,11 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from fsengine.contracts.preprocessing import CropSpec, Preprocessing
+from fsengine.contracts.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY, HEADS, align_spec
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.hashing import file_sha256
-from fsengine.packs import PACK_FILE, Pack, PackModel, verify_pack, write_pack
-from fsengine.preprocessing import CropSpec, Preprocessing
-from fsengine.steps import AGE_GENDER, ALIGN, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY, HEADS, align_spec
+from fsengine.files.hashing import file_sha256
+from fsengine.packs.pack import PACK_FILE, Pack, PackModel, verify_pack, write_pack
 from fsexport.align import export_align
 from fsexport.exported import RECORD_FILE, Exported, read_exported
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fsengine.contracts.steps import ATTRACTIVENESS, DETECT
 from fsengine.registry.source import find_source
 from fsengine.registry.store import stored
-from fsengine.steps import ATTRACTIVENESS, DETECT
 from fsexport.artifacts.age_gender import export_age_gender_artifact
 from fsexport.artifacts.attractiveness import export_attractiveness_artifact, read_scores
 from fsexport.artifacts.clip import UNTRAINED, Precision, export_clip_artifact

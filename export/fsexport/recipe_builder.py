@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError
-from fsengine.packs import Pack
+from fsengine.packs.pack import Pack
 from fsexport.artifacts.age_gender import export_age_gender_artifact
 from fsexport.artifacts.attractiveness import export_attractiveness_artifact, read_scores
 from fsexport.artifacts.clip import Precision, export_clip_artifact

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fsengine.contracts.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY, HEADS
 from fsengine.errors import InvalidInputError
-from fsengine.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED, ETHNICITY, HEADS
 
 NONE = "none"
 

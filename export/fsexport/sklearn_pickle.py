@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.labels import check_labels
 from fsengine.errors import ExportError
-from fsengine.labels import check_labels
 from fsexport.inert_pickle import Record, plain, read_pickle
 
 PIPELINE = "sklearn.pipeline.Pipeline"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fsengine.contracts.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED
+from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.errors import InvalidInputError
-from fsengine.packs import Pack
-from fsengine.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED
-from fsengine.steps import ETHNICITY as ETHNICITY_STEP
+from fsengine.packs.pack import Pack
 from fsexport.artifacts.age_gender import export_age_gender_artifact
 from fsexport.artifacts.attractiveness import export_attractiveness_artifact
 from fsexport.artifacts.clip import UNTRAINED, Precision, export_clip_artifact

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fsdata.sample_photos import sample_photos
+from fsengine.packs.shipped import shipped_folder
 from fsengine.server.embedded import EmbeddedServer
-from fsengine.shipped import shipped_folder
 from fsexport.demo_labels import Split, split_of
 
 pytestmark = pytest.mark.triton

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fsengine.registry.home import models_home
-from fsengine.repository import Target, assemble
+from fsengine.repository.assemble import Target, assemble
 from fsengine.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton

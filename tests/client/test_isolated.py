@@ -22,10 +22,10 @@ from fsclient.rows import PER_PHOTO_OUTPUTS, PhotoRow
 from fsclient.schema import face_outputs
 from fsclient.scoring import RetryPolicy, refusal, score_file
 from fsclient.triton import TritonBackend, is_isolated_twin
-from fsengine import steps
 from fsengine.backends.dali_rules import SPREADS_VARIABLE
+from fsengine.contracts import steps
 from fsengine.errors import InferenceError, PhotoRejectedError, ServerUnavailableError
-from fsengine.repository import read_canonical
+from fsengine.repository.assemble import read_canonical
 from fsengine.server.embedded import EmbeddedServer
 
 NATIVE = """in ensemble 'facestats', Runtime error: Critical error in pipeline:

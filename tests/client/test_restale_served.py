@@ -19,9 +19,9 @@ from fsclient.parts import part_paths
 from fsclient.serving import ServerChoice, open_server
 from fsclient.table import build_table
 from fsdata.sample_photos import sample_folder
-from fsengine.hashing import file_sha256
-from fsengine.packs import read_pack, write_pack
-from fsengine.shipped import shipped_folder
+from fsengine.files.hashing import file_sha256
+from fsengine.packs.pack import read_pack, write_pack
+from fsengine.packs.shipped import shipped_folder
 from restale_for_tests import (
     rows_of,
 )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dashboard import DOCKER, GPU_METRICS, dashboard, metrics_of, panel_queries, rule_queries
-from fsengine import steps
+from fsengine.contracts import steps
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is missing: pip install pyyaml")
 

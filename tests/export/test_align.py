@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fsdata.sample_photos import sample_folder
-from fsengine.preprocessing import CropKind, CropSpec
+from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsexport.align import export_align
 from fsexport.align_reference import reference_crops
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fsdata.sample_photos import sample_photos
+from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsengine.errors import ExportError, InvalidInputError
-from fsengine.packs import HALF_PRECISIONS, PRECISIONS
-from fsengine.preprocessing import CropKind, CropSpec
+from fsengine.packs.pack import HALF_PRECISIONS, PRECISIONS
 
 torch = pytest.importorskip("torch", reason="torch exports CLIP")
 from fsexport.face_crops import all_faces  # noqa: E402

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsengine.shipped import shipped_folder
+from fsengine.packs.shipped import shipped_folder
 from fsexport.demo_pack import CROP
 from fsexport.demo_projection import Projection
 from fsexport.face_crops import largest_faces

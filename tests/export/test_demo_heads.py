@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsengine.shipped import shipped_folder
+from fsengine.packs.shipped import shipped_folder
 from fsexport.demo_figures import head_figures
 from fsexport.demo_labels import LabelledFace, Split, read_fairface
 from fsexport.face_crops import largest_faces

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fsengine.errors import InvalidInputError
-from fsengine.packs import verify_pack
-from fsengine.shipped import shipped_folder
+from fsengine.packs.pack import verify_pack
+from fsengine.packs.shipped import shipped_folder
 from fsexport.demo_card import CARD_FILE, card_text
 from fsexport.demo_figures import head_figures
 from fsexport.demo_labels import Split, read_fairface, split_of

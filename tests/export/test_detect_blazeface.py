@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fsengine.steps import detect_spec
+from fsengine.contracts.steps import detect_spec
 from fsexport.detect_blazeface import (
     FULL_RANGE_LAYERS,
     FULL_RANGE_PX,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsengine.steps import detect_spec
+from fsengine.contracts.steps import detect_spec
 from fsexport.contract_io import spec_values
 from fsexport.detect_merge import MergeSettings, write_faces
 from fsexport.detect_reference import merge_candidates

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fsengine.contracts.steps import detect_spec
 from fsengine.errors import ExportError
-from fsengine.steps import detect_spec
 from fsexport.detect_merge import MergeSettings
 from fsexport.detect_reference import decode_scrfd, merge_candidates, scrfd_input, view_candidates
 from fsexport.detect_scrfd import ScrfdSettings, export_scrfd

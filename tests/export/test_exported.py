@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.steps import AGE_GENDER, EMBED, detect_spec, embed_spec
 from fsengine.errors import ExportError, InvalidInputError, PackError
-from fsengine.packs import verify_pack
-from fsengine.preprocessing import CropKind, CropSpec
-from fsengine.steps import AGE_GENDER, EMBED, detect_spec, embed_spec
+from fsengine.packs.pack import verify_pack
 from fsexport.artifacts.linear_head import LinearHead, export_linear_head_artifact
 from fsexport.exported import RECORD_FILE, ExportJob, Made, Origin, export_artifact, read_exported
 from fsexport.pack_builder import build_pack

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fsdata.sample_photos import sample_folder
-from fsengine.packs import read_pack
-from fsengine.shipped import shipped_folder
-from fsengine.tensors import DYNAMIC, DType, ModelSpec
+from fsengine.contracts.tensors import DYNAMIC, DType, ModelSpec
+from fsengine.packs.pack import read_pack
+from fsengine.packs.shipped import shipped_folder
 
 ort = pytest.importorskip("onnxruntime")
 

@@ -14,8 +14,8 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
 
 from built_test_pack import built_test_pack  # noqa: E402
-from fsengine.packs import read_pack  # noqa: E402
-from fsengine.shipped import shipped_folder  # noqa: E402
+from fsengine.packs.pack import read_pack  # noqa: E402
+from fsengine.packs.shipped import shipped_folder  # noqa: E402
 from fsexport.graph_builder import HALF_QUANTIZED_OPSET, OPSET, GraphBuilder  # noqa: E402
 from fsexport.onnx_rules import broken_rules  # noqa: E402
 from fsexport.tensorrt_operators import OPERATORS, REFUSED, Operator  # noqa: E402

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fsdata.record import LabelledPhoto
-from fsengine.served import ETHNICITY
-from fsengine.steps import (
+from fsengine.contracts.served import ETHNICITY
+from fsengine.contracts.steps import (
     AGE_GENDER,
     ATTRACTIVENESS,
 )

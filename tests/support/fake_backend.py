@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsclient.inference import ServedEnsemble, ServedHead
-from fsengine.served import ServedModels
+from fsengine.contracts.served import ServedModels
 
 OUTPUTS = {
     "image_size": (1, 2),

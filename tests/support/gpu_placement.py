@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsengine.gpu_config import ALIGN_CUDA_OPTIONS
+from fsengine.contracts.steps import ALIGN
+from fsengine.packs.shipped import shipped_folder, shipped_photos
 from fsengine.plans.sample_run import run_samples
-from fsengine.repository import Target, assemble
-from fsengine.shipped import shipped_folder, shipped_photos
-from fsengine.steps import ALIGN
+from fsengine.repository.assemble import Target, assemble
+from fsengine.repository.gpu_config import ALIGN_CUDA_OPTIONS
 
 SHAPE_ARITHMETIC_BYTES = 1024
 """Results up to this size are sizes and counts, which ONNX Runtime computes on the CPU; crops and maps are larger."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fsengine import steps
-from fsengine.packs import Pack, PackModel
-from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
-from fsengine.served import ETHNICITY, GENDER
-from fsengine.tensors import ModelSpec
+from fsengine.contracts import steps
+from fsengine.contracts.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.contracts.served import ETHNICITY, GENDER
+from fsengine.contracts.tensors import ModelSpec
+from fsengine.packs.pack import Pack, PackModel
 
 OFFICIAL = Preprocessing(
     portrait=CropSpec(kind=CropKind.PORTRAIT, side_px=224),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fsengine.gpu import Gpu
-from fsengine.plans.plan_key import BuildSettings
+from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.sample_run import Arrays
 from fsengine.plans.tensorrt_builder import OnPhase

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from fsengine.preprocessing import DETECTOR_SIDE_PX
+from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX
 
 
 def detector_square(photo: Path) -> NDArray[np.uint8]:

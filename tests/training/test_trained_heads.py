@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drawn_faces import ENCODER, FACES, KINDS, TRAIN, WIDTH, drawn_faces, options, say
-from fsengine.errors import InvalidInputError, PackError
-from fsengine.packs import verify_pack
-from fsengine.preprocessing import CropKind, CropSpec
-from fsengine.served import ETHNICITY, GENDER
-from fsengine.steps import (
+from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.served import ETHNICITY, GENDER
+from fsengine.contracts.steps import (
     AGE_GENDER,
     AGE_INTERVAL,
     AGE_YEARS,
@@ -31,6 +29,8 @@ from fsengine.steps import (
     detect_spec,
     embed_spec,
 )
+from fsengine.errors import InvalidInputError, PackError
+from fsengine.packs.pack import verify_pack
 from fsexport.exported import RECORD_FILE, Exported, ExportJob, Made, Origin, export_artifact, read_exported
 from fsexport.ort_run import run_graph
 from fsexport.pack_builder import build_pack

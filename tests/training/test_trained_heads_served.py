@@ -12,12 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from fsengine.packs import read_pack
-from fsengine.registry.home import models_home
-from fsengine.repository import Target, assemble
-from fsengine.served import ETHNICITY
-from fsengine.server.embedded import EmbeddedServer
-from fsengine.steps import (
+from fsengine.contracts.served import ETHNICITY
+from fsengine.contracts.steps import (
     ATTRACTIVENESS,
     ATTRACTIVENESS_DECILE,
     ATTRACTIVENESS_INTERVAL,
@@ -27,6 +23,10 @@ from fsengine.steps import (
     FIL_INPUT,
     FIL_OUTPUT,
 )
+from fsengine.packs.pack import read_pack
+from fsengine.registry.home import models_home
+from fsengine.repository.assemble import Target, assemble
+from fsengine.server.embedded import EmbeddedServer
 from fsexport.exported import read_exported
 from fsexport.ort_run import run_graph
 from fsexport.pack_builder import build_pack, change_heads

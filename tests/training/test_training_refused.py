@@ -11,12 +11,12 @@ import pytest
 
 from drawn_faces import ENCODER, KINDS, TRAIN, drawn_faces, options, say
 from fsdata.record import LabelledPhoto
-from fsengine.errors import InvalidInputError
-from fsengine.served import ETHNICITY
-from fsengine.steps import (
+from fsengine.contracts.served import ETHNICITY
+from fsengine.contracts.steps import (
     AGE_GENDER,
     ATTRACTIVENESS,
 )
+from fsengine.errors import InvalidInputError
 from fstraining.faces import TrainingFaces
 
 for library in ("torch", "lightgbm", "matplotlib", "optuna"):

@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.served import GENDER
+from fsengine.contracts.steps import (
+    AGE_GENDER,
+    AGE_INTERVAL,
+    AGE_YEARS,
+    age_gender_spec,
+    face_embedding,
+    gender_probability,
+)
 from fsengine.errors import InvalidInputError
-from fsengine.served import GENDER
-from fsengine.steps import AGE_GENDER, AGE_INTERVAL, AGE_YEARS, age_gender_spec, face_embedding, gender_probability
 from fsexport.exported import Exported, ExportJob, Made, export_artifact
 from fsexport.figures import constant_error, constant_share, share_with_interval
 from fsexport.linear_age_gender import LinearAgeGender, export_linear_age_gender, fit_age_gender, predict_age_gender

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.steps import ATTRACTIVENESS, ATTRACTIVENESS_INTERVAL, ATTRACTIVENESS_SCORE
 from fsengine.errors import InvalidInputError
-from fsengine.steps import ATTRACTIVENESS, ATTRACTIVENESS_INTERVAL, ATTRACTIVENESS_SCORE
 from fsexport.artifacts.attractiveness import export_attractiveness_artifact
 from fsexport.artifacts.head_inputs import HeadInputs
 from fsexport.attractiveness import layer_scores

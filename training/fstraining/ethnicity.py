@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.steps import ETHNICITY
 from fsengine.errors import InvalidInputError
-from fsengine.steps import ETHNICITY
 from fsexport.artifacts.forest import export_forest_artifact
 from fsexport.exported import Exported, file_hashes
 from fsexport.figures import constant_share, share_with_interval

@@ -17,10 +17,10 @@ from fsclient.models_verify import verify_everything, verify_named
 from fsclient.options import program_name, say
 from fsclient.pack_build import BuildChoice, read_choices, source_names
 from fsengine.command_group import ExplainedGroup
-from fsengine.packs import PRECISIONS
+from fsengine.packs.pack import PRECISIONS
 from fsengine.registry.source import find_source
 from fsengine.registry.store import source_path
-from fsengine.repository import Target
+from fsengine.repository.assemble import Target
 
 F = TypeVar("F", bound=Callable[..., Any])
 

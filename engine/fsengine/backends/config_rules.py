@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fsengine.errors import PackError
-from fsengine.gpu_config import CUDA_ACCELERATOR
+from fsengine.repository.gpu_config import CUDA_ACCELERATOR
 
 NUMPY_TYPES: dict[str, type[np.generic]] = {
     "TYPE_BOOL": np.bool_,

@@ -11,13 +11,13 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig, read_backend_config
+from fsengine.backends.dali_errors import cause, device_trouble
 from fsengine.backends.dali_pipeline import build_pipeline, has_input, serialize_pipeline
 from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups, native_error, spreads_errors
 from fsengine.backends.triton_requests import response
-from fsengine.dali_errors import cause, device_trouble
+from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE
 from fsengine.errors import PackError
-from fsengine.photo_header import decoding_error, too_many_pixels
-from fsengine.steps import DECODE_FAILED, PHOTO_TOO_LARGE
+from fsengine.photo.header import decoding_error, too_many_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

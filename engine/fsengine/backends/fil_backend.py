@@ -14,9 +14,9 @@ import triton_python_backend_utils as pb_utils
 
 from fsengine.backends.config_rules import read_backend_config
 from fsengine.backends.fil_rules import ARTIFACTS, ForestSettings, forest_settings, model_type
+from fsengine.contracts.steps import FIL_INPUT, FIL_OUTPUT
 from fsengine.errors import PackError
 from fsengine.server.threads import step_threads
-from fsengine.steps import FIL_INPUT, FIL_OUTPUT
 
 
 class TritonPythonModel:

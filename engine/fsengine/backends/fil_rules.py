@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsengine.backends.config_rules import BackendConfig
+from fsengine.contracts.steps import FIL_INPUT, FIL_OUTPUT
 from fsengine.errors import PackError
-from fsengine.steps import FIL_INPUT, FIL_OUTPUT
 
 ARTIFACTS = {"treelite_checkpoint": "checkpoint.tl", "lightgbm": "model.txt"}
 """`model_type` to the backend's default file name."""

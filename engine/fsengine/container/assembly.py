@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fsengine.container.repository_state import RepositoryState, read_state
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.packs import PACK_FILE
-from fsengine.repository import MANIFEST_FILE, Target, assemble, is_pack, is_repository
-from fsengine.shipped import shipped_folder
+from fsengine.packs.pack import PACK_FILE
+from fsengine.packs.shipped import shipped_folder
+from fsengine.repository.assemble import MANIFEST_FILE, Target, assemble, is_pack, is_repository
 
 DEFAULT_PACK = "demo"
 

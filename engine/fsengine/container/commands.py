@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from fsengine.container import server_command as defaults
-from fsengine.gpu_config import CUDA_MEMORY_MIB
-from fsengine.repository import Target
+from fsengine.repository.assemble import Target
+from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
 
 TARGETS = (Target.CONTAINER.value, Target.GPU.value)
 

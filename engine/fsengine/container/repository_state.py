@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsengine.contracts.steps import ALIGN, DECODE, DETECT, EMBED, ENSEMBLES
 from fsengine.errors import PackError
-from fsengine.hashing import file_sha256
-from fsengine.model_config import CONFIG_FILE
+from fsengine.files.hashing import file_sha256
 from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
-from fsengine.repository import MANIFEST_FILE, Target, read_manifest
-from fsengine.steps import ALIGN, DECODE, DETECT, EMBED, ENSEMBLES
+from fsengine.repository.assemble import MANIFEST_FILE, Target, read_manifest
+from fsengine.repository.model_config import CONFIG_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

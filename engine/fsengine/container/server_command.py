@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError
-from fsengine.gpu_config import CUDA_MEMORY_MIB
+from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
 
 PINNED_MEMORY_MIB = 256
 """Triton's pool of pinned host memory, for what comes from and goes to clients; its own default."""

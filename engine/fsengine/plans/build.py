@@ -12,24 +12,24 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import ExportError, InvalidInputError, PackError
-from fsengine.file_lock import file_lock
-from fsengine.hashing import file_sha256
-from fsengine.model_config import CONFIG_FILE, config_text, read_config, spec_of
+from fsengine.files.atomic import whole_folder
+from fsengine.files.hashing import file_sha256
+from fsengine.files.lock import file_lock
+from fsengine.plans.build_key import BuildSettings, PlanKey
 from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE, PLANS_FILE
 from fsengine.plans.layout import GpuLayout, choose_layout
 from fsengine.plans.layout_inputs import step_needs
-from fsengine.plans.plan_config import adapt_to_plan, apply_layout, has_static_shapes, precision_of
-from fsengine.plans.plan_key import BuildSettings, PlanKey
-from fsengine.plans.plan_parity import TOLERANCES, OutputParity, compare
-from fsengine.plans.plan_store import StoredPlan, find_plan, install_plan, plans_folder, timing_cache_path
+from fsengine.plans.output_parity import TOLERANCES, OutputParity, compare
 from fsengine.plans.profile import profile_of
 from fsengine.plans.sample_run import StepRun, run_samples
+from fsengine.plans.served_config import adapt_to_plan, apply_layout, has_static_shapes, precision_of
+from fsengine.plans.stored_plans import StoredPlan, find_plan, install_plan, plans_folder, timing_cache_path
 from fsengine.plans.tensorrt_builder import OnPhase
 from fsengine.plans.toolchain import Toolchain
-from fsengine.repository import MANIFEST_FILE, check_gpu_repository, link_or_copy
-from fsengine.whole_folder import whole_folder
+from fsengine.repository.assemble import MANIFEST_FILE, check_gpu_repository, link_or_copy
+from fsengine.repository.model_config import CONFIG_FILE, config_text, read_config, spec_of
 
 _UNFINISHED = "unfinished-"
 """How the names of folders begin in which a plan is checked."""

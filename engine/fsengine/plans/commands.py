@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 
 from fsengine.gpu import find_gpu
+from fsengine.packs.shipped import shipped_photos
 from fsengine.plans.build import BuildRequest, build_repository
+from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.layout import choose_layout, layout_text
 from fsengine.plans.layout_inputs import read_stage_times, step_needs
-from fsengine.plans.plan_key import BuildSettings
 from fsengine.plans.tensorrt_builder import OnPhase
 from fsengine.plans.toolchain import TensorRT
-from fsengine.repository import check_gpu_repository
-from fsengine.shipped import shipped_photos
+from fsengine.repository.assemble import check_gpu_repository
 
 _DEFAULTS = BuildSettings()
 

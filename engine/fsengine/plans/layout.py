@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fsengine import steps
+from fsengine.contracts import steps
+from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX, MAX_PHOTO_PIXELS, MAX_SIDE_PX
 from fsengine.errors import ServerError
-from fsengine.gpu_config import CUDA_MEMORY_MIB
-from fsengine.preprocessing import DETECTOR_SIDE_PX, MAX_PHOTO_PIXELS, MAX_SIDE_PX
+from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
 
 CONTEXT_MIB = 700
 """What CUDA and the libraries on it take of a GPU before any model does (a rule of thumb, not measured here)."""

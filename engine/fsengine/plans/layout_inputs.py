@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsengine import steps
+from fsengine.contracts import steps
+from fsengine.contracts.preprocessing import MAX_SIDE_PX
+from fsengine.contracts.tensors import DYNAMIC
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.model_config import CONFIG_FILE, read_config
 from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
 from fsengine.plans.layout import StepNeeds, decode_work_mib
-from fsengine.preprocessing import MAX_SIDE_PX
-from fsengine.tensors import DYNAMIC
+from fsengine.repository.model_config import CONFIG_FILE, read_config
 
 GRAPH_WORK_FACTOR = 8
 """Memory of a graph without a plan, in sizes of its inputs and outputs: a guess, until a plan says it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsengine import steps
-from fsengine.preprocessing import MAX_SIDE_PX
-from fsengine.tensors import DYNAMIC, ModelSpec, TensorSpec
+from fsengine.contracts import steps
+from fsengine.contracts.preprocessing import MAX_SIDE_PX
+from fsengine.contracts.tensors import DYNAMIC, ModelSpec, TensorSpec
 
 TYPICAL_FACES = 32
 """Rows of a step on faces that the kernels are chosen for; the batcher gathers the faces of a dozen photos."""

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine import steps
+from fsengine.contracts import steps
+from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX, MAX_SIDE_PX
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.model_config import CONFIG_FILE, read_config
 from fsengine.plans.file_names import ONNX_FILE
-from fsengine.preprocessing import DETECTOR_SIDE_PX, MAX_SIDE_PX
+from fsengine.repository.model_config import CONFIG_FILE, read_config
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fsengine.errors import ExportError
-from fsengine.plans.plan_key import BuildSettings
+from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.tensorrt_library import last_words, on_gpu, tensorrt_logger
 

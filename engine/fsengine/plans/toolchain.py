@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fsengine.gpu import Gpu, find_gpu, show_only
-from fsengine.plans.plan_key import BuildSettings
+from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.sample_run import Arrays
 from fsengine.plans.tensorrt_builder import OnPhase, build_plan

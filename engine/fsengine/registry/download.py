@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fsengine.errors import FetchError
-from fsengine.hashing import file_sha256
+from fsengine.files.hashing import file_sha256
 from fsengine.registry.store import LARGEST_FILE_BYTES, free_bytes
 
 if TYPE_CHECKING:

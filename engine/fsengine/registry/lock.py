@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from fsengine.errors import FetchError
-from fsengine.file_lock import file_lock
+from fsengine.files.lock import file_lock
 
 
 def locked(lock: Path, what: str) -> AbstractContextManager[None]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from fsengine.errors import FetchError, InvalidInputError
-from fsengine.hashing import BLOCK_BYTES, file_sha256
+from fsengine.files.hashing import BLOCK_BYTES, file_sha256
 from fsengine.registry.home import models_home
 from fsengine.registry.lock import locked
 from fsengine.registry.source import RECORD_FILE, ModelSource

@@ -8,8 +8,8 @@ import re
 import secrets
 from pathlib import Path
 
+from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX, MAX_SIDE_PX
 from fsengine.errors import ServerError
-from fsengine.preprocessing import DETECTOR_SIDE_PX, MAX_SIDE_PX
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.preprocessing import CropSpec
+from fsengine.contracts.served import GENDER
+from fsengine.contracts.steps import AGE_GENDER, AGE_YEARS, age_gender_crop, age_gender_spec, gender_probability
 from fsengine.errors import ExportError
-from fsengine.preprocessing import CropSpec
-from fsengine.served import GENDER
-from fsengine.steps import AGE_GENDER, AGE_YEARS, age_gender_crop, age_gender_spec, gender_probability
 from fsexport.artifacts.photo_digest import photo_digest
 from fsexport.exported import Exported, ExportJob, Made, Origin, export_artifact
 from fsexport.face_crops import all_faces

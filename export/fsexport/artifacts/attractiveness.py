@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.steps import (
+    ATTRACTIVENESS,
+    ATTRACTIVENESS_PERCENTILE,
+    ATTRACTIVENESS_SCORE,
+    attractiveness_spec,
+)
 from fsengine.errors import InvalidInputError, MissingDependencyError
-from fsengine.steps import ATTRACTIVENESS, ATTRACTIVENESS_PERCENTILE, ATTRACTIVENESS_SCORE, attractiveness_spec
 from fsexport.artifacts.head_inputs import HeadInputs, drawn_inputs
 from fsexport.attractiveness import NUM_QUANTILES, Layer, export_attractiveness, layer_scores
 from fsexport.exported import Exported, ExportJob, Made, Origin, export_artifact

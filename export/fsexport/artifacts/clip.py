@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.packs import HALF_PRECISIONS
-from fsengine.steps import EMBED, embed_spec, face_embedding, portrait_crop
+from fsengine.contracts.steps import EMBED, embed_spec, face_embedding, portrait_crop
+from fsengine.packs.pack import HALF_PRECISIONS
 from fsexport.artifacts.photo_digest import photo_digest
 from fsexport.clip import clip_crop, embed_with_torch, export_clip
 from fsexport.clip_int8 import quantize_encoder

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.steps import DETECT, DETECTOR_INPUT, detect_spec
 from fsengine.errors import InvalidInputError
-from fsengine.steps import DETECT, DETECTOR_INPUT, detect_spec
 from fsexport.artifacts.photo_digest import photo_digest
 from fsexport.detect_blazeface import (
     FULL_RANGE_LAYERS,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.labels import check_labels
+from fsengine.contracts.served import ETHNICITY
+from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
+from fsengine.contracts.steps import ethnicity_spec
 from fsengine.errors import ExportError, InvalidInputError
-from fsengine.labels import check_labels
-from fsengine.served import ETHNICITY
-from fsengine.steps import ETHNICITY as ETHNICITY_STEP
-from fsengine.steps import ethnicity_spec
 from fsexport.exported import Exported, ExportJob, Made, Origin, export_artifact
 from fsexport.parity import compare
 from fsexport.trees import checkpoint_probabilities, export_trees, import_lightgbm
@@ -132,7 +132,7 @@ def read_labels(path: Path) -> list[str]:
     """Read class labels, one a line.
 
     Raises:
-        InvalidInputError: They are no labels; see `fsengine.labels`.
+        InvalidInputError: They are no labels; see `fsengine.contracts.labels`.
     """
     try:
         labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fsengine.served import ETHNICITY, GENDER
-from fsengine.steps import AGE_GENDER, age_gender_spec, ethnicity_spec, face_embedding
-from fsengine.steps import ETHNICITY as ETHNICITY_STEP
-from fsengine.tensors import ModelSpec
+from fsengine.contracts.served import ETHNICITY, GENDER
+from fsengine.contracts.steps import AGE_GENDER, age_gender_spec, ethnicity_spec, face_embedding
+from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
+from fsengine.contracts.tensors import ModelSpec
 from fsexport.artifact import save_onnx
 from fsexport.artifacts.head_inputs import HeadInputs, drawn_inputs
 from fsexport.contract_io import model_values

@@ -1,7 +1,7 @@
 """Decode one encoded photo per sample: the photo itself and the detector's view of it.
 
 Imported by nvidia-dali alone: Triton's DALI backend runs this file with nothing else of the project on the
-path, so the three constants repeat `fsengine.preprocessing`; a test compares them.
+path, so the three constants repeat `fsengine.contracts.preprocessing`; a test compares them.
 """
 
 from nvidia.dali import fn, math, pipeline_def, types
@@ -18,7 +18,7 @@ DECODER_OPTIONS = {} if DECODE_DEVICE == "cpu" else {"jpeg_fancy_upsampling": Tr
 @autoserialize
 @pipeline_def(batch_size=16, num_threads=1, device_id=None if DECODE_DEVICE == "cpu" else 0)
 def decode():
-    """Return image, detector_input, detector_scale and image_size; see `fsengine.steps.decode_spec`."""
+    """Return image, detector_input, detector_scale and image_size; see `fsengine.contracts.steps.decode_spec`."""
     encoded = fn.external_source(name="encoded_image", dtype=types.UINT8, ndim=1, device="cpu")
     upright = fn.decoders.image(
         encoded, device=DECODE_DEVICE, output_type=types.RGB, adjust_orientation=True, **DECODER_OPTIONS

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from fsengine.dali_errors import cause, decoding_cause, device_trouble
-from fsengine.photo_header import decoding_error
-from fsengine.shipped import shipped_folder
+from fsengine.backends.dali_errors import cause, decoding_cause, device_trouble
+from fsengine.packs.shipped import shipped_folder
+from fsengine.photo.header import decoding_error
 
 NEW = """in ensemble 'facestats_isolated', Runtime error: Critical error in pipeline:
 Error in CPU operator `nvidia.dali.fn.{operator}`,

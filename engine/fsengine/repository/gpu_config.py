@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import PackError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from fake_programs import PLANS, write_repository
 from fsengine.container.assembly import given_folder, place_repository
 from fsengine.container.repository_state import read_state
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.repository import Target
-from fsengine.shipped import shipped_folder
+from fsengine.packs.shipped import shipped_folder
+from fsengine.repository.assemble import Target
 
 
 def test_a_repository_with_plans_says_what_they_are_for(tmp_path: Path) -> None:

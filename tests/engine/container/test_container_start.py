@@ -14,8 +14,8 @@ from fsengine.container.repository_state import RepositoryState
 from fsengine.container.server_command import ServerOptions
 from fsengine.container.start_checks import start_warnings
 from fsengine.errors import InvalidInputError
-from fsengine.gpu_config import CUDA_MEMORY_MIB
-from fsengine.repository import Target
+from fsengine.repository.assemble import Target
+from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
 
 
 @pytest.fixture

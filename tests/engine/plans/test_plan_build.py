@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import ExportError, InvalidInputError, PackError, ServerError
-from fsengine.hashing import file_sha256
-from fsengine.model_config import config_text, read_config
+from fsengine.files.hashing import file_sha256
+from fsengine.packs.shipped import shipped_folder, shipped_photos
 from fsengine.plans.build import BuildRequest, build_repository
+from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.file_names import PLANS_FILE
 from fsengine.plans.layout import GpuLayout
-from fsengine.plans.plan_key import BuildSettings
-from fsengine.plans.plan_store import plans_folder, timing_cache_path
 from fsengine.plans.profile import batch_buckets
+from fsengine.plans.stored_plans import plans_folder, timing_cache_path
 from fsengine.plans.tensorrt_builder import OnPhase
-from fsengine.repository import MANIFEST_FILE, Target, assemble
-from fsengine.shipped import shipped_folder, shipped_photos
+from fsengine.repository.assemble import MANIFEST_FILE, Target, assemble
+from fsengine.repository.model_config import config_text, read_config
 from plan_toolchain import H200, GraphToolchain, scaled
 
 pytest.importorskip("onnxruntime")

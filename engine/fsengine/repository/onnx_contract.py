@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fsengine.contracts.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
 from fsengine.errors import MissingDependencyError, PackError
-from fsengine.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
 
 _ORT_TYPES = {
     "tensor(bool)": DType.BOOL,

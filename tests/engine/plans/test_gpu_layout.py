@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fsengine import steps
 from fsengine.cli import main
+from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, PackError, ServerError
-from fsengine.gpu_config import CUDA_MEMORY_MIB
+from fsengine.packs.shipped import shipped_folder
 from fsengine.plans.layout import CONTEXT_MIB, GpuLayout, StepNeeds, choose_layout, decode_work_mib, waiting_mib
 from fsengine.plans.layout_inputs import read_stage_times, step_needs
-from fsengine.repository import Target, assemble
-from fsengine.shipped import shipped_folder
+from fsengine.repository.assemble import Target, assemble
+from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
 
 H200_MIB, L4_MIB = 143771, 23034
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import PackError
-from fsengine.hashing import file_sha256
-from fsengine.model_config import read_config
-from fsengine.repository import MANIFEST_FILE, Target, assemble, is_repository
-from fsengine.shipped import shipped_folder
+from fsengine.files.hashing import file_sha256
+from fsengine.packs.shipped import shipped_folder
+from fsengine.repository.assemble import MANIFEST_FILE, Target, assemble, is_repository
+from fsengine.repository.model_config import read_config
 
 pytest.importorskip("onnxruntime")
 

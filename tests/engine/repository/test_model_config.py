@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fsengine import preprocessing, steps
+from fsengine.contracts import preprocessing, steps
+from fsengine.contracts.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.contracts.served import ServedModels
 from fsengine.errors import InferenceError, PackError
-from fsengine.model_config import config_text, read_config
-from fsengine.packs import Pack
-from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
-from fsengine.repository import Target, adapt, read_canonical
-from fsengine.served import ServedModels
-from fsengine.shipped import shipped_folder
+from fsengine.packs.pack import Pack
+from fsengine.packs.shipped import shipped_folder
+from fsengine.repository.assemble import Target, adapt, read_canonical
+from fsengine.repository.model_config import config_text, read_config
 from packs_for_tests import official_pack, pack_model
 
 

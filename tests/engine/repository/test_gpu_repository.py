@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import PackError
-from fsengine.gpu_config import gpu_pipeline
-from fsengine.repository import Target, adapt, assemble, read_canonical
-from fsengine.shipped import shipped_folder
+from fsengine.packs.shipped import shipped_folder
+from fsengine.repository.assemble import Target, adapt, assemble, read_canonical
+from fsengine.repository.gpu_config import gpu_pipeline
 from packs_for_tests import official_pack
 
 pytest.importorskip("onnxruntime")

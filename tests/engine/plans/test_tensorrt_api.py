@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 from fsengine.cli import main
 from fsengine.errors import MissingDependencyError, ServerError
+from fsengine.packs.shipped import shipped_folder
 from fsengine.plans.tensorrt_library import on_gpu, tensorrt_version
-from fsengine.repository import Target, assemble
-from fsengine.shipped import shipped_folder
+from fsengine.repository.assemble import Target, assemble
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ASSETS = Path(os.environ.get("FACESTATS_TEST_ASSETS") or ROOT.parent / "shared")
 INSTALLED = importlib.util.find_spec("tensorrt") is not None
 

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fsengine.errors import PackError
+from fsengine.files.atomic import whole_folder
+from fsengine.files.hashing import file_sha256
 from fsengine.gpu import Gpu
-from fsengine.hashing import file_sha256
+from fsengine.plans.build_key import PlanKey
 from fsengine.plans.file_names import PLAN_FILE
-from fsengine.plans.plan_key import PlanKey
-from fsengine.plans.plan_parity import OutputParity
+from fsengine.plans.output_parity import OutputParity
 from fsengine.registry.home import models_home
-from fsengine.whole_folder import whole_folder
 
 RECORD_FILE = "plan.json"
 

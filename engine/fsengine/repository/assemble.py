@@ -10,19 +10,19 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.gpu_config import gpu_pipeline, put_on_gpu
-from fsengine.model_config import CONFIG_FILE, apply_ensemble, apply_spec, config_text, read_config
-from fsengine.onnx_contract import check_onnx
-from fsengine.packs import HALF_PRECISIONS, PACK_FILE, Pack, read_pack, verify_pack
-from fsengine.shipped import shipped_folder
-from fsengine.whole_folder import whole_folder
+from fsengine.files.atomic import whole_folder
+from fsengine.packs.pack import HALF_PRECISIONS, PACK_FILE, Pack, read_pack, verify_pack
+from fsengine.packs.shipped import shipped_folder
+from fsengine.repository.gpu_config import gpu_pipeline, put_on_gpu
+from fsengine.repository.model_config import CONFIG_FILE, apply_ensemble, apply_spec, config_text, read_config
+from fsengine.repository.onnx_contract import check_onnx
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
-    from fsengine.tensors import ModelSpec
+    from fsengine.contracts.tensors import ModelSpec
 
 MANIFEST_FILE = "facestats.json"
 """Written last: a repository that has it is whole."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsengine import steps
+from fsengine.contracts import steps
 from fsengine.errors import ExportError
 from fsengine.plans.sample_run import Arrays
 

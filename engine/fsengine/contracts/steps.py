@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsengine.preprocessing import DETECTOR_SIDE_PX, CropSpec
-from fsengine.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
+from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX, CropSpec
+from fsengine.contracts.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
 
 ENSEMBLE = "facestats"
 DECODE = "decode"

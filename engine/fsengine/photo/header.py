@@ -7,7 +7,7 @@ import warnings
 
 from PIL import Image
 
-from fsengine.preprocessing import MAX_PHOTO_PIXELS
+from fsengine.contracts.preprocessing import MAX_PHOTO_PIXELS
 
 # Pillow has a lower limit of its own; the project's stands in its place.
 Image.MAX_IMAGE_PIXELS = MAX_PHOTO_PIXELS

@@ -1,6 +1,6 @@
 """Model packs: a folder with a `pack.json` and the artifacts that it names.
 
-A pack says everything that its models leave open in the contracts of `fsengine.steps`: crops, embedding
+A pack says everything that its models leave open in the contracts of `fsengine.contracts.steps`: crops, embedding
 width, faces per photo, class labels, licences and marks. `pack.json` is written last, so a pack with one is
 whole.
 """
@@ -15,13 +15,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fsengine import steps
+from fsengine.contracts import steps
+from fsengine.contracts.labels import check_labels
+from fsengine.contracts.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.contracts.served import ETHNICITY, GENDER, ServedModels
+from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
 from fsengine.errors import PackError
-from fsengine.hashing import file_sha256
-from fsengine.labels import check_labels
-from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
-from fsengine.served import ETHNICITY, GENDER, ServedModels
-from fsengine.tensors import DType, ModelSpec, TensorSpec
+from fsengine.files.hashing import file_sha256
 
 PACK_FILE = "pack.json"
 

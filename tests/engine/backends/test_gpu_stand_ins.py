@@ -14,7 +14,7 @@ from fsengine.backends.config_rules import read_backend_config
 from fsengine.backends.one_batch import run_as_one
 from fsengine.backends.row_buckets import padded
 from fsengine.errors import PackError
-from fsengine.shipped import shipped_folder
+from fsengine.packs.shipped import shipped_folder
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(1, 1), (3, 4), (4, 4), (5, 8), (200, 256), (256, 256)])

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsengine import steps
+from fsengine.contracts import steps
+from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
 from fsengine.errors import PackError
-from fsengine.tensors import DType, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb

@@ -23,7 +23,7 @@ class ServedModels:
     Attributes:
         pack: Name of the model pack.
         model_set_id: Hash of the models and the preprocessing; results of different sets never mix.
-        preprocessing_id: See `fsengine.preprocessing`.
+        preprocessing_id: See `fsengine.contracts.preprocessing`.
         models: Step to model id, for example `{"embed": "embed-0123456789ab-fp32"}`.
         labels: Head to its class labels in the order of its probabilities.
         marks: What a reader must know of the results (`demonstration`, `untrained weights`), and of which steps.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsengine import steps
-from fsengine.gpu_config import CUDA_PARAMETERS
-from fsengine.model_config import CONFIG_FILE, read_config
+from fsengine.contracts import steps
+from fsengine.contracts.served import ServedModels
 from fsengine.plans.layout import GpuLayout
 from fsengine.plans.profile import batch_buckets
-from fsengine.served import ServedModels
+from fsengine.repository.gpu_config import CUDA_PARAMETERS
+from fsengine.repository.model_config import CONFIG_FILE, read_config
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb

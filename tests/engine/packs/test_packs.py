@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fsengine import steps
+from fsengine.contracts import steps
+from fsengine.contracts.preprocessing import CropKind, CropSpec, Preprocessing
 from fsengine.errors import PackError
-from fsengine.packs import PACK_FILE, read_pack, verify_pack, write_pack
-from fsengine.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.packs.pack import PACK_FILE, read_pack, verify_pack, write_pack
 from packs_for_tests import official_pack, pack_model
 
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from fsengine import steps
-from fsengine.packs import read_pack
-from fsengine.plans.plan_key import BuildSettings, PlanKey
+from fsengine.contracts import steps
+from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
+from fsengine.packs.pack import read_pack
+from fsengine.packs.shipped import shipped_folder
+from fsengine.plans.build_key import BuildSettings, PlanKey
 from fsengine.plans.profile import InputProfile, batch_buckets, profile_of
-from fsengine.shipped import shipped_folder
-from fsengine.tensors import DType, ModelSpec, TensorSpec
 
 SPECS = {spec.name: spec for spec in read_pack(shipped_folder("packs") / "demo").specs()}
 

@@ -1,0 +1,1 @@
+"""Model packs: a folder with its description, and those that ship."""

@@ -1,0 +1,1 @@
+"""What a photo's own bytes say of it."""
