@@ -71,9 +71,9 @@ def check(
     """
     from tqdm import tqdm
 
-    from fsdata.check import check_records
-    from fsdata.label_table import Attribute
-    from fsdata.readers import Kind, read_labels
+    from fsdata.labels.check.checks import check_records
+    from fsdata.labels.readers.data_sets import Kind, read_labels
+    from fsdata.labels.readers.label_table import Attribute
 
     records = read_labels(
         path,

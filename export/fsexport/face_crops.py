@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsdata.photo_paths import PHOTO_SUFFIXES
+from fsdata.labels.photo_paths import PHOTO_SUFFIXES
 from fsdata.sample_photos import sample_photos
 from fsengine.backends.dali_pipeline import build_pipeline, serialize_pipeline
 from fsengine.contracts.preprocessing import CropSpec

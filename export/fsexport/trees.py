@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fsdata.known_labels import FAIRFACE_ETHNICITIES
+from fsdata.labels.known_labels import FAIRFACE_ETHNICITIES
 from fsengine.errors import ExportError, MissingDependencyError
 from fsexport.artifact import whole_file
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fsdata.record import LabelledPhoto
+from fsdata.labels.record import LabelledPhoto
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import (
     AGE_GENDER,

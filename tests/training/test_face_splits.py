@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsdata.record import LabelledPhoto
+from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
 from fstraining.faces import TrainingFaces
 from fstraining.splits import FRACTIONS, LEAST_FACES, split_faces

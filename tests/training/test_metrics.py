@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsdata.record import LabelledPhoto
+from fsdata.labels.record import LabelledPhoto
 from fstraining.groups import age_bucket, groups_of
 from fstraining.metrics import (
     LEAST_GROUP,

@@ -148,7 +148,7 @@ def test_an_ethnicity_head_is_served_as_it_was_trained(
     assert set(pack.models) == set(read_pack(demo).models)
     assemble(tmp_path / "pack", tmp_path / "repository", target=Target.PIP)
 
-    from fsdata.readers import read_labels
+    from fsdata.labels.readers.data_sets import read_labels
 
     faces = join_results(results, read_labels(photos / "labels.tsv"))
     assert len(faces.records) > 480

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fsclient.inference import ServedEnsemble
 from fsclient.schema import METADATA_KEY, part_schema
-from fsdata.record import LabelledPhoto
+from fsdata.labels.record import LabelledPhoto
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
 from fstraining.faces import TrainingFaces, join_results, read_embedding_table

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drawn_faces import ENCODER, KINDS, TRAIN, drawn_faces, options, say
-from fsdata.record import LabelledPhoto
+from fsdata.labels.record import LabelledPhoto
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import (
     AGE_GENDER,

@@ -115,7 +115,7 @@ def _train(train: Callable[..., object], values: dict[str, Any], columns: dict[s
 
 def _faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFaces:
     """Read the faces that the options name."""
-    from fsdata.readers import Kind, read_labels
+    from fsdata.labels.readers.data_sets import Kind, read_labels
     from fstraining.faces import join_results, read_embedding_table
 
     if (values["results"] is None) == (values["table"] is None):

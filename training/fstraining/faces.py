@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fsdata.record import LabelledPhoto
+from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
 
 _METADATA_KEY = b"facestats"

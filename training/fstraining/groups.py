@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fsdata.record import LabelledPhoto
+from fsdata.labels.record import LabelledPhoto
 
 # Lower ends of FairFace's age buckets, in years.
 _BUCKETS = (0, 3, 10, 20, 30, 40, 50, 60, 70)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsdata.near_duplicates import group_ids
-from fsdata.splits import assign_splits, fold_numbers
+from fsdata.labels.near_duplicates import group_ids
+from fsdata.labels.splits import assign_splits, fold_numbers
 from fsengine.errors import InvalidInputError
 from fstraining.faces import TrainingFaces
 

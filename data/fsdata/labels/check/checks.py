@@ -6,10 +6,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from fsdata.check_report import PROBLEMS, CheckReport, Finding, FindingKind
-from fsdata.label_check import Told, class_counts, imbalances, near_misses, ratings_outside
-from fsdata.photo_content import PhotoContent, read_contents
-from fsdata.record import LabelledPhoto, NoteKind
+from fsdata.labels.check.check_report import PROBLEMS, CheckReport, Finding, FindingKind
+from fsdata.labels.check.suspect_labels import Told, class_counts, imbalances, near_misses, ratings_outside
+from fsdata.labels.photo_content import PhotoContent, read_contents
+from fsdata.labels.record import LabelledPhoto, NoteKind
 from fsengine.errors import InvalidInputError
 
 MOST_EXAMPLES = 5

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fsdata.photo_paths import is_file
+from fsdata.labels.photo_paths import is_file
 from fsengine.files.hashing import file_sha256
 from fsengine.photo.header import READ_FORMATS, sniff_format, too_many_pixels
 

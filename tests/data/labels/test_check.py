@@ -9,12 +9,12 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from fsdata import cli
-from fsdata.check import check_records
-from fsdata.check_report import PROBLEMS, FindingKind
-from fsdata.label_check import shown_scale
-from fsdata.label_table import Attribute, read_label_table
-from fsdata.readers import Kind
-from fsdata.record import LabelledPhoto
+from fsdata.labels.check.check_report import PROBLEMS, FindingKind
+from fsdata.labels.check.checks import check_records
+from fsdata.labels.check.suspect_labels import shown_scale
+from fsdata.labels.readers.data_sets import Kind
+from fsdata.labels.readers.label_table import Attribute, read_label_table
+from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
 
 

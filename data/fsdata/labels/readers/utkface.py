@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fsdata.known_labels import UTKFACE, UTKFACE_ETHNICITIES
-from fsdata.photo_paths import photos_in
-from fsdata.record import LabelledPhoto, NoteKind, ReaderNote
+from fsdata.labels.known_labels import UTKFACE, UTKFACE_ETHNICITIES
+from fsdata.labels.photo_paths import photos_in
+from fsdata.labels.record import LabelledPhoto, NoteKind, ReaderNote
 from fsengine.errors import InvalidInputError
 
 GENDERS = ("male", "female")

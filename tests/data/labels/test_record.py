@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fsdata.age_label import parse_age
-from fsdata.record import LabelledPhoto
+from fsdata.labels.age_label import parse_age
+from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
 
 PHOTO = LabelledPhoto(path=Path("/photos/a.jpg"), dataset="mine", rating=3.0, rating_std=0.5, num_raters=4)

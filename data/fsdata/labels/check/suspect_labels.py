@@ -6,8 +6,8 @@ import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from fsdata.known_labels import GENDERS, has_fixed_classes, known_ethnicities, known_ratings
-from fsdata.record import LabelledPhoto
+from fsdata.labels.known_labels import GENDERS, has_fixed_classes, known_ethnicities, known_ratings
+from fsdata.labels.record import LabelledPhoto
 
 NEAR = 0.8
 """Similarity of difflib from which on a label counts as a typing error: one wrong letter of five."""

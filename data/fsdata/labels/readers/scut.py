@@ -6,10 +6,10 @@ import re
 import statistics
 from pathlib import Path
 
-from fsdata.known_labels import SCUT, SCUT_RATINGS
-from fsdata.photo_paths import place_photo
-from fsdata.record import LabelledPhoto
-from fsdata.table_rows import TableRow, read_rows, require_columns, row_context
+from fsdata.labels.known_labels import SCUT, SCUT_RATINGS
+from fsdata.labels.photo_paths import place_photo
+from fsdata.labels.readers.table_rows import TableRow, read_rows, require_columns, row_context
+from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
 
 COLUMNS = ("Rater", "Filename", "Rating")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsdata import near_duplicates
-from fsdata.near_duplicates import group_ids
-from fsdata.splits import assign_splits, fold_numbers
+from fsdata.labels import near_duplicates
+from fsdata.labels.near_duplicates import group_ids
+from fsdata.labels.splits import assign_splits, fold_numbers
 from fsengine.errors import InvalidInputError
 
 FRACTIONS = {"train": 0.7, "calibrate": 0.1, "test": 0.2}

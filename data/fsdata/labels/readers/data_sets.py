@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
-from fsdata.age_label import parse_age
-from fsdata.fairface import COLUMNS as FAIRFACE_COLUMNS
-from fsdata.fairface import read_fairface
-from fsdata.known_labels import GENDERS, known_ethnicities
-from fsdata.label_table import Attribute, read_folder, read_label_table
-from fsdata.photo_paths import folders_in, is_file, photos_in
-from fsdata.record import LabelledPhoto
-from fsdata.scut import COLUMNS as SCUT_COLUMNS
-from fsdata.scut import read_scut
-from fsdata.table_rows import read_header
-from fsdata.utkface import is_utkface_name, read_utkface
+from fsdata.labels.age_label import parse_age
+from fsdata.labels.known_labels import GENDERS, known_ethnicities
+from fsdata.labels.photo_paths import folders_in, is_file, photos_in
+from fsdata.labels.readers.fairface import COLUMNS as FAIRFACE_COLUMNS
+from fsdata.labels.readers.fairface import read_fairface
+from fsdata.labels.readers.label_table import Attribute, read_folder, read_label_table
+from fsdata.labels.readers.scut import COLUMNS as SCUT_COLUMNS
+from fsdata.labels.readers.scut import read_scut
+from fsdata.labels.readers.table_rows import read_header
+from fsdata.labels.readers.utkface import is_utkface_name, read_utkface
+from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
 
 FAIRFACE_LABELS = "fairface_label_*.csv"

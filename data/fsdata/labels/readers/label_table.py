@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
-from fsdata.age_label import parse_age
-from fsdata.photo_paths import folders_in, photos_in, place_photo
-from fsdata.record import LabelledPhoto, NoteKind, ReaderNote
-from fsdata.table_rows import TableRow, read_rows, require_columns, row_context
+from fsdata.labels.age_label import parse_age
+from fsdata.labels.photo_paths import folders_in, photos_in, place_photo
+from fsdata.labels.readers.table_rows import TableRow, read_rows, require_columns, row_context
+from fsdata.labels.record import LabelledPhoto, NoteKind, ReaderNote
 from fsengine.errors import InvalidInputError
 
 NAMES = {

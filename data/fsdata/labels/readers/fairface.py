@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from pathlib import Path, PurePosixPath
 
-from fsdata.age_label import AgeLabel, parse_age
-from fsdata.known_labels import FAIRFACE, FAIRFACE_AGES, FAIRFACE_ETHNICITIES, GENDERS
-from fsdata.photo_paths import place_photo
-from fsdata.record import LabelledPhoto, NoteKind, ReaderNote
-from fsdata.table_rows import TableRow, read_rows, require_columns, row_context
+from fsdata.labels.age_label import AgeLabel, parse_age
+from fsdata.labels.known_labels import FAIRFACE, FAIRFACE_AGES, FAIRFACE_ETHNICITIES, GENDERS
+from fsdata.labels.photo_paths import place_photo
+from fsdata.labels.readers.table_rows import TableRow, read_rows, require_columns, row_context
+from fsdata.labels.record import LabelledPhoto, NoteKind, ReaderNote
 from fsengine.errors import InvalidInputError
 
 COLUMNS = ("file", "age", "gender", "race")

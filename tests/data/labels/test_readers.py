@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fsdata.fairface import read_fairface
-from fsdata.label_table import Attribute, read_folder, read_label_table
-from fsdata.photo_content import read_content
-from fsdata.readers import Kind, detect_kind, read_labels
-from fsdata.record import NoteKind
-from fsdata.scut import read_scut
-from fsdata.utkface import read_utkface
+from fsdata.labels.photo_content import read_content
+from fsdata.labels.readers.data_sets import Kind, detect_kind, read_labels
+from fsdata.labels.readers.fairface import read_fairface
+from fsdata.labels.readers.label_table import Attribute, read_folder, read_label_table
+from fsdata.labels.readers.scut import read_scut
+from fsdata.labels.readers.utkface import read_utkface
+from fsdata.labels.record import NoteKind
 from fsengine.errors import InvalidInputError, MissingDependencyError
 
 FAIRFACE = """file,age,gender,race,service_test

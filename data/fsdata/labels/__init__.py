@@ -1,0 +1,1 @@
+"""Labelled data sets: read into one record a photo, checked, split."""

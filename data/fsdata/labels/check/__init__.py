@@ -1,0 +1,1 @@
+"""Checks of labelled photos before anything is trained or measured on them."""

@@ -1,0 +1,1 @@
+"""Readers of the data sets that FaceStats knows, each into the same record."""
