@@ -41,7 +41,7 @@ class BuildChoice:
 
 def packs_on_request() -> dict[str, str]:
     """Return the packs that are made on request, each with what it is."""
-    from fsexport.recipes import RECIPES
+    from fsexport.packs.recipes import RECIPES
 
     return {**{name: recipe.description for name, recipe in RECIPES.items()}, TEST_PACK: _TEST_SUMMARY}
 
@@ -77,15 +77,15 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
         say(f"building the {name} pack in {folder}")
         build_test_pack(folder, artifacts / name, say)
         return changed_pack(folder, name, choice, say)
-    from fsexport.recipes import RECIPES, with_choices, with_precision
+    from fsexport.packs.recipes import RECIPES, with_choices, with_precision
 
     recipe = with_precision(with_choices(RECIPES[name], choice.use), choice.precision)
     recipe = replace(recipe, name=_own_name(choice) or recipe.name)
     folder = built_folder(recipe.name)
     _check_licences(recipe.steps, choice)
     try:
-        from fsexport.artifacts.clip import Precision
-        from fsexport.recipe_builder import RecipeBuild, build_recipe
+        from fsexport.embed.clip_artifact import Precision
+        from fsexport.packs.recipe_builder import RecipeBuild, build_recipe
     except ImportError as exc:
         raise _missing(name, exc) from exc
     fetch_named(known_names(source for sources in recipe.steps.values() for source in sources), choice.licences, say)
@@ -102,7 +102,7 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
 
 def source_names(names: Iterable[str]) -> list[str]:
     """Return names of sources, those of packs that are made on request replaced by what they are made from."""
-    from fsexport.recipes import RECIPES
+    from fsexport.packs.recipes import RECIPES
 
     found: list[str] = []
     for name in names:
@@ -127,7 +127,7 @@ def changed_pack(base: Path, name: str, choice: BuildChoice, say: Say) -> Path:
         MissingDependencyError: The exporter's libraries are not installed.
         PackError: A head does not fit the pack's encoder.
     """
-    from fsexport.recipes import NONE, variant_name
+    from fsexport.packs.recipes import NONE, variant_name
 
     own_name = _own_name(choice)
     if not choice.is_change:
@@ -135,7 +135,7 @@ def changed_pack(base: Path, name: str, choice: BuildChoice, say: Say) -> Path:
     if choice.precision != BuildChoice().precision:
         raise InvalidInputError(f"{name} is not made on request, so its encoder stays as it is; leave --precision out")
     try:
-        from fsexport.pack_builder import change_heads
+        from fsexport.packs.pack_builder import change_heads
     except ImportError as exc:
         raise _missing(name, exc) from exc
     changes = {head: None if value == NONE else Path(value) for head, value in choice.use.items()}

@@ -93,8 +93,8 @@ def clip(
       fsexport clip clip-vit-b32-openai --precision fp16 --out build/embed
       fsexport clip ViT-B-16/datacomp_xl_s13b_b90k --out build/embed
     """
-    from fsexport.artifacts.clip import Precision, export_clip_artifact
-    from fsexport.clip_given import clip_given
+    from fsexport.embed.clip_artifact import Precision, export_clip_artifact
+    from fsexport.embed.clip_source import clip_given
 
     given, model = clip_given(source, architecture, activation, _stated(licence, commercial_use))
     export_clip_artifact(model, given, Precision(precision), _photo_list(photos), out, _say)
@@ -119,8 +119,8 @@ def detector(
       fsexport detector yunet --out build/detect
       fsexport detector blazeface-short blazeface-full --out build/detect
     """
-    from fsexport.artifacts.detector import export_detector_artifact, settings_for
-    from fsexport.origins import resolve
+    from fsexport.artifact.origins import resolve
+    from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
 
     given = resolve(sources, _stated(licence, commercial_use))
     settings = settings_for(given.files, max_faces)
@@ -138,8 +138,8 @@ def age_gender(source: str, photos: Path | None, licence: str | None, commercial
 
     Example: fsexport age-gender genderage --out build/age_gender
     """
-    from fsexport.artifacts.age_gender import export_age_gender_artifact
-    from fsexport.origins import resolve
+    from fsexport.artifact.origins import resolve
+    from fsexport.heads.genderage_artifact import export_age_gender_artifact
 
     given = resolve([source], _stated(licence, commercial_use))
     export_age_gender_artifact(given.files[0], given.origin, _photo_list(photos), out, _say)
@@ -163,9 +163,9 @@ def attractiveness(
     Example:
       fsexport attractiveness facestats-v4-attractiveness --reference facestats-v4-scores --out build/attractiveness
     """
-    from fsexport.artifacts.attractiveness import export_attractiveness_artifact, read_scores
-    from fsexport.attractiveness import read_torch_mlp
-    from fsexport.origins import resolve
+    from fsexport.artifact.origins import resolve
+    from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact, read_scores
+    from fsexport.heads.rating_mlp import read_torch_mlp
 
     given = resolve([source, reference], _stated(licence, commercial_use))
     model, scores = given.files
@@ -185,9 +185,9 @@ def linear(source: str, head: str, licence: str | None, commercial_use: bool, ou
 
     Example: fsexport linear facestats-v4-ethnicity --head ethnicity --out build/ethnicity
     """
-    from fsexport.artifacts.linear_head import LinearHead, export_linear_head_artifact
-    from fsexport.origins import resolve
-    from fsexport.sklearn_pickle import read_scaled_classifier
+    from fsexport.artifact.origins import resolve
+    from fsexport.heads.linear_head import LinearHead, export_linear_head_artifact
+    from fsexport.sources.sklearn_pickle import read_scaled_classifier
 
     given = resolve([source], _stated(licence, commercial_use))
     classifier = read_scaled_classifier(given.files[0])
@@ -205,8 +205,8 @@ def trees(source: Path, labels: Path, licence: str | None, commercial_use: bool,
 
     Example: fsexport trees forest.txt --labels labels.txt --out build/ethnicity
     """
-    from fsexport.artifacts.forest import export_forest_artifact, read_labels
-    from fsexport.origins import resolve
+    from fsexport.artifact.origins import resolve
+    from fsexport.heads.forest_artifact import export_forest_artifact, read_labels
 
     given = resolve([str(source)], _stated(licence, commercial_use))
     export_forest_artifact(source, read_labels(labels), given.origin, out, _say)
@@ -223,7 +223,7 @@ def pack(name: str, artifacts: tuple[Path, ...], description: str, out: Path) ->
 
     Example: fsexport pack mine build/detect build/embed build/attractiveness --out packs/mine
     """
-    from fsexport.pack_builder import build_pack
+    from fsexport.packs.pack_builder import build_pack
 
     steps = ", ".join(folder.name for folder in artifacts)
     _report(build_pack(name, description or f"made by fsexport pack from {steps}", artifacts, out), out)
@@ -236,8 +236,8 @@ def parity(artifacts: tuple[Path, ...]) -> None:
 
     Example: fsexport parity build/*
     """
-    from fsexport.exported import read_exported
-    from fsexport.parity import parity_table
+    from fsexport.artifact.exported import read_exported
+    from fsexport.artifact.parity import parity_table
 
     click.echo(parity_table([read_exported(folder) for folder in artifacts]), nl=False)
 
@@ -286,7 +286,7 @@ def test_pack(out: Path, artifacts: Path) -> None:
 
 def _stated(licence: str | None, commercial_use: bool) -> Any:
     """Return what the user says of a file's licence."""
-    from fsexport.origins import LICENCE_NOT_STATED, StatedLicence
+    from fsexport.artifact.origins import LICENCE_NOT_STATED, StatedLicence
 
     if commercial_use and licence is None:
         raise click.UsageError("--commercial-use says what --licence allows; give both")
@@ -294,7 +294,7 @@ def _stated(licence: str | None, commercial_use: bool) -> Any:
 
 
 def _photo_list(folder: Path | None) -> list[Path]:
-    from fsexport.face_crops import list_photos, shipped_photos
+    from fsexport.align.face_crops import list_photos, shipped_photos
 
     return shipped_photos() if folder is None else list_photos(folder)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from fsengine.contracts.preprocessing import CropSpec
 from fsengine.contracts.steps import embed_spec
-from fsexport.artifact import save_onnx
-from fsexport.contract_io import model_values
+from fsexport.artifact.onnx_file import save_onnx
 from fsexport.demo_projection import Projection
-from fsexport.graph_builder import GraphBuilder
-from fsexport.mesh_features import write_mesh_features
+from fsexport.graphs.contract_io import model_values
+from fsexport.graphs.graph_builder import GraphBuilder
+from fsexport.sources.mesh_features import write_mesh_features
 
 
 def export_demo_encoder(wheel: Path, projection: Projection, crop: CropSpec, out_path: Path) -> Path:

@@ -30,28 +30,28 @@ from fsengine.contracts.steps import (
 )
 from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.packs.pack import Pack
-from fsexport.align import export_align
-from fsexport.artifact import whole_file
+from fsexport.align.align_graph import export_align
+from fsexport.align.face_crops import largest_faces
+from fsexport.artifact.exported import ExportJob, Made, Origin, export_artifact
+from fsexport.artifact.onnx_file import whole_file
 from fsexport.demo_card import CARD_FILE, card_text
 from fsexport.demo_encoder import export_demo_encoder
 from fsexport.demo_figures import head_figures
 from fsexport.demo_labels import LabelledFace, Split, read_fairface
 from fsexport.demo_projection import fit_projection
-from fsexport.detect_blazeface import BlazeFaceSettings, export_blazeface
-from fsexport.exported import ExportJob, Made, Origin, export_artifact
-from fsexport.face_crops import largest_faces
-from fsexport.genderage import GENDER_LABELS
-from fsexport.linear_age_gender import export_linear_age_gender, fit_age_gender, predict_age_gender
-from fsexport.mediapipe_wheel import (
+from fsexport.detect.blazeface import BlazeFaceSettings, export_blazeface
+from fsexport.heads.genderage import GENDER_LABELS
+from fsexport.heads.linear_age_gender import export_linear_age_gender, fit_age_gender, predict_age_gender
+from fsexport.heads.trees import FAIRFACE_CLASSES, best_temperature, export_trees, fit_classifier, fold_temperature
+from fsexport.packs.pack_builder import build_pack
+from fsexport.sources.mediapipe_wheel import (
     FACE_DETECTION_FULL_RANGE,
     FACE_DETECTION_SHORT_RANGE,
     FACE_LANDMARK,
     SOURCE,
     WheelModel,
 )
-from fsexport.mesh_features import MESH_SIDE_PX, export_mesh_features
-from fsexport.pack_builder import build_pack
-from fsexport.trees import FAIRFACE_CLASSES, best_temperature, export_trees, fit_classifier, fold_temperature
+from fsexport.sources.mesh_features import MESH_SIDE_PX, export_mesh_features
 
 DEMONSTRATION = "demonstration"
 FIGURES_FILE = "figures.json"

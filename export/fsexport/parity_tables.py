@@ -11,23 +11,23 @@ import numpy as np
 from fsengine.contracts.steps import ATTRACTIVENESS, DETECT
 from fsengine.registry.source import find_source
 from fsengine.registry.store import stored
-from fsexport.artifacts.age_gender import export_age_gender_artifact
-from fsexport.artifacts.attractiveness import export_attractiveness_artifact, read_scores
-from fsexport.artifacts.clip import UNTRAINED, Precision, export_clip_artifact
-from fsexport.artifacts.detector import export_detector_artifact, settings_for
-from fsexport.artifacts.forest import export_forest_artifact
-from fsexport.artifacts.head_inputs import HeadInputs
-from fsexport.artifacts.linear_head import LinearHead, export_linear_head_artifact
-from fsexport.attractiveness import read_torch_mlp
-from fsexport.detect_merge import MOST_FACES
-from fsexport.exported import Exported, Origin
-from fsexport.face_crops import list_photos
-from fsexport.open_clip_loader import ClipSource
-from fsexport.origins import StatedLicence, resolve
-from fsexport.parity import parity_table
-from fsexport.sklearn_pickle import read_scaled_classifier
+from fsexport.align.face_crops import list_photos
+from fsexport.artifact.exported import Exported, Origin
+from fsexport.artifact.origins import StatedLicence, resolve
+from fsexport.artifact.parity import parity_table
+from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
+from fsexport.detect.merge import MOST_FACES
+from fsexport.embed.clip_artifact import UNTRAINED, Precision, export_clip_artifact
+from fsexport.embed.open_clip_loader import ClipSource
+from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact, read_scores
+from fsexport.heads.forest_artifact import export_forest_artifact
+from fsexport.heads.genderage_artifact import export_age_gender_artifact
+from fsexport.heads.head_inputs import HeadInputs
+from fsexport.heads.linear_head import LinearHead, export_linear_head_artifact
+from fsexport.heads.rating_mlp import read_torch_mlp
+from fsexport.heads.trees import fit_classifier
+from fsexport.sources.sklearn_pickle import read_scaled_classifier
 from fsexport.test_pack import assets_folder
-from fsexport.trees import fit_classifier
 
 Say = Callable[[str], None]
 

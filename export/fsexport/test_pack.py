@@ -18,19 +18,19 @@ from fsengine.contracts.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED
 from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import Pack
-from fsexport.artifacts.age_gender import export_age_gender_artifact
-from fsexport.artifacts.attractiveness import export_attractiveness_artifact
-from fsexport.artifacts.clip import UNTRAINED, Precision, export_clip_artifact
-from fsexport.artifacts.detector import export_detector_artifact, settings_for
-from fsexport.artifacts.forest import export_forest_artifact
-from fsexport.attractiveness import read_torch_mlp
-from fsexport.detect_merge import MOST_FACES
-from fsexport.exported import Origin, file_hashes
-from fsexport.face_crops import shipped_photos
-from fsexport.open_clip_loader import ClipSource
-from fsexport.origins import Given, StatedLicence, resolve
-from fsexport.pack_builder import build_pack
-from fsexport.trees import FAIRFACE_CLASSES, fit_classifier
+from fsexport.align.face_crops import shipped_photos
+from fsexport.artifact.exported import Origin, file_hashes
+from fsexport.artifact.origins import Given, StatedLicence, resolve
+from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
+from fsexport.detect.merge import MOST_FACES
+from fsexport.embed.clip_artifact import UNTRAINED, Precision, export_clip_artifact
+from fsexport.embed.open_clip_loader import ClipSource
+from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
+from fsexport.heads.forest_artifact import export_forest_artifact
+from fsexport.heads.genderage_artifact import export_age_gender_artifact
+from fsexport.heads.rating_mlp import read_torch_mlp
+from fsexport.heads.trees import FAIRFACE_CLASSES, fit_classifier
+from fsexport.packs.pack_builder import build_pack
 
 ASSETS_VARIABLE = "FACESTATS_TEST_ASSETS"
 

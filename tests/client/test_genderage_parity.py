@@ -58,11 +58,11 @@ def served_accuracy(
 @pytest.fixture(scope="module")
 def padded_server(full_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Any:
     """The test pack's encoder and age/gender behind a detector that sees a photo in the middle of a black square."""
-    from fsexport.artifacts.detector import export_detector_artifact
-    from fsexport.detect_scrfd import ScrfdSettings
-    from fsexport.detect_views import View
-    from fsexport.origins import StatedLicence, resolve
-    from fsexport.pack_builder import build_pack
+    from fsexport.artifact.origins import StatedLicence, resolve
+    from fsexport.detect.detector_artifact import export_detector_artifact
+    from fsexport.detect.scrfd import ScrfdSettings
+    from fsexport.detect.views import View
+    from fsexport.packs.pack_builder import build_pack
 
     folder = tmp_path_factory.mktemp("padded")
     given = resolve([str(shared / "weights" / "insightface" / "det_500m.onnx")], StatedLicence())

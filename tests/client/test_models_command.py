@@ -232,7 +232,7 @@ def test_the_heads_of_facestats_v4_are_served_with_their_own_labels(
 ) -> None:
     """Real heads behind an encoder of the right layout with seeded weights, since theirs may not be had here."""
     torch = pytest.importorskip("torch", reason="torch makes and exports the encoder")
-    from fsexport.open_clip_loader import import_open_clip
+    from fsexport.embed.open_clip_loader import import_open_clip
 
     import_open_clip()
     import open_clip

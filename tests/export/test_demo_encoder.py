@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from fsengine.packs.shipped import shipped_folder
+from fsexport.align.face_crops import largest_faces
 from fsexport.demo_pack import CROP
 from fsexport.demo_projection import Projection
-from fsexport.face_crops import largest_faces
-from fsexport.mediapipe_wheel import FACE_LANDMARK, read_wheel_model
-from fsexport.mesh_features import LARGEST_MAP, export_mesh_features
-from fsexport.tflite_graph import TfliteNetwork
+from fsexport.sources.mediapipe_wheel import FACE_LANDMARK, read_wheel_model
+from fsexport.sources.mesh_features import LARGEST_MAP, export_mesh_features
+from fsexport.sources.tflite_graph import TfliteNetwork
 
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("nvidia.dali", reason="DALI is missing; the crops come from the real decode step")

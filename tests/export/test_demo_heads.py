@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from fsengine.packs.shipped import shipped_folder
+from fsexport.align.face_crops import largest_faces
 from fsexport.demo_figures import head_figures
 from fsexport.demo_labels import LabelledFace, Split, read_fairface
-from fsexport.face_crops import largest_faces
-from fsexport.genderage import GENDER_LABELS
-from fsexport.trees import FAIRFACE_CLASSES, checkpoint_probabilities
+from fsexport.heads.genderage import GENDER_LABELS
+from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities
 
 ort = pytest.importorskip("onnxruntime")
 treelite = pytest.importorskip("treelite")

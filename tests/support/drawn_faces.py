@@ -14,7 +14,7 @@ from fsengine.contracts.steps import (
     AGE_GENDER,
     ATTRACTIVENESS,
 )
-from fsexport.exported import Exported
+from fsexport.artifact.exported import Exported
 from fstraining.age_gender import train_age_gender
 from fstraining.attractiveness import train_attractiveness
 from fstraining.ethnicity import train_ethnicity

@@ -16,7 +16,7 @@ def openai_archive(architecture: str, path: Path, seed: int = 5) -> None:
     """Write a TorchScript archive as OpenAI's: half precision, the model's names, three numbers beside the weights."""
     import torch
 
-    from fsexport.open_clip_loader import import_open_clip
+    from fsexport.embed.open_clip_loader import import_open_clip
 
     import_open_clip()
     import open_clip

@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from fsexport.graph_builder import IR_VERSION, OPSET, GraphBuilder
+from fsexport.graphs.graph_builder import IR_VERSION, OPSET, GraphBuilder
 
 Write = Callable[[GraphBuilder], str]
 PHOTO: Mapping[str, tuple[int, tuple[int | str, ...]]] = {"x": (TensorProto.FLOAT, (1, 3, 8, 8))}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsexport.attractiveness import layer_scores
+from fsexport.heads.rating_mlp import layer_scores
 from fstraining.mlp import CHECKPOINT_EPOCHS, MlpFit, MlpSettings, Rows, fit_mlp
 
 torch = pytest.importorskip("torch", reason="torch is missing; it trains the network")

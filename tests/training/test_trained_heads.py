@@ -31,11 +31,11 @@ from fsengine.contracts.steps import (
 )
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs.pack import verify_pack
-from fsexport.exported import RECORD_FILE, Exported, ExportJob, Made, Origin, export_artifact, read_exported
-from fsexport.ort_run import run_graph
-from fsexport.pack_builder import build_pack
-from fsexport.parity import Parity
-from fsexport.trees import checkpoint_probabilities
+from fsexport.artifact.exported import RECORD_FILE, Exported, ExportJob, Made, Origin, export_artifact, read_exported
+from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.parity import Parity
+from fsexport.heads.trees import checkpoint_probabilities
+from fsexport.packs.pack_builder import build_pack
 from fstraining.conformal import COVERAGE
 from fstraining.faces import TrainingFaces
 from fstraining.metrics import calibration_error
@@ -233,7 +233,7 @@ def test_new_faces_fall_into_all_deciles_alike(heads: dict[str, Trained], new_fa
 
 
 def test_the_reference_distribution_itself_fills_its_deciles_evenly(tmp_path: Path) -> None:
-    from fsexport.attractiveness import export_attractiveness
+    from fsexport.heads.rating_mlp import export_attractiveness
 
     rng = np.random.default_rng(0)
     scores = np.sort(np.concatenate([rng.normal(3, 0.2, 700), rng.normal(6, 1, 300)]))

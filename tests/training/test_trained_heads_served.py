@@ -27,10 +27,10 @@ from fsengine.packs.pack import read_pack
 from fsengine.registry.home import models_home
 from fsengine.repository.assemble import Target, assemble
 from fsengine.server.embedded import EmbeddedServer
-from fsexport.exported import read_exported
-from fsexport.ort_run import run_graph
-from fsexport.pack_builder import build_pack, change_heads
-from fsexport.trees import FAIRFACE_CLASSES, checkpoint_probabilities
+from fsexport.artifact.exported import read_exported
+from fsexport.artifact.ort_run import run_graph
+from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities
+from fsexport.packs.pack_builder import build_pack, change_heads
 from fstraining.faces import join_results
 
 pytestmark = pytest.mark.triton

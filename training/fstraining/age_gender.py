@@ -21,11 +21,16 @@ from fsengine.contracts.steps import (
     gender_probability,
 )
 from fsengine.errors import InvalidInputError
-from fsexport.exported import Exported, ExportJob, Made, export_artifact
-from fsexport.figures import constant_error, constant_share, share_with_interval
-from fsexport.linear_age_gender import LinearAgeGender, export_linear_age_gender, fit_age_gender, predict_age_gender
-from fsexport.ort_run import run_graph
-from fsexport.parity import compare
+from fsexport.artifact.exported import Exported, ExportJob, Made, export_artifact
+from fsexport.artifact.figures import constant_error, constant_share, share_with_interval
+from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.parity import compare
+from fsexport.heads.linear_age_gender import (
+    LinearAgeGender,
+    export_linear_age_gender,
+    fit_age_gender,
+    predict_age_gender,
+)
 from fstraining.conformal import COVERAGE, covered, half_width
 from fstraining.faces import TrainingFaces
 from fstraining.groups import groups_of

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from fsengine.contracts.steps import ATTRACTIVENESS, ATTRACTIVENESS_INTERVAL, ATTRACTIVENESS_SCORE
 from fsengine.errors import InvalidInputError
-from fsexport.artifacts.attractiveness import export_attractiveness_artifact
-from fsexport.artifacts.head_inputs import HeadInputs
-from fsexport.attractiveness import layer_scores
-from fsexport.exported import Exported
-from fsexport.figures import constant_error, share_with_interval
-from fsexport.ort_run import run_graph
+from fsexport.artifact.exported import Exported
+from fsexport.artifact.figures import constant_error, share_with_interval
+from fsexport.artifact.ort_run import run_graph
+from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
+from fsexport.heads.head_inputs import HeadInputs
+from fsexport.heads.rating_mlp import layer_scores
 from fstraining.conformal import COVERAGE, covered, half_width, label_weights
 from fstraining.faces import TrainingFaces
 from fstraining.groups import groups_of

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from fsengine.contracts.steps import ETHNICITY
 from fsengine.errors import InvalidInputError
-from fsexport.artifacts.forest import export_forest_artifact
-from fsexport.exported import Exported, file_hashes
-from fsexport.figures import constant_share, share_with_interval
-from fsexport.trees import (
+from fsexport.artifact.exported import Exported, file_hashes
+from fsexport.artifact.figures import constant_share, share_with_interval
+from fsexport.heads.forest_artifact import export_forest_artifact
+from fsexport.heads.trees import (
     FAIRFACE_CLASSES,
     best_temperature,
     checkpoint_probabilities,

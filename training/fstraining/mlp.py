@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import MissingDependencyError
-from fsexport.artifact import whole_file
-from fsexport.attractiveness import Layer
+from fsexport.artifact.onnx_file import whole_file
+from fsexport.heads.rating_mlp import Layer
 
 CHECKPOINT_EPOCHS = 20
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import InvalidInputError
-from fsexport.exported import RECORD_FILE, Origin, exported_step
+from fsexport.artifact.exported import RECORD_FILE, Origin, exported_step
 from fstraining.faces import TrainingFaces
 from fstraining.report import REPORT_FOLDER, TrainingData
 from fstraining.splits import FaceSplits

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import MissingDependencyError
-from fsexport.artifact import whole_file
+from fsexport.artifact.onnx_file import whole_file
 
 _SIZE_INCHES = (7.0, 5.0)
 _DOTS_PER_INCH = 120

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fsexport.artifact import whole_file
+from fsexport.artifact.onnx_file import whole_file
 from fstraining.metrics import LEAST_GROUP
 
 REPORT_FOLDER = "report"

@@ -1,6 +1,6 @@
 """The preprocessing contract: how a photo becomes the pixels that each model sees.
 
-Stated once. `model_repository/decode/1/dali.py` and the graphs of `fsexport.align` carry it out; training,
+Stated once. `model_repository/decode/1/dali.py` and the graphs of `fsexport.align.align_graph` carry it out; training,
 export, serving and tests refer to it by its id.
 """
 

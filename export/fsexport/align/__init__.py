@@ -1,0 +1,1 @@
+"""The align step: faces cut out of a photo."""

@@ -1,0 +1,1 @@
+"""An export's artifact: written whole, checked against its source, with a record of where it comes from."""

@@ -1,0 +1,1 @@
+"""The detect step: one graph for each family of detectors."""

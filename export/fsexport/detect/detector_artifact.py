@@ -1,0 +1,272 @@
+"""Detectors as the detect step: SCRFD, YuNet and BlazeFace, compared with their own networks on real photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsengine.contracts.steps import DETECT, DETECTOR_INPUT, detect_spec
+from fsengine.errors import InvalidInputError
+from fsexport.align.face_crops import detector_squares
+from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
+from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.parity import Parity, compare
+from fsexport.artifact.photo_digest import photo_digest
+from fsexport.detect.blazeface import (
+    FULL_RANGE_LAYERS,
+    FULL_RANGE_PX,
+    SHORT_RANGE_LAYERS,
+    SHORT_RANGE_PX,
+    BlazeFaceSettings,
+    export_blazeface,
+)
+from fsexport.detect.detect_numpy import (
+    WindowDetector,
+    decode_blazeface,
+    decode_scrfd,
+    decode_yunet,
+    merge_candidates,
+    scrfd_input,
+    view_candidates,
+    yunet_input,
+)
+from fsexport.detect.merge import MergeSettings
+from fsexport.detect.scrfd import ScrfdSettings, export_scrfd
+from fsexport.detect.views import View
+from fsexport.detect.yunet import KINDS, STRIDES, YuNetSettings, export_yunet
+from fsexport.graphs.graph_splice import network_inputs, read_network
+from fsexport.sources.mediapipe_wheel import (
+    FACE_DETECTION_FULL_RANGE,
+    FACE_DETECTION_SHORT_RANGE,
+    WheelModel,
+    read_wheel_model,
+)
+
+# Both run the same network in float32, on views that were scaled by other code.
+POSITION_LIMIT_PX = 0.05
+SCORE_LIMIT = 1e-3
+
+
+class Family(str, Enum):
+    """Which network a detector's file holds."""
+
+    SCRFD = "scrfd"
+    YUNET = "yunet"
+    BLAZEFACE = "blazeface"
+
+
+Settings = ScrfdSettings | YuNetSettings | BlazeFaceSettings
+
+
+def tell_family(sources: Sequence[Path]) -> Family:
+    """Tell a detector's family by its files.
+
+    Raises:
+        InvalidInputError: It is none that is known.
+    """
+    if all(path.suffix in (".tflite", ".whl") for path in sources):
+        wanted = {model.member.rsplit("/", 1)[-1] for model in (FACE_DETECTION_SHORT_RANGE, FACE_DETECTION_FULL_RANGE)}
+        if sources[0].suffix == ".tflite" and wanted - {path.name for path in sources}:
+            raise InvalidInputError(
+                f"BlazeFace is two files, and {', '.join(path.name for path in sources)} was given; expected "
+                f"{' and '.join(sorted(wanted))} (the sources blazeface-short and blazeface-full), or mediapipe's wheel"
+            )
+        return Family.BLAZEFACE
+    outputs = [output.name for output in read_network(sources[0]).graph.output] if len(sources) == 1 else []
+    if f"{KINDS[0]}_{STRIDES[0]}" in outputs:
+        return Family.YUNET
+    if len(outputs) == 3 * len(STRIDES):
+        return Family.SCRFD
+    raise InvalidInputError(
+        f"{', '.join(path.name for path in sources)} has outputs {outputs}; expected one ONNX file of SCRFD (nine "
+        "outputs) or YuNet (cls_8 to kps_32), or BlazeFace as mediapipe's wheel or its two .tflite files"
+    )
+
+
+def settings_for(sources: Sequence[Path], max_faces: int) -> Settings:
+    """Return what a detector looks at and keeps, at most `max_faces` of a photo.
+
+    Raises:
+        InvalidInputError: The family is not known, or the number is out of range.
+    """
+    settings: Settings
+    match tell_family(sources):
+        case Family.SCRFD:
+            settings = ScrfdSettings()
+        case Family.YUNET:
+            settings = YuNetSettings()
+        case Family.BLAZEFACE:
+            settings = BlazeFaceSettings()
+    try:
+        return replace(settings, merge=replace(settings.merge, max_faces=max_faces))
+    except ValueError as exc:
+        raise InvalidInputError(str(exc)) from exc
+
+
+def export_detector_artifact(
+    sources: Sequence[Path],
+    origin: Origin,
+    settings: Settings,
+    photos: Sequence[Path],
+    folder: Path,
+    say: Callable[[str], None],
+) -> Exported:
+    """Export a detector.
+
+    Args:
+        sources: Its file; for BlazeFace the wheel of mediapipe, or the short and the full range file.
+        origin: Where it comes from.
+        settings: Its family, by their class, and what it looks at and keeps.
+        photos: Real photos to compare on.
+        folder: Where the artifact shall lie.
+        say: Called with each line for people.
+
+    Raises:
+        InvalidInputError: No photo decodes.
+        ExportError: The file has another layout, or the export differs from it.
+    """
+    job = ExportJob(
+        step=DETECT,
+        origin=origin,
+        options={**asdict(settings), "photos": photo_digest(photos)},
+        libraries=("onnx", "onnxruntime", *(["ai-edge-litert"] if isinstance(settings, BlazeFaceSettings) else [])),
+    )
+
+    def make(path: Path) -> Made:
+        match settings:
+            case ScrfdSettings():
+                export_scrfd(sources[0], path, settings)
+            case YuNetSettings():
+                export_yunet(sources[0], path, settings)
+            case BlazeFaceSettings():
+                export_blazeface(sources, path, settings)
+        squares = detector_squares(photos)
+        parity = _compare(path, squares, _reference_views(settings, sources), settings.merge)
+        return Made(spec=detect_spec(settings.merge.max_faces), parity=parity)
+
+    return export_artifact(job, folder, make, say)
+
+
+def _reference_views(settings: Settings, sources: Sequence[Path]) -> list[tuple[View, WindowDetector]]:
+    """Return each view with the source's own network behind it."""
+    match settings:
+        case ScrfdSettings():
+            return [(view, _scrfd(_free_network(sources[0]))) for view in settings.views]
+        case YuNetSettings():
+            return [(view, _yunet(_free_network(sources[0]))) for view in settings.views]
+        case BlazeFaceSettings():
+            short = _blazeface(sources, FACE_DETECTION_SHORT_RANGE, SHORT_RANGE_PX, SHORT_RANGE_LAYERS)
+            full = _blazeface(sources, FACE_DETECTION_FULL_RANGE, FULL_RANGE_PX, FULL_RANGE_LAYERS)
+            return [(settings.short_range, short), *((view, full) for view in settings.full_range)]
+
+
+def _free_network(path: Path) -> Any:
+    """Return a session of a source's network for windows of any size."""
+    import onnxruntime as ort
+
+    network = read_network(path)
+    dimensions = network_inputs(network)[0].type.tensor_type.shape.dim
+    for axis in (2, 3):
+        dimensions[axis].dim_param = f"side_{axis}"
+    del network.graph.value_info[:]
+    for output in network.graph.output:
+        for dimension in output.type.tensor_type.shape.dim[:-1]:
+            dimension.dim_param = f"rows_{output.name}"
+    return ort.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def _scrfd(session: Any) -> WindowDetector:
+    name = session.get_inputs()[0].name
+    return lambda window: decode_scrfd(session.run(None, {name: scrfd_input(window)}), window.shape[0])
+
+
+def _yunet(session: Any) -> WindowDetector:
+    name = session.get_inputs()[0].name
+    wanted = [f"{kind}_{stride}" for kind in KINDS for stride in STRIDES]
+    return lambda window: decode_yunet(session.run(wanted, {name: yunet_input(window)}), window.shape[0])
+
+
+def _blazeface(
+    sources: Sequence[Path], model: WheelModel, side_px: int, layers: tuple[tuple[int, int], ...]
+) -> WindowDetector:
+    from ai_edge_litert.interpreter import Interpreter  # runs the source's own files
+
+    interpreter = Interpreter(model_content=read_wheel_model(sources, model), num_threads=1)
+    interpreter.allocate_tensors()
+    outputs = interpreter.get_output_details()
+
+    def detect(window: NDArray[np.float32]) -> NDArray[np.float32]:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], window[None] / 127.5 - 1.0)
+        interpreter.invoke()
+        by_width = {output["shape"][-1]: interpreter.get_tensor(output["index"])[0] for output in outputs}
+        return decode_blazeface(by_width[16], by_width[1], side_px, layers)
+
+    return detect
+
+
+def _compare(
+    path: Path, squares: NDArray[np.uint8], views: Sequence[tuple[View, WindowDetector]], merge: MergeSettings
+) -> tuple[Parity, ...]:
+    """Compare the graph's faces with the reference's, photo by photo.
+
+    A face whose score is within `SCORE_LIMIT` of a threshold may be found by one of the two alone; it is left out.
+    """
+    outputs = run_graph(path, {DETECTOR_INPUT.name: squares}, rows=4)
+    thresholds = np.array([view.score_threshold for view, _ in views])
+    found_rows, expected_rows = [], []
+    for index, square in enumerate(squares):
+        score = outputs["detected_score"][index]
+        count = int((score > 0).sum())
+        landmarks = outputs["detected_landmarks"][index].reshape(-1, 10)
+        found = np.concatenate([outputs["detected_box"][index], landmarks, score[:, None]], axis=1)[:count]
+        expected, _ = merge_candidates([view_candidates(square, view, detector) for view, detector in views], merge)
+        found, expected = (_clear(rows, thresholds) for rows in (found, expected))
+        found_rows.append(_in_order_of(expected, found) if len(found) == len(expected) else found)
+        expected_rows.append(expected)
+    if not any(len(rows) for rows in (*found_rows, *expected_rows)):
+        raise InvalidInputError(f"no face is found on {len(squares)} photos; give others with --photos")
+    found_all, expected_all = np.concatenate(found_rows), np.concatenate(expected_rows)
+    inputs = f"{len(expected_all)} faces of {len(squares)} photos"
+    reference = "the source's own network, decoded in NumPy"
+    return (
+        compare(
+            found_all[:, :14],
+            expected_all[:, :14],
+            quantity="boxes and landmarks, px of 640",
+            reference=reference,
+            inputs=inputs,
+            limit=POSITION_LIMIT_PX,
+        ),
+        compare(
+            found_all[:, 14],
+            expected_all[:, 14],
+            quantity="score",
+            reference=reference,
+            inputs=inputs,
+            limit=SCORE_LIMIT,
+        ),
+    )
+
+
+def _clear(rows: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the rows whose score is clear of every threshold."""
+    near = np.abs(rows[:, 14:] - thresholds) < SCORE_LIMIT
+    clear: NDArray[np.float32] = rows[~near.any(axis=1)]
+    return clear
+
+
+def _in_order_of(expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return found rows in the order of the expected ones: equal scores may come in any order."""
+    left = list(range(len(found)))
+    order = []
+    for row in expected:
+        nearest = min(left, key=lambda index: float(np.abs(found[index, :4] - row[:4]).sum()))
+        left.remove(nearest)
+        order.append(nearest)
+    return found[order]

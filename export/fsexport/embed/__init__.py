@@ -1,0 +1,1 @@
+"""The embed step: CLIP in every precision."""

@@ -1,0 +1,1 @@
+"""The heads: attractiveness, ethnicity, age and gender."""

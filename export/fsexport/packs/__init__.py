@@ -1,0 +1,1 @@
+"""Packs put together from artifacts."""

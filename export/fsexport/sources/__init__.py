@@ -1,0 +1,1 @@
+"""Weights as others store them: TFLite networks, pickles, wheels."""
