@@ -15,11 +15,11 @@ from fsengine.contracts.steps import (
     ATTRACTIVENESS,
 )
 from fsexport.artifact.exported import Exported
-from fstraining.age_gender import train_age_gender
-from fstraining.attractiveness import train_attractiveness
-from fstraining.ethnicity import train_ethnicity
-from fstraining.faces import TrainingFaces
-from fstraining.options import TrainingOptions
+from fstraining.data.faces import TrainingFaces
+from fstraining.heads.age_gender import train_age_gender
+from fstraining.heads.attractiveness import train_attractiveness
+from fstraining.heads.ethnicity import train_ethnicity
+from fstraining.heads.training_options import TrainingOptions
 
 WIDTH = 24
 

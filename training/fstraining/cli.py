@@ -12,8 +12,8 @@ from fsdata.cli import KINDS
 from fsengine.command_group import ExplainedGroup
 
 if TYPE_CHECKING:
-    from fstraining.faces import TrainingFaces
-    from fstraining.options import TrainingOptions
+    from fstraining.data.faces import TrainingFaces
+    from fstraining.heads.training_options import TrainingOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,7 +70,7 @@ def attractiveness(score: str | None, **values: Any) -> None:
     Example:
       fstrain attractiveness --results results --labels All_Ratings.csv --licence "research" --out heads/attractiveness
     """
-    from fstraining.attractiveness import train_attractiveness
+    from fstraining.heads.attractiveness import train_attractiveness
 
     columns = {"rating": score} if score else None
     _train(train_attractiveness, values, columns)
@@ -85,7 +85,7 @@ def ethnicity(**values: Any) -> None:
     Example:
       fstrain ethnicity --results results --labels fairface_label_train.csv --licence "CC BY 4.0" --out heads/ethnicity
     """
-    from fstraining.ethnicity import train_ethnicity
+    from fstraining.heads.ethnicity import train_ethnicity
 
     _train(train_ethnicity, values, None)
 
@@ -99,7 +99,7 @@ def age_gender(**values: Any) -> None:
     Example:
       fstrain age-gender --results results --labels fairface_label_train.csv --licence "CC BY" --out heads/age_gender
     """
-    from fstraining.age_gender import train_age_gender
+    from fstraining.heads.age_gender import train_age_gender
 
     _train(train_age_gender, values, None)
 
@@ -116,7 +116,7 @@ def _train(train: Callable[..., object], values: dict[str, Any], columns: dict[s
 def _faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFaces:
     """Read the faces that the options name."""
     from fsdata.labels.readers.data_sets import Kind, read_labels
-    from fstraining.faces import join_results, read_embedding_table
+    from fstraining.data.faces import join_results, read_embedding_table
 
     if (values["results"] is None) == (values["table"] is None):
         raise click.UsageError("give --results with --labels, or --table")
@@ -132,7 +132,7 @@ def _faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFa
 
 
 def _training_options(values: dict[str, Any]) -> TrainingOptions:
-    from fstraining.options import TrainingOptions
+    from fstraining.heads.training_options import TrainingOptions
 
     source: Path = values["labels"] or values["table"]
     return TrainingOptions(

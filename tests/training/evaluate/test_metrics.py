@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
-from fstraining.groups import age_bucket, groups_of
-from fstraining.metrics import (
+from fstraining.data.groups import age_bucket, groups_of
+from fstraining.evaluate.metrics import (
     LEAST_GROUP,
     calibration_error,
     class_figures,

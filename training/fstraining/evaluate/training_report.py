@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fsexport.artifact.onnx_file import whole_file
-from fstraining.metrics import LEAST_GROUP
+from fstraining.evaluate.metrics import LEAST_GROUP
 
 REPORT_FOLDER = "report"
 """Below the folder of the artifact."""

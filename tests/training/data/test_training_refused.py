@@ -17,7 +17,7 @@ from fsengine.contracts.steps import (
     ATTRACTIVENESS,
 )
 from fsengine.errors import InvalidInputError
-from fstraining.faces import TrainingFaces
+from fstraining.data.faces import TrainingFaces
 
 for library in ("torch", "lightgbm", "matplotlib", "optuna"):
     pytest.importorskip(library, reason=f"{library} is missing; training needs it")

@@ -31,10 +31,11 @@ from fsexport.heads.linear_age_gender import (
     fit_age_gender,
     predict_age_gender,
 )
-from fstraining.conformal import COVERAGE, covered, half_width
-from fstraining.faces import TrainingFaces
-from fstraining.groups import groups_of
-from fstraining.metrics import (
+from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
+from fstraining.data.faces import TrainingFaces
+from fstraining.data.groups import groups_of
+from fstraining.evaluate.conformal import COVERAGE, covered, half_width
+from fstraining.evaluate.metrics import (
     Figure,
     class_figures,
     confusion,
@@ -43,11 +44,10 @@ from fstraining.metrics import (
     regression_figures,
     reliability,
 )
-from fstraining.options import Say, TrainingOptions, describe_data
-from fstraining.plots import confusion_matrix, reliability_diagram, scatter, size_curve
-from fstraining.report import TrainingReport, write_report
-from fstraining.search import search
-from fstraining.splits import FaceSplits, growing_parts, split_faces
+from fstraining.evaluate.plots import confusion_matrix, reliability_diagram, scatter, size_curve
+from fstraining.evaluate.training_report import TrainingReport, write_report
+from fstraining.fits.search import search
+from fstraining.heads.training_options import Say, TrainingOptions, describe_data
 
 if TYPE_CHECKING:
     import optuna

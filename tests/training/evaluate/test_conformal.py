@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fstraining.conformal import COVERAGE, half_width, label_weights
+from fstraining.evaluate.conformal import COVERAGE, half_width, label_weights
 
 DRAWS = 4000
 

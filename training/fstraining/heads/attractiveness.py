@@ -18,16 +18,16 @@ from fsexport.artifact.ort_run import run_graph
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
 from fsexport.heads.head_inputs import HeadInputs
 from fsexport.heads.rating_mlp import layer_scores
-from fstraining.conformal import COVERAGE, covered, half_width, label_weights
-from fstraining.faces import TrainingFaces
-from fstraining.groups import groups_of
-from fstraining.metrics import Figure, group_table, meaningful, regression_figures
-from fstraining.mlp import MlpFit, MlpSettings, Rows, fit_mlp, stored_fit
-from fstraining.options import Say, TrainingOptions, describe_data
-from fstraining.plots import loss_curve, scatter, size_curve
-from fstraining.report import TrainingReport, write_report
-from fstraining.search import search
-from fstraining.splits import FaceSplits, growing_parts, split_faces
+from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
+from fstraining.data.faces import TrainingFaces
+from fstraining.data.groups import groups_of
+from fstraining.evaluate.conformal import COVERAGE, covered, half_width, label_weights
+from fstraining.evaluate.metrics import Figure, group_table, meaningful, regression_figures
+from fstraining.evaluate.plots import loss_curve, scatter, size_curve
+from fstraining.evaluate.training_report import TrainingReport, write_report
+from fstraining.fits.mlp import MlpFit, MlpSettings, Rows, fit_mlp, stored_fit
+from fstraining.fits.search import search
+from fstraining.heads.training_options import Say, TrainingOptions, describe_data
 
 if TYPE_CHECKING:
     import optuna

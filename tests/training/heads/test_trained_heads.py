@@ -36,9 +36,9 @@ from fsexport.artifact.ort_run import run_graph
 from fsexport.artifact.parity import Parity
 from fsexport.heads.trees import checkpoint_probabilities
 from fsexport.packs.pack_builder import build_pack
-from fstraining.conformal import COVERAGE
-from fstraining.faces import TrainingFaces
-from fstraining.metrics import calibration_error
+from fstraining.data.faces import TrainingFaces
+from fstraining.evaluate.conformal import COVERAGE
+from fstraining.evaluate.metrics import calibration_error
 
 for library in ("torch", "lightgbm", "matplotlib", "optuna"):
     pytest.importorskip(library, reason=f"{library} is missing; training needs it")

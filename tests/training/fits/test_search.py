@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fsengine.errors import InvalidInputError
-from fstraining.search import STUDY_FILE, search
+from fstraining.fits.search import STUDY_FILE, search
 
 pytest.importorskip("optuna", reason="optuna is missing; it makes the search")
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fsexport.heads.rating_mlp import layer_scores
-from fstraining.mlp import CHECKPOINT_EPOCHS, MlpFit, MlpSettings, Rows, fit_mlp
+from fstraining.fits.mlp import CHECKPOINT_EPOCHS, MlpFit, MlpSettings, Rows, fit_mlp
 
 torch = pytest.importorskip("torch", reason="torch is missing; it trains the network")
 

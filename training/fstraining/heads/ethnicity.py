@@ -22,14 +22,14 @@ from fsexport.heads.trees import (
     fold_temperature,
     import_lightgbm,
 )
-from fstraining.faces import TrainingFaces
-from fstraining.groups import groups_of
-from fstraining.metrics import Figure, class_figures, confusion, group_table, meaningful, reliability
-from fstraining.options import Say, TrainingOptions, describe_data
-from fstraining.plots import confusion_matrix, loss_curve, reliability_diagram, size_curve
-from fstraining.report import TrainingReport, write_report
-from fstraining.search import search
-from fstraining.splits import FaceSplits, growing_parts, split_faces
+from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
+from fstraining.data.faces import TrainingFaces
+from fstraining.data.groups import groups_of
+from fstraining.evaluate.metrics import Figure, class_figures, confusion, group_table, meaningful, reliability
+from fstraining.evaluate.plots import confusion_matrix, loss_curve, reliability_diagram, size_curve
+from fstraining.evaluate.training_report import TrainingReport, write_report
+from fstraining.fits.search import search
+from fstraining.heads.training_options import Say, TrainingOptions, describe_data
 
 if TYPE_CHECKING:
     import optuna

@@ -9,8 +9,8 @@ import pytest
 
 from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
-from fstraining.faces import TrainingFaces
-from fstraining.splits import FRACTIONS, LEAST_FACES, split_faces
+from fstraining.data.face_splits import FRACTIONS, LEAST_FACES, split_faces
+from fstraining.data.faces import TrainingFaces
 
 
 def drawn(count: int, people: int | None = None, seed: int = 0) -> TrainingFaces:

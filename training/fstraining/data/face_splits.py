@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fsdata.labels.near_duplicates import group_ids
 from fsdata.labels.splits import assign_splits, fold_numbers
 from fsengine.errors import InvalidInputError
-from fstraining.faces import TrainingFaces
+from fstraining.data.faces import TrainingFaces
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 FRACTIONS = {TRAIN: 0.65, VALIDATION: 0.15, TEST: 0.2}

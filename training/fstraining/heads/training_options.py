@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from fsengine.errors import InvalidInputError
 from fsexport.artifact.exported import RECORD_FILE, Origin, exported_step
-from fstraining.faces import TrainingFaces
-from fstraining.report import REPORT_FOLDER, TrainingData
-from fstraining.splits import FaceSplits
+from fstraining.data.face_splits import FaceSplits
+from fstraining.data.faces import TrainingFaces
+from fstraining.evaluate.training_report import REPORT_FOLDER, TrainingData
 
 ENCODER_NOT_STATED = "encoder not stated"
 

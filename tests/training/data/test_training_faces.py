@@ -18,7 +18,7 @@ from fsclient.schema import METADATA_KEY, part_schema
 from fsdata.labels.record import LabelledPhoto
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
-from fstraining.faces import TrainingFaces, join_results, read_embedding_table
+from fstraining.data.faces import TrainingFaces, join_results, read_embedding_table
 
 WIDTH = 4
 ENCODER = "enc-0123456789ab"

@@ -31,7 +31,7 @@ from fsexport.artifact.exported import read_exported
 from fsexport.artifact.ort_run import run_graph
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities
 from fsexport.packs.pack_builder import build_pack, change_heads
-from fstraining.faces import join_results
+from fstraining.data.faces import join_results
 
 pytestmark = pytest.mark.triton
 
@@ -140,7 +140,7 @@ def test_an_ethnicity_head_is_served_as_it_was_trained(
         *("--licence", "CC BY 4.0", "--out", head),
     )
     exported = read_exported(head)
-    demo = Path(__file__).resolve().parents[2] / "packs" / "demo"
+    demo = Path(__file__).resolve().parents[3] / "packs" / "demo"
     assert exported.reads == read_pack(demo).encoder_id
     assert exported.labels == {ETHNICITY: FAIRFACE_CLASSES}
     pack = change_heads(demo, {ETHNICITY: head}, "trained", "a test", tmp_path / "pack")
@@ -161,7 +161,7 @@ def test_an_ethnicity_head_is_served_as_it_was_trained(
     accuracy, chance = report["figures"]["accuracy"], report["chance"]["accuracy"]
     assert accuracy["interval"][0] > chance
     # The faces that were kept out, by the split that the training made, as served.
-    from fstraining.splits import split_faces
+    from fstraining.data.face_splits import split_faces
 
     test = split_faces(faces, seed=0).test
     truth = np.array([FAIRFACE_CLASSES.index(str(record.ethnicity)) for record in faces.records])

@@ -1,0 +1,1 @@
+"""Faces with labels, their splits and their groups."""

@@ -1,0 +1,1 @@
+"""Fits: networks, and the search for their settings."""
