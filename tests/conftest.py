@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.models import served_repository
+from fsclient.models.pack_folders import served_repository
 from fsdata.sample_photos import sample_folder
 from fsengine.server.embedded import EmbeddedServer
 

@@ -21,8 +21,8 @@ import decode
 import server
 import stages
 from alone import Group, run_alone
-from fsclient.options import say
-from fsclient.sources import find_photos
+from fsclient.commands.options import say
+from fsclient.photos.sources import find_photos
 from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.gpu import find_gpu, show_only
 from goals import judge

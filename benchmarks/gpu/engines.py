@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fsclient.options import say
+from fsclient.commands.options import say
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.fil_rules import ARTIFACTS
 from fsengine.backends.onnxruntime_rules import session_settings

@@ -12,15 +12,15 @@ from contextlib import ExitStack
 
 from tqdm import tqdm
 
-from fsclient.bench import Bench, BenchConfig
-from fsclient.bench_level import latency_percentiles
-from fsclient.bench_run import levels_within, run_bench
-from fsclient.bench_text import bound_text, notes_text
-from fsclient.bench_workload import Workload, read_workload
-from fsclient.options import say
-from fsclient.serving import OpenServer, open_server
-from fsclient.sources import find_photos
-from fsclient.triton import TritonBackend
+from fsclient.backend.serving import OpenServer, open_server
+from fsclient.backend.triton import TritonBackend
+from fsclient.bench.level import latency_percentiles
+from fsclient.bench.measure import Bench, BenchConfig
+from fsclient.bench.measured_text import bound_text, notes_text
+from fsclient.bench.whole_bench import levels_within, run_bench
+from fsclient.bench.workload import Workload, read_workload
+from fsclient.commands.options import say
+from fsclient.photos.sources import find_photos
 from fsengine.errors import InvalidInputError
 from fsengine.gpu import VISIBLE_DEVICES
 from memory_samples import MemorySamples, process_tree_bytes

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from fsclient.photo import read_photo
-from fsclient.serving import ServerChoice
+from fsclient.backend.serving import ServerChoice
+from fsclient.photos.photo_file import read_photo
 from fsengine.errors import InvalidInputError
 from fsengine.photo.header import decoding_error
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from engines import Engine, ForestEngine, OnnxEngine, build_plan_engine, is_forest
-from fsclient.models import served_repository
-from fsclient.options import say
+from fsclient.commands.options import say
+from fsclient.models.pack_folders import served_repository
 from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.plans.file_names import PLANS_FILE

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
-from fsclient.ingest import IngestConfig, IngestSummary, find_inputs, ingest
-from fsclient.models import served_repository
-from fsclient.parts import locked
-from fsclient.triton import TritonBackend
+from fsclient.backend.triton import TritonBackend
+from fsclient.ingest.pipeline import IngestConfig, IngestSummary, find_inputs, ingest
+from fsclient.models.pack_folders import served_repository
+from fsclient.results.parts import locked
 from fsengine.contracts.steps import ENSEMBLES
 from fsengine.server.embedded import EmbeddedServer
 

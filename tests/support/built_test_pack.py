@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.models import pack_folder
-from fsclient.pack_build import BuildChoice
+from fsclient.models.build_on_request import BuildChoice
+from fsclient.models.pack_folders import pack_folder
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsclient.inference import ServedEnsemble, ServedHead
+from fsclient.backend.protocol import ServedEnsemble, ServedHead
 from fsengine.contracts.served import ServedModels
 
 OUTPUTS = {

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fake_backend import FakeBackend, answer, ensemble_of, head_answer
-from fsclient.inference import ServedEnsemble
-from fsclient.ingest import IngestConfig, IngestSummary, Progress, find_inputs, ingest
-from fsclient.parts import locked, part_paths
-from fsclient.restale import restale
-from fsclient.restale_staging import finish_replacement
-from fsclient.schema import part_schema, read_info
-from fsclient.scoring import RetryPolicy
+from fsclient.backend.protocol import ServedEnsemble
+from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, find_inputs, ingest
+from fsclient.refresh.renewal import restale
+from fsclient.results.parts import locked, part_paths
+from fsclient.results.schema import part_schema, read_info
+from fsclient.results.staging import finish_replacement
+from fsclient.score.scoring import RetryPolicy
 
 QUICK = RetryPolicy(attempts=2, first_wait_s=0.0, longest_wait_s=0.0)
 

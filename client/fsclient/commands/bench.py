@@ -7,10 +7,10 @@ import math
 
 import click
 
-from fsclient.bench import MAX_CONCURRENCY, BenchConfig
-from fsclient.bench_run import run_bench
-from fsclient.bench_text import bench_json, bench_text, notes_text
-from fsclient.options import say, server_choice, server_options
+from fsclient.bench.measure import MAX_CONCURRENCY, BenchConfig
+from fsclient.bench.measured_text import bench_json, bench_text, notes_text
+from fsclient.bench.whole_bench import run_bench
+from fsclient.commands.options import say, server_choice, server_options
 from fsengine.errors import DeadlineError, ServerUnavailableError
 
 _DEFAULTS = BenchConfig()

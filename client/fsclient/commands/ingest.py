@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from fsclient.ingest import IngestConfig
-from fsclient.ingest_run import run_ingest
-from fsclient.options import program_name, say, server_choice, server_options
-from fsclient.photo import Status
-from fsclient.scoring import RetryPolicy
-from fsclient.summary import summary_text
+from fsclient.commands.options import program_name, say, server_choice, server_options
+from fsclient.ingest.pipeline import IngestConfig
+from fsclient.ingest.summary_text import summary_text
+from fsclient.ingest.whole_run import run_ingest
+from fsclient.photos.photo_file import Status
+from fsclient.score.scoring import RetryPolicy
 from fsengine.errors import DeadlineError, ServerUnavailableError
 
 

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
-from fsclient.model_sources import LicenceChoice, fetch_named, import_named, source_rows
-from fsclient.model_text import packs_text, sources_text
-from fsclient.models import DEFAULT_PACK, list_packs, served_repository
-from fsclient.models_verify import verify_everything, verify_named
-from fsclient.options import program_name, say
-from fsclient.pack_build import BuildChoice, read_choices, source_names
+from fsclient.commands.options import program_name, say
+from fsclient.models.build_on_request import BuildChoice, read_choices, source_names
+from fsclient.models.fetching import LicenceChoice, fetch_named, import_named, source_rows
+from fsclient.models.listing import packs_text, sources_text
+from fsclient.models.pack_folders import DEFAULT_PACK, list_packs, served_repository
+from fsclient.models.verify import verify_everything, verify_named
 from fsengine.command_group import ExplainedGroup
 from fsengine.packs.pack import PRECISIONS
 from fsengine.registry.source import find_source

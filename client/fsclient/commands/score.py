@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from fsclient.options import say, server_choice, server_options
-from fsclient.score import score_photos
-from fsclient.score_text import photo_json, photo_text
+from fsclient.commands.options import say, server_choice, server_options
+from fsclient.score.answer_text import photo_json, photo_text
+from fsclient.score.few_photos import score_photos
 
 
 @click.command()
@@ -39,7 +39,7 @@ def score(
     """
     result = score_photos(photos, server_choice(server, models, without, gpu), say)
     if draw is not None:
-        from fsclient.draw import draw_all
+        from fsclient.score.draw import draw_all
 
         for path in draw_all(result, draw):
             say(f"drew {path}")

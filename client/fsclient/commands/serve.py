@@ -6,8 +6,8 @@ import signal
 
 import click
 
-from fsclient.options import models_options, say
-from fsclient.serving import ServerChoice, open_server
+from fsclient.backend.serving import ServerChoice, open_server
+from fsclient.commands.options import models_options, say
 
 
 @click.command()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from fsclient.options import program_name, say
-from fsclient.table import build_table, describe
-from fsclient.table_text import info_text
+from fsclient.commands.options import program_name, say
+from fsclient.commands.results_text import info_text
+from fsclient.results.master_table import build_table, describe
 from fsengine.command_group import ExplainedGroup
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from fsclient.inference import ServedEnsemble
-from fsclient.schema import METADATA_KEY, part_schema
+from fsclient.backend.protocol import ServedEnsemble
+from fsclient.results.schema import METADATA_KEY, part_schema
 from fsdata.labels.record import LabelledPhoto
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError

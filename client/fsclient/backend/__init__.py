@@ -1,0 +1,1 @@
+"""The seam between the client and whatever runs the models."""

@@ -1,0 +1,84 @@
+"""A server for a command: the one it was given, or an embedded one for as long as the command runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fsclient.models.fetching import Say
+from fsclient.models.pack_folders import DEFAULT_PACK, served_repository
+from fsengine.errors import InvalidInputError, MissingDependencyError
+from fsengine.gpu import find_gpu, show_only
+from fsengine.repository.assemble import Target
+
+if TYPE_CHECKING:
+    from fsengine.server.embedded import EmbeddedServer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerChoice:
+    """Which server a command talks to.
+
+    Attributes:
+        server: `host:port` of a running server, or None for an embedded one.
+        models: Pack or repository that the embedded one serves; None for the default pack.
+        without: Heads that it leaves out.
+        gpu: Whether the embedded one runs its models on a GPU.
+    """
+
+    server: str | None = None
+    models: str | None = None
+    without: tuple[str, ...] = ()
+    gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.server is not None and (self.models is not None or self.without or self.gpu):
+            raise InvalidInputError(
+                "--server and --models (or --without, --gpu) exclude each other: a running server has its own models"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenServer:
+    """A server that answers.
+
+    Attributes:
+        url: `host:port` of its gRPC endpoint.
+        photos_in_flight: The most photos that it has room for; None where it is not known.
+        embedded: The embedded server, or None.
+    """
+
+    url: str
+    photos_in_flight: int | None
+    embedded: EmbeddedServer | None
+
+
+@contextmanager
+def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
+    """Give a server that answers; an embedded one is stopped at the end.
+
+    Raises:
+        MissingDependencyError: The embedded server's libraries are not installed.
+        PackError: The pack cannot be served.
+        ServerError: The embedded server did not start, or there is no GPU for it.
+    """
+    if choice.server is not None:
+        yield OpenServer(url=choice.server, photos_in_flight=None, embedded=None)
+        return
+    try:
+        from fsengine.server.embedded import EmbeddedServer
+    except ImportError as exc:
+        raise MissingDependencyError(
+            f"the embedded server needs {exc.name}: pip install 'facestats[server]', or give --server HOST:PORT"
+        ) from exc
+    if choice.gpu:
+        gpu = find_gpu()
+        say(f"on {gpu.name}")
+        show_only(gpu)
+    target = Target.PIP_GPU if choice.gpu else Target.PIP
+    repository = served_repository(choice.models or DEFAULT_PACK, say, target=target, without=choice.without)
+    say("starting the embedded server")
+    with EmbeddedServer(repository) as server:
+        yield OpenServer(url=server.url, photos_in_flight=server.photos_in_flight, embedded=server)

@@ -1,0 +1,1 @@
+"""How fast a server is, and which stage bounds it."""

@@ -1,0 +1,160 @@
+"""What was measured, as JSON and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fsclient.bench.level import Level, latency_percentiles
+from fsclient.bench.stages import BY_CLIENT, BY_CONCURRENCY, Stage
+from fsclient.bench.whole_bench import BenchResult
+
+_SHOWN_FAILURES = 5
+
+_RISING = 1.05
+"""The last level's gain over all before it from which more photos in flight look worth trying."""
+
+
+def bench_json(result: BenchResult) -> dict[str, Any]:
+    """Return the best level, all levels, and what was measured, as JSON."""
+    models = result.served.models
+    return {
+        "photos": result.num_photos,
+        **_level_json(result.best),
+        "levels": [_level_json(level) for level in result.levels],
+        "server": result.server,
+        "runtime": result.served.runtime,
+        "models": {
+            "pack": models.pack,
+            "model_set_id": models.model_set_id,
+            "preprocessing_id": models.preprocessing_id,
+        },
+        "marks": dict(models.marks),
+    }
+
+
+def _level_json(level: Level) -> dict[str, Any]:
+    latency_ms = latency_percentiles(level.traffic.latencies_ms)
+    return {
+        "concurrency": level.concurrency,
+        "photos_per_second": round(level.photos_per_second, 2),
+        "faces_per_second": round(level.faces_per_second, 2),
+        "latency_ms": latency_ms and {name: round(value, 2) for name, value in latency_ms.items()},
+        "seconds": round(level.seconds, 3),
+        "rounds": level.rounds,
+        "requests": level.traffic.requests,
+        "failed_requests": level.traffic.failed,
+        "failures": len(level.failures),
+        "failure_reasons": dict(level.failure_reasons),
+        "stages": [_stage_json(stage) for stage in level.stages],
+        "bound_by": level.bound_by,
+        "notes": list(level.notes),
+    }
+
+
+def _stage_json(stage: Stage) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "compute_us": round(stage.compute_us, 1),
+        "queue_us": round(stage.queue_us, 1),
+        "batch_size": round(stage.batch_size, 2),
+        "busy_share": round(stage.busy_share, 6),
+        "instances": stage.instances,
+        "requests": stage.counted.requests,
+        "rows": stage.counted.rows,
+        "executions": stage.counted.executions,
+    }
+
+
+def bench_text(result: BenchResult) -> str:
+    """Return the levels as a table, then the stages of the best one and what bounds it."""
+    best = result.best
+    lines = aligned(
+        [
+            [
+                "in flight",
+                "photos/s",
+                "faces/s",
+                "p50 ms",
+                "p90 ms",
+                "p95 ms",
+                "p99 ms",
+                "max ms",
+                "requests",
+                "failed",
+            ],
+            *(_level_cells(level) for level in result.levels),
+        ]
+    )
+    if best.stages:
+        header = ["stage", "busy %", "compute us", "queue us", "batch", "executions", "requests", "instances"]
+        lines += ["", f"with {best.concurrency} in flight:"]
+        lines += aligned([header, *(_stage_cells(stage) for stage in best.stages)])
+        lines.append(bound_text(best))
+    return "\n".join(lines)
+
+
+def _level_cells(level: Level) -> list[str]:
+    latency_ms = latency_percentiles(level.traffic.latencies_ms) or dict.fromkeys(("p50", "p90", "p95", "p99", "max"))
+    return [
+        str(level.concurrency),
+        f"{level.photos_per_second:.2f}",
+        f"{level.faces_per_second:.2f}",
+        *("-" if value is None else f"{value:.1f}" for value in latency_ms.values()),
+        str(level.traffic.requests),
+        str(level.traffic.failed),
+    ]
+
+
+def _stage_cells(stage: Stage) -> list[str]:
+    return [
+        stage.name,
+        f"{100 * stage.busy_share:.0f}",
+        f"{stage.compute_us:.0f}",
+        f"{stage.queue_us:.0f}",
+        f"{stage.batch_size:.2f}",
+        str(stage.counted.executions),
+        str(stage.counted.requests),
+        str(stage.instances),
+    ]
+
+
+def bound_text(level: Level) -> str:
+    """Return what bounds the speed of a level with stages, as a sentence."""
+    busiest = max(level.stages, key=lambda stage: stage.busy_share)
+    busy = f"{100 * busiest.busy_share:.0f} % of the time"
+    if level.bound_by is None:
+        return f"no photo was answered, nothing is said of what bounds the speed; {busiest.name} is busy {busy}"
+    if level.bound_by == BY_CONCURRENCY:
+        return f"bound by the photos in flight: no stage is near busy, {busiest.name} is the busiest with {busy}"
+    if level.bound_by == BY_CLIENT:
+        return f"bound by the client or the network: most of a photo's time passes there; {busiest.name} is busy {busy}"
+    return f"bound by {busiest.name}: it is busy {busy}"
+
+
+def notes_text(result: BenchResult) -> list[str]:
+    """Return what a reader must know beside the tables, a line each: failures, notes of levels, marks, a hint."""
+    lines = []
+    failures = {source: failure for level in result.levels for source, failure in level.failures.items()}
+    if failures:
+        lines.append(f"{len(failures)} of {result.num_photos} photos failed; percentiles are over answered photos")
+        shown = list(failures.items())[:_SHOWN_FAILURES]
+        lines += [f"  {source}: {failure.reason}: {failure.message}" for source, failure in shown]
+    for note in dict.fromkeys(note for level in result.levels for note in level.notes):
+        where = ", ".join(str(level.concurrency) for level in result.levels if note in level.notes)
+        lines.append(f"note, with {where} in flight: {note}")
+    *before, last = result.levels
+    if before and last.photos_per_second > _RISING * max(level.photos_per_second for level in before):
+        lines.append("photos/s still rise at the last level: try more with --concurrency")
+    if result.served.models.marks_text:
+        lines.append(f"note: what is served is marked ({result.served.models.marks_text})")
+    return lines
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines with columns flush right, the first one flush left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]

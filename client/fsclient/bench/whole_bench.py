@@ -1,0 +1,129 @@
+"""One whole `bench`: photos read, a server found or started, progress bars, all levels."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+from tqdm import tqdm
+
+from fsclient.backend.protocol import ServedEnsemble
+from fsclient.backend.serving import OpenServer, ServerChoice, open_server
+from fsclient.backend.triton import TritonBackend
+from fsclient.bench.level import Level
+from fsclient.bench.measure import Bench, BenchConfig
+from fsclient.bench.workload import Workload, read_workload
+from fsclient.models.fetching import Say
+from fsclient.photos.sources import find_photos
+from fsengine.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchResult:
+    """What was measured of a server.
+
+    Attributes:
+        server: Its `host:port`.
+        served: What it serves.
+        num_photos: Photos that were given.
+        levels: One or more, in the order of measuring.
+    """
+
+    server: str
+    served: ServedEnsemble
+    num_photos: int
+    levels: list[Level]
+
+    @property
+    def best(self) -> Level:
+        """Return the level with the most photos in a second."""
+        return max(self.levels, key=lambda level: level.photos_per_second)
+
+    @property
+    def exit_code(self) -> int:
+        """Return 3 where photos failed at any level, else 0."""
+        return 3 if any(level.failures for level in self.levels) else 0
+
+
+def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoice, say: Say) -> BenchResult:
+    """Measure a server that is given or started for it.
+
+    Args:
+        sources: Files, folders and patterns.
+        config: How to measure.
+        choice: Which server.
+        say: Called with each line for people.
+
+    Raises:
+        InvalidInputError: The sources name no photo.
+        ServerUnavailableError: The server is not to be had, or was lost.
+        FaceStatsError: The models or the server cannot be used.
+    """
+    paths = find_photos(sources)
+    if not paths:
+        raise InvalidInputError(f"{', '.join(sources)} holds no file; expected photos")
+    with _bar("reading", len(paths)) as bar:
+        workload = read_workload(paths, bar.update)
+    with open_server(choice, say) as server:
+        levels = levels_within(config.concurrencies, server.photos_in_flight)
+        if levels != config.concurrencies:
+            say(f"/dev/shm has room for {server.photos_in_flight} photos in flight: levels are cut to that")
+        config = replace(config, concurrencies=levels)
+        try:
+            return asyncio.run(_measured(workload, config, server, say))
+        finally:
+            if server.embedded is not None and not server.embedded.alive():
+                say(f"the embedded server died; its log is {server.embedded.log_path}")
+
+
+async def _measured(workload: Workload, config: BenchConfig, server: OpenServer, say: Say) -> BenchResult:
+    backend = TritonBackend(server.url)
+    try:
+        served = await backend.served()
+        bench = Bench(
+            workload=workload,
+            config=config,
+            backend=backend,
+            served=served,
+            instances=await backend.instances(),
+        )
+        say(_about(workload, config, server, served))
+        with _bar("warm-up", config.warm_up_photos) as bar:
+            await bench.warm_up(bar.update)
+        levels = []
+        for concurrency in config.concurrencies:
+            total = None if config.rounds is None else config.rounds * len(workload.photos)
+            with _bar(f"{concurrency} in flight", total) as bar:
+                levels.append(await bench.measure(concurrency, bar.update))
+            say(f"{concurrency} in flight: {levels[-1].photos_per_second:.1f} photos/s")
+    finally:
+        await backend.close()
+    return BenchResult(server=server.url, served=served, num_photos=workload.num_photos, levels=levels)
+
+
+def _about(workload: Workload, config: BenchConfig, server: OpenServer, served: ServedEnsemble) -> str:
+    """Return what is about to be measured, and how."""
+    models = served.models
+    match config.rounds:
+        case None:
+            length = f"whole rounds of them for {config.seconds:g} s or more"
+        case 1:
+            length = "each photo once"
+        case rounds:
+            length = f"each photo {rounds} times"
+    return (
+        f"measuring {server.url} ({served.runtime}), models {models.pack} ({models.model_set_id}), "
+        f"with {workload.num_photos} photos\n"
+        f"{config.warm_up_photos} photos to warm up, not counted; then {length}, with each number of photos in flight"
+    )
+
+
+def _bar(what: str, total: int | None) -> AbstractContextManager[tqdm[None]]:
+    bar: AbstractContextManager[tqdm[None]] = tqdm(total=total, unit="photo", desc=what, leave=False, delay=0.2)
+    return bar
+
+
+def levels_within(asked: tuple[int, ...], room: int | None) -> tuple[int, ...]:
+    """Return levels of which none has more photos in flight than a server has room for; None where that is unknown."""
+    return asked if room is None else tuple(dict.fromkeys(min(level, room) for level in asked))

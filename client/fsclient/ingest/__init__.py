@@ -1,0 +1,1 @@
+"""Ingest: photos in, parts out."""

@@ -1,0 +1,1 @@
+"""Model packs and sources: listed, fetched, built, verified."""

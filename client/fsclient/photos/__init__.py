@@ -1,0 +1,1 @@
+"""Photos as files: which were named, and what each one is."""

@@ -1,0 +1,116 @@
+"""Read one photo from disk and judge it by its header, before any server sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from enum import Enum
+
+from fsclient.photos.sources import source_text
+from fsengine.photo.header import READ_FORMATS, sniff_format, too_many_pixels
+
+MAX_FILE_BYTES = 1 << 30
+"""Half of what one gRPC message holds."""
+
+
+class Status(str, Enum):
+    """What became of a photo.
+
+    OK: Faces were found. NO_FACE: None was. CORRUPT: It fails to decode, alone, on a healthy server.
+    UNSUPPORTED: It is not a photo in a format that is read. TOO_LARGE: It has too many pixels or bytes.
+    FAILED: The server, healthy, refused it for another reason, or the file could not be read.
+    """
+
+    OK = "ok"
+    NO_FACE = "no_face"
+    CORRUPT = "corrupt"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too_large"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photo:
+    """A file as it was read.
+
+    Attributes:
+        source: Its path as text, see `source_text`.
+        num_bytes: Its size; the resume key with source and mtime_ns.
+        mtime_ns: Time of its last change in nanoseconds since 1970.
+        content_hash: SHA-256 in hex; None where it could not be read or was too large to be.
+        data: Its bytes; None where it is refused.
+        refusal: Why it is not sent to a server: a status and a reason.
+    """
+
+    source: str
+    num_bytes: int
+    mtime_ns: int
+    content_hash: str | None
+    data: bytes | None
+    refusal: tuple[Status, str] | None
+
+
+def resume_key(path: bytes) -> tuple[str, int, int]:
+    """Return (source, bytes, mtime_ns), which tell whether a photo was already done; -1 where it is gone."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return source_text(path), -1, -1
+    return source_text(path), info.st_size, info.st_mtime_ns
+
+
+def read_photo(path: bytes) -> Photo:
+    """Read a file whole and check its header. Never raises for what a file may be."""
+    source = source_text(path)
+
+    def refused(status: Status, reason: str, size: int = -1, mtime_ns: int = -1) -> Photo:
+        return Photo(
+            source=source,
+            num_bytes=size,
+            mtime_ns=mtime_ns,
+            content_hash=None,
+            data=None,
+            refusal=(status, reason),
+        )
+
+    try:
+        info = os.stat(path)
+    except OSError as exc:
+        return refused(Status.FAILED, f"cannot be read: {exc.strerror}")
+    size, mtime_ns = info.st_size, info.st_mtime_ns
+    if not stat.S_ISREG(info.st_mode):
+        return refused(Status.UNSUPPORTED, "not a regular file", size, mtime_ns)
+    if size > MAX_FILE_BYTES:
+        return refused(Status.TOO_LARGE, f"{size} bytes, at most {MAX_FILE_BYTES} are read", size, mtime_ns)
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as exc:
+        return refused(Status.FAILED, f"cannot be read: {exc.strerror}", size, mtime_ns)
+    refusal = judge_header(data)
+    return Photo(
+        source=source,
+        num_bytes=size,
+        mtime_ns=mtime_ns,
+        content_hash=hashlib.sha256(data).hexdigest(),
+        data=data if refusal is None else None,
+        refusal=refusal,
+    )
+
+
+def judge_header(data: bytes) -> tuple[Status, str] | None:
+    """Return why a photo should not be sent to a server, or None where it may be.
+
+    A header that cannot be parsed is left to the server, which alone says `corrupt`.
+    """
+    if not data:
+        return Status.UNSUPPORTED, "the file is empty"
+    found = sniff_format(data)
+    if found not in READ_FORMATS:
+        what = f"{found} is not read" if found else "not a known photo format"
+        return Status.UNSUPPORTED, f"{what}; expected {', '.join(sorted(READ_FORMATS))}"
+    if reason := too_many_pixels(data):
+        return Status.TOO_LARGE, reason
+    return None

@@ -1,0 +1,1 @@
+"""Results brought to other models, computing again only what depends on the change."""

@@ -1,0 +1,170 @@
+"""A part made anew from a stored one: changed heads run on its embeddings, everything else is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fsclient.backend.protocol import EMBEDDING, InferenceBackend, ServedEnsemble, ServedHead
+from fsclient.ingest.durable import durable_file
+from fsclient.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part
+from fsclient.results.rows import shaped
+from fsclient.results.schema import FACE_COLUMNS, FACES, part_schema, read_info
+from fsclient.score.scoring import RetryPolicy, with_retries
+from fsengine.contracts.steps import FACE_BATCH_LIMIT
+from fsengine.errors import InferenceError, ResultsError
+
+BATCHES_IN_FLIGHT = 4
+
+_COUNTED_LEAF = f"{FACES}.list.element.{FACE_COLUMNS['face_score']}"
+"""The smallest column that has a value per face."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadRun:
+    """Heads that are run on stored embeddings.
+
+    Attributes:
+        backend: What runs them.
+        served: What is served.
+        steps: Steps of the heads to run; the columns of all others are kept.
+        retry: What to do when the server is not to be had.
+    """
+
+    backend: InferenceBackend
+    served: ServedEnsemble
+    steps: Sequence[str]
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    async def restale(self, part: Path, target: Path, on_faces: Callable[[int], None]) -> None:
+        """Write the part that stands for `part` under the served models, whole or not at all.
+
+        Args:
+            part: An existing part.
+            target: Where to write.
+            on_faces: Called with each number of faces that were done.
+
+        Raises:
+            ResultsError: `part` cannot be read or `target` not be written.
+            InferenceError: The server was not to be had in all attempts, or refused.
+        """
+        schema = part_schema(self.served)
+        with (
+            open_part(part) as file,
+            durable_file(target) as out,
+            pq.ParquetWriter(out, schema, **WRITE_OPTIONS) as writer,
+        ):
+            for group in range(file.num_row_groups):
+                photos = _read_group(file, group, part)
+                writer.write_table(await self._renewed(photos, schema, on_faces), ROW_GROUP_SIZE)
+
+    async def _renewed(self, photos: pa.Table, schema: pa.Schema, on_faces: Callable[[int], None]) -> pa.Table:
+        """Return photos as a table of the new schema."""
+        faces = photos.column(FACES).combine_chunks()
+        struct = faces.flatten()
+        columns = {f.name: struct.field(i) for i, f in enumerate(struct.type)}
+        dtype = schema.field(FACES).type
+        columns |= await self._computed(columns, len(struct), dtype.value_type, on_faces)
+        fields = list(dtype.value_type)
+        values = pa.StructArray.from_arrays([columns[f.name].cast(f.type) for f in fields], fields=fields)
+        offsets = np.zeros(len(faces) + 1, np.int32)
+        np.cumsum(pc.list_value_length(faces).to_numpy(zero_copy_only=False), out=offsets[1:])
+        renewed = {
+            FACES: pa.ListArray.from_arrays(pa.array(offsets), values, type=dtype),
+            "model_set_id": pa.array([self.served.models.model_set_id] * len(faces), pa.string()),
+        }
+        arrays = [renewed[f.name] if f.name in renewed else photos.column(f.name).cast(f.type) for f in schema]
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+    async def _computed(
+        self, columns: dict[str, pa.Array], num_faces: int, types: pa.StructType, on_faces: Callable[[int], None]
+    ) -> dict[str, pa.Array]:
+        """Return the fields of faces that the heads make, of the types that the new part has."""
+        heads = [self.served.heads[step] for step in self.steps]
+        made: dict[str, list[NDArray[np.float32]]] = {o: [] for head in heads for o in head.outputs.values()}
+        if heads:
+            embeddings = _numbers(columns[FACE_COLUMNS[EMBEDDING]]).reshape(-1, self.served.embedding_width)
+            batches = [embeddings[i : i + FACE_BATCH_LIMIT] for i in range(0, num_faces, FACE_BATCH_LIMIT)]
+            for start in range(0, len(batches), BATCHES_IN_FLIGHT):
+                wave = batches[start : start + BATCHES_IN_FLIGHT]
+                asked = [(head, rows) for rows in wave for head in heads]
+                for answer in await asyncio.gather(*(self._ask(head, rows) for head, rows in asked)):
+                    for name, numbers in answer.items():
+                        made[name].append(numbers)
+                on_faces(sum(len(rows) for rows in wave))
+        else:
+            on_faces(num_faces)
+        return {
+            FACE_COLUMNS[name]: shaped(
+                pa.array(np.concatenate(numbers) if numbers else np.empty(0, np.float32)),
+                types.field(FACE_COLUMNS[name]).type,
+            )
+            for name, numbers in made.items()
+            if name in self.served.outputs
+        }
+
+    async def _ask(self, head: ServedHead, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Return each output of a head for a batch, flat and checked."""
+        contiguous = np.ascontiguousarray(rows)
+        arrays = await with_retries(
+            lambda _: self.backend.infer_head(head, contiguous),
+            self.retry,
+            self.backend,
+            self.served.models.model_set_id,
+        )
+        for name, array in arrays.items():
+            expected = (len(rows), *self.served.outputs.get(name, array.shape)[1:])
+            if array.shape != expected:
+                raise InferenceError(
+                    f"the {head.step} model gave {name} of shape {list(array.shape)} for {len(rows)} faces, "
+                    f"expected {list(expected)}; build the models again"
+                )
+        return {name: array.astype(np.float32, copy=False).reshape(-1) for name, array in arrays.items()}
+
+
+def count_faces(part: Path) -> int:
+    """Return the faces of a part.
+
+    Raises:
+        ResultsError: It cannot be read.
+    """
+    with open_part(part) as file:
+        groups = (_read_group(file, group, part, [_COUNTED_LEAF]) for group in range(file.num_row_groups))
+        return sum(int(pc.sum(pc.list_value_length(photos.column(FACES))).as_py() or 0) for photos in groups)
+
+
+def is_renewed(part: Path, target: Path, served: ServedEnsemble) -> bool:
+    """Tell whether `target` was made from `part`, as it is now, for what is served."""
+    if not target.is_file() or target.stat().st_mtime_ns < part.stat().st_mtime_ns:
+        return False
+    with open_part(part) as old, open_part(target) as new:
+        same_models = read_info(new.schema_arrow, str(target)).models == served.models
+        return same_models and new.metadata.num_rows == old.metadata.num_rows
+
+
+def _read_group(file: pq.ParquetFile, group: int, part: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a row group of a part.
+
+    Raises:
+        ResultsError: It is damaged.
+    """
+    try:
+        return file.read_row_group(group, columns=columns)
+    except (pa.ArrowException, OSError) as exc:
+        raise ResultsError(f"{part} cannot be read: {exc}; bring back a copy of it and run again") from exc
+
+
+def _numbers(values: pa.Array) -> NDArray[np.float32]:
+    """Return the numbers of (nested) fixed-size lists, flat."""
+    while pa.types.is_fixed_size_list(values.type):
+        values = values.flatten()
+    numbers: NDArray[np.float32] = values.to_numpy(zero_copy_only=False)
+    return numbers

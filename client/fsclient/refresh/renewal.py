@@ -1,0 +1,166 @@
+"""Bring results to the served models, computing again only what depends on the change."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from fsclient.backend.protocol import InferenceBackend, ServedEnsemble
+from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, ingest, plan_ingest
+from fsclient.photos.photo_file import Status
+from fsclient.photos.sources import source_path
+from fsclient.refresh.head_run import HeadRun, count_faces, is_renewed
+from fsclient.refresh.model_change import HeldPart, ModelChange, compare, held_parts
+from fsclient.results.parts import open_part, read_ledger
+from fsclient.results.staging import RestaleMode, Staging, drop_staged
+from fsclient.score.scoring import check_model_set
+from fsengine.errors import ResultsError
+
+_UP_TO_DATE = "restaled: nothing, the results are of the served models already"
+
+
+class RestaleProgress(Protocol):
+    """What shows people how far a restale is."""
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+
+    def faces(self, total: int) -> Callable[[int], None]:
+        """Begin with a number of faces, and return what is called with each number of them that was done."""
+
+    def photos(self, total: int) -> Progress:
+        """Begin with a number of photos, and return what is called with the row of each."""
+
+
+async def restale(
+    config: IngestConfig, paths: list[bytes], backend: InferenceBackend, progress: RestaleProgress
+) -> IngestSummary:
+    """Bring the parts of a folder to what is served, then score the photos that have no row yet.
+
+    Heads that read the embedding are run on the stored embeddings, and no photo is read. Where the change goes
+    deeper, all photos of the sources and of the folder are scored again. The old parts stay until every new one is
+    there. The folder must be held by `fsclient.results.parts.locked` and have no replacement to finish.
+
+    Args:
+        config: The run.
+        paths: Of the photos, see `fsclient.ingest.pipeline.find_inputs`.
+        backend: What runs the models.
+        progress: What shows people how far it is.
+
+    Returns:
+        What was done, `IngestSummary.restaled` included.
+
+    Raises:
+        FaceStatsError: See `fsclient.ingest.pipeline.ingest`; what was staged stays, and the next run goes on from there.
+    """
+    served = await backend.served()
+    parts = held_parts(config.out)
+    change = compare(parts, served)
+    if change.photos_because is not None:
+        return await _score_again(config, paths, backend, served, parts, change.photos_because, progress)
+    done: str | None = None
+    if parts:
+        done = _UP_TO_DATE
+        if change.any:
+            done = await _renew(config, backend, served, parts, change, progress)
+    drop_staged(config.out)
+    if paths:
+        todo = plan_ingest(config, paths, model_set_id=served.models.model_set_id).todo
+        summary = await ingest(config, paths, backend, progress.photos(len(todo)))
+    else:
+        statuses = Counter(_held_photos(parts).values())
+        num_photos = statuses.total()
+        summary = IngestSummary(
+            served=served, num_inputs=num_photos, num_done_before=num_photos, earlier_statuses=statuses
+        )
+    summary.restaled = done
+    return summary
+
+
+async def _renew(
+    config: IngestConfig,
+    backend: InferenceBackend,
+    served: ServedEnsemble,
+    parts: list[HeldPart],
+    change: ModelChange,
+    progress: RestaleProgress,
+) -> str:
+    """Make every part anew from its stored embeddings, and say what was done."""
+    num_photos = len(_held_photos(parts))
+    faces = {part.path: count_faces(part.path) for part in parts}
+    staging = Staging(config.out, served.models, RestaleMode.HEADS)
+    run = HeadRun(backend=backend, served=served, steps=change.heads, retry=config.retry)
+    on_faces = progress.faces(sum(faces.values()))
+    for part in parts:
+        target = staging.path / part.path.name
+        if is_renewed(part.path, target, served):
+            on_faces(faces[part.path])
+        else:
+            await run.restale(part.path, target, on_faces)
+    await check_model_set(backend, served.models.model_set_id)
+    staging.replace_parts()
+    return _renewed_text(change, sum(faces.values()), num_photos)
+
+
+async def _score_again(
+    config: IngestConfig,
+    paths: list[bytes],
+    backend: InferenceBackend,
+    served: ServedEnsemble,
+    parts: list[HeldPart],
+    because: str,
+    progress: RestaleProgress,
+) -> IngestSummary:
+    """Score the photos of the sources and of the folder, all of them, into new parts."""
+    held = _held_photos(parts)
+    staging = Staging(config.out, served.models, RestaleMode.PHOTOS)
+    scored = {source for source, _, _ in read_ledger(staging.path).statuses}
+    gone = {source for source in held if not os.path.lexists(source_path(source))}
+    if lost := sorted(source for source in gone - scored if held[source] is Status.OK):
+        if not scored:
+            drop_staged(config.out)
+        raise ResultsError(
+            f"{because}, so the photos must be scored again, and {len(lost)} that {config.out} holds faces of are gone "
+            f"({lost[0]}): bring them back, or ingest what is there into another --out"
+        )
+    progress.say(f"{because}: all photos are scored again")
+    again = dict.fromkeys([*paths, *(source_path(source) for source in held if source not in gone & scored)])
+    staged = replace(config, out=staging.path)
+    todo = plan_ingest(staged, list(again), model_set_id=served.models.model_set_id).todo
+    summary = await ingest(staged, list(again), backend, progress.photos(len(todo)))
+    if not summary.num_left:
+        staging.replace_parts()
+        summary.restaled = f"restaled: {_counted(len(again), 'photo')} scored again, because {because}"
+    else:
+        summary.restaled = f"not restaled yet: {because}; the results in {config.out} are those from before"
+    return summary
+
+
+def _held_photos(parts: list[HeldPart]) -> dict[str, Status]:
+    """Return each photo of some parts, oldest first, as its source, and its latest status."""
+    held: dict[str, Status] = {}
+    for part in parts:
+        with open_part(part.path) as file:
+            columns = file.read(["source", "status"]).to_pydict()
+        held.update((source, Status(status)) for source, status in zip(*columns.values(), strict=True))
+    return held
+
+
+def _renewed_text(change: ModelChange, num_faces: int, num_photos: int) -> str:
+    """Say what was done to faces of which no photo was read."""
+    faces = f"{_counted(num_faces, 'face')} of {_counted(num_photos, 'photo')}"
+    said = []
+    if change.heads:
+        said.append(f"{', '.join(change.heads)} on {faces}")
+    if change.gone:
+        said.append(f"{', '.join(change.gone)} removed" + ("" if change.heads else f" from {faces}"))
+    if not said:
+        said.append(f"what the parts of {_counted(num_photos, 'photo')} say of their models")
+    return f"restaled: {', '.join(said)}, no photo was read"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

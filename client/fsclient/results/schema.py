@@ -1,0 +1,150 @@
+"""The schema of a part: one row per photo, its faces nested.
+
+A head that is not served has no column. Fixed-size lists are never null, because pyarrow cannot read a null
+back from one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from fsclient.backend.protocol import ServedEnsemble
+from fsengine.contracts.served import ServedModels
+from fsengine.errors import ResultsError
+
+METADATA_KEY = b"facestats"
+FORMAT_VERSION = 1
+
+FACES = "faces"
+
+FACE_COLUMNS: Mapping[str, str] = {
+    "face_box": "box",
+    "face_landmarks": "landmarks",
+    "face_score": "score",
+    "face_embedding": "embedding",
+    "attractiveness": "attractiveness",
+    "attractiveness_percentile": "attractiveness_percentile",
+    "attractiveness_decile": "attractiveness_decile",
+    "attractiveness_interval": "attractiveness_interval",
+    "ethnicity_probability": "ethnicity_probability",
+    "gender_probability": "gender_probability",
+    "age_years": "age_years",
+    "age_interval_years": "age_interval_years",
+}
+"""Ensemble output to the name of its field, in the order of the fields."""
+
+UNITS = {
+    "mtime_ns": "nanoseconds since 1970-01-01 UTC",
+    "width": "pixels of the upright photo",
+    "height": "pixels of the upright photo",
+    "read_ms": "milliseconds to read and hash the file",
+    "infer_ms": "milliseconds from request to answer, waiting included",
+    "box": "x0, y0, x1, y1 in pixels of the upright full-size photo",
+    "landmarks": "x, y of eye, eye, nose, mouth corner, mouth corner; the first of a pair lies left on an upright face",
+    "score": "0 to 1, the detector's confidence",
+    "embedding": "L2-normalized",
+    "attractiveness": "the head's own scale",
+    "attractiveness_percentile": "0 to 100, share of the head's reference distribution at or below the score",
+    "attractiveness_decile": "1 to 10, the tenth of the reference distribution that the score lies in",
+    "attractiveness_interval": "low and high end of the score's conformal interval",
+    "ethnicity_probability": "in the order of labels.ethnicity; sums to 1",
+    "gender_probability": "in the order of labels.gender; sums to 1",
+    "age_years": "years",
+    "age_interval_years": "years, low and high end of the age's conformal interval",
+}
+
+PHOTO_FIELDS = (
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("bytes", pa.int64(), nullable=False),
+    pa.field("mtime_ns", pa.int64(), nullable=False),
+    pa.field("content_hash", pa.string()),
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("reason", pa.string()),
+    pa.field("faces_truncated", pa.bool_(), nullable=False),
+    pa.field("model_set_id", pa.string(), nullable=False),
+    pa.field("attempts", pa.int32(), nullable=False),
+    pa.field("read_ms", pa.float32(), nullable=False),
+    pa.field("infer_ms", pa.float32()),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartInfo:
+    """What the metadata of a part says.
+
+    Attributes:
+        models: What was served.
+        runtime: What served it.
+    """
+
+    models: ServedModels
+    runtime: str
+
+
+def face_type(shape: tuple[int, ...]) -> pa.DataType:
+    """Return the Arrow type of one face's value in an output of shape (-1, ...)."""
+    dtype: pa.DataType = pa.float32()
+    inner = shape[1:]
+    if inner == (1,):
+        return dtype
+    for size in reversed(inner):
+        dtype = pa.list_(pa.field("element", dtype, nullable=False), size)
+    return dtype
+
+
+def face_outputs(ensemble: ServedEnsemble, *, embeddings: bool = True) -> list[str]:
+    """Return the outputs of the ensemble that become fields of a face."""
+    return [n for n in FACE_COLUMNS if n in ensemble.outputs and (embeddings or n != "face_embedding")]
+
+
+def part_schema(ensemble: ServedEnsemble) -> pa.Schema:
+    """Return the schema of parts written from what is served, with units and models in its metadata."""
+    faces = pa.list_(
+        pa.field(
+            "element",
+            pa.struct(
+                [
+                    pa.field(FACE_COLUMNS[name], face_type(ensemble.outputs[name]), nullable=False)
+                    for name in face_outputs(ensemble)
+                ]
+            ),
+            nullable=False,
+        )
+    )
+    record = {
+        "format": FORMAT_VERSION,
+        "served": asdict(ensemble.models),
+        "runtime": ensemble.runtime,
+        "units": UNITS,
+    }
+    return pa.schema(
+        [*PHOTO_FIELDS, pa.field(FACES, faces, nullable=False)], metadata={METADATA_KEY: json.dumps(record)}
+    )
+
+
+def read_info(schema: pa.Schema, origin: str) -> PartInfo:
+    """Read what a part says of its models.
+
+    Args:
+        schema: The part's schema.
+        origin: Its path, for messages.
+
+    Raises:
+        ResultsError: It is no part, or one of another format.
+    """
+    raw = (schema.metadata or {}).get(METADATA_KEY)
+    if raw is None:
+        raise ResultsError(f"{origin} was not written by `fsclient ingest`: its metadata has no 'facestats'")
+    record = json.loads(raw)
+    if record.get("format") != FORMAT_VERSION:
+        raise ResultsError(
+            f"{origin} has format {record.get('format')}, this fsclient reads {FORMAT_VERSION}; "
+            "use the fsclient that wrote it"
+        )
+    return PartInfo(models=ServedModels(**record["served"]), runtime=record["runtime"])

@@ -1,0 +1,1 @@
+"""A photo scored, shown and drawn."""

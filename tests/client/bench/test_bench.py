@@ -1,0 +1,427 @@
+"""What `bench` makes of answers, failures and counters, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from fake_backend import FakeBackend, answer, ensemble
+from fsclient.bench.level import Level, latency_percentiles
+from fsclient.bench.measure import Bench, BenchConfig
+from fsclient.bench.measured_text import bench_json, bench_text, notes_text
+from fsclient.bench.stages import ModelStatistics, Stage, bound_by, foreign_requests, since, stages_of
+from fsclient.bench.whole_bench import BenchResult, levels_within
+from fsclient.bench.workload import Workload, read_workload
+from fsclient.cli import main
+from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, PhotoRejectedError, ServerUnavailableError
+
+INSTANCES = {"decode": 1, "detect": 2}
+JPEG = b"\xff\xd8\xff\xe0 "
+
+
+def statistics(requests: int = 0, **changes: int) -> ModelStatistics:
+    """Return counters in which each request waits 2 us, and two requests of 3 rows make an execution of 10 us."""
+    executions = requests // 2
+    values = {
+        "requests": requests,
+        "rows": 3 * requests,
+        "executions": executions,
+        "request_ns": 12_000 * requests,
+        "queue_ns": 2_000 * requests,
+        "compute_ns": 10_000 * requests,
+        "busy_ns": 10_000 * executions,
+    }
+    return ModelStatistics(**{**values, **changes})
+
+
+class CountingBackend(FakeBackend):
+    """Counts what it answers as Triton does, and a refused photo at its first step alone."""
+
+    restricted = False
+    restarts = False
+    forgotten = 0
+    others = 0
+
+    def __init__(self, respond: Callable[[bytes], int], *, alone: Callable[[bytes], int] | None = None) -> None:
+        super().__init__(
+            lambda data, outputs: self._answered(respond(data), outputs),
+            respond_alone=alone and (lambda data, outputs: self._answered_alone(alone(data), outputs)),
+        )
+        self.answered = 0
+        self.answered_alone = 0
+
+    def _answered(self, num_faces: int, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        self.answered += 1
+        return answer(num_faces, outputs)
+
+    def _answered_alone(self, num_faces: int, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        self.answered_alone += 1
+        return answer(num_faces, outputs)
+
+    async def statistics(self) -> dict[str, ModelStatistics] | None:
+        if self.restricted:
+            return None
+        if self.restarts:
+            return dict.fromkeys(("facestats", *INSTANCES), statistics(0 if self.answered else 5))
+        others = self.others - self.forgotten if self.answered else 0
+        counted = {
+            "facestats": statistics(self.answered + others),
+            "decode": statistics(len(self.requests) + others),
+            "detect": statistics(self.answered + self.answered_alone + others),
+        }
+        if self.isolates:
+            counted |= dict.fromkeys(("facestats_isolated", "decode_isolated"), statistics(self.answered_alone))
+        return counted
+
+    async def instances(self) -> dict[str, int]:
+        return {"decode": 1, "decode_isolated": 1, "detect": 2} if self.isolates else INSTANCES
+
+
+def workload(folder: Path, photos: Iterable[bytes]) -> Workload:
+    """Write photos and read them."""
+    paths = []
+    for number, content in enumerate(photos):
+        path = folder / f"{number}.jpg"
+        path.write_bytes(content)
+        paths.append(bytes(path))
+    return read_workload(paths, lambda: None)
+
+
+def measure(backend: CountingBackend, photos: Workload, concurrency: int = 2, **settings: Any) -> Level:
+    async def run() -> Level:
+        bench = Bench(
+            workload=photos,
+            config=BenchConfig(concurrencies=(concurrency,), **{"rounds": 3, **settings}),
+            backend=backend,
+            served=await backend.served(),
+            instances=await backend.instances(),
+        )
+        await bench.warm_up(lambda: None)
+        return await bench.measure(concurrency, lambda: None)
+
+    return asyncio.run(run())
+
+
+def faces_or(*errors: Exception) -> Callable[[bytes], int]:
+    """Return an answer that is the photo's last byte as a number of faces, or one of the errors where that is above."""
+
+    def respond(data: bytes) -> int:
+        number = data[-1]
+        if number >= 100:
+            raise errors[number - 100]
+        return number
+
+    return respond
+
+
+def test_percentiles_are_latencies_that_were_measured() -> None:
+    found = latency_percentiles([float(value) for value in range(200, 0, -1)])
+    assert found == {"p50": 100, "p90": 180, "p95": 190, "p99": 198, "max": 200}
+    assert latency_percentiles([7.5]) == dict.fromkeys(("p50", "p90", "p95", "p99", "max"), 7.5)
+    assert latency_percentiles([]) is None
+
+
+def test_a_stage_has_times_per_request_and_is_busy_per_execution() -> None:
+    counted = since({"detect": statistics(10)}, {"detect": statistics(110)})
+    assert counted is not None
+    (stage,) = stages_of(counted, {"detect": 2}, seconds=500e-6)
+    assert (stage.name, stage.counted.requests, stage.counted.executions) == ("detect", 100, 50)
+    assert (stage.compute_us, stage.queue_us, stage.batch_size) == (10.0, 2.0, 6.0)
+    # 50 executions of 10 us, on two instances, in 500 us.
+    assert stage.busy_share == pytest.approx(0.5)
+
+
+def test_a_stage_without_requests_has_no_time() -> None:
+    stage = Stage(name="detect", instances=1, counted=statistics(0), seconds=1.0)
+    assert (stage.compute_us, stage.queue_us, stage.batch_size, stage.busy_share) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("now", [{"detect": statistics(8)}, {}])
+def test_counters_that_fell_or_went_are_no_difference(now: dict[str, ModelStatistics]) -> None:
+    assert since({"detect": statistics(10)}, now) is None
+
+
+def stage(name: str, busy_share: float) -> Stage:
+    return Stage(name=name, instances=1, counted=statistics(2, busy_ns=round(busy_share * 1e9)), seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("busy", "server_share", "expected"),
+    [
+        ((0.2, 0.9), 0.9, "detect"),
+        ((0.95, 0.9), 0.9, "decode"),
+        ((0.2, 0.9), 0.3, "detect"),
+        ((0.2, 0.5), 0.9, "concurrency"),
+        ((0.2, 0.5), 0.3, "client"),
+    ],
+)
+def test_the_busiest_stage_bounds_the_speed_where_it_hardly_rests(
+    busy: tuple[float, float], server_share: float, expected: str
+) -> None:
+    stages = [stage(name, share) for name, share in zip(INSTANCES, busy, strict=True)]
+    assert bound_by(stages, server_share) == expected
+
+
+@pytest.mark.parametrize(
+    ("facestats", "decode", "detect", "expected"),
+    [(8, 10, 8, 0), (11, 13, 11, 3), (8, 12, 8, 2), (8, 10, 17, 7), (7, 9, 7, 0)],
+)
+def test_more_requests_than_were_sent_are_somebody_elses(
+    facestats: int, decode: int, detect: int, expected: int
+) -> None:
+    counted = {
+        "facestats": statistics(facestats),
+        "decode": statistics(decode),
+        "detect": statistics(detect),
+    }
+    assert foreign_requests(counted, INSTANCES, sent=10, refused=2) == expected
+
+
+@pytest.mark.parametrize(
+    ("room", "levels"), [(None, (1, 8, 64, 128)), (200, (1, 8, 64, 128)), (20, (1, 8, 20)), (1, (1,))]
+)
+def test_levels_stay_within_what_the_server_has_room_for(room: int | None, levels: tuple[int, ...]) -> None:
+    assert levels_within((1, 8, 64, 128), room) == levels
+
+
+def test_every_photo_is_sent_in_every_round_and_failures_are_counted_by_photo(tmp_path: Path) -> None:
+    photos = workload(tmp_path, [JPEG + b"\2", JPEG + b"\0", JPEG + b"\144", b"notes", b"", JPEG + b"\1"])
+    backend = CountingBackend(faces_or(PhotoRejectedError("in ensemble 'facestats', decode failed: cut short")))
+    level = measure(backend, photos, rounds=3, warm_up_photos=5)
+    assert photos.num_photos == 6
+    assert len(backend.requests) == 5 + 3 * 4
+    assert (level.rounds, level.traffic.requests, level.traffic.failed) == (3, 12, 3)
+    assert (level.traffic.answered, level.traffic.num_faces) == (9, 9)
+    assert level.failure_reasons == {"corrupt": 1, "unsupported": 2}
+    assert [stage.counted.requests for stage in level.stages] == [12, 9]
+    assert level.notes == ()
+
+
+def test_without_a_number_of_rounds_a_level_has_one_at_least(tmp_path: Path) -> None:
+    level = measure(CountingBackend(faces_or()), workload(tmp_path, [JPEG + b"\1"] * 5), rounds=None, seconds=0.0)
+    assert (level.rounds, level.traffic.requests) == (1, 5)
+
+
+def test_what_a_living_server_does_not_answer_is_a_failure_and_not_tried_again(tmp_path: Path) -> None:
+    errors = ServerUnavailableError("Exceeds maximum queue size"), DeadlineError("no answer in time")
+    backend = CountingBackend(faces_or(*errors))
+    photos = workload(tmp_path, [JPEG + b"\1", JPEG + b"\144", JPEG + b"\145"])
+    level = measure(backend, photos, rounds=2, warm_up_photos=0)
+    assert len(backend.requests) == 6
+    assert level.failure_reasons == {"unavailable": 1, "deadline": 1}
+    assert (level.traffic.answered, level.traffic.unanswered) == (2, 4)
+
+
+def test_a_photo_refused_for_its_neighbour_is_answered_alone_as_in_ingest(tmp_path: Path) -> None:
+    backend = CountingBackend(faces_or(PhotoRejectedError("a neighbour's fault")), alone=lambda _: 4)
+    level = measure(backend, workload(tmp_path, [JPEG + b"\1", JPEG + b"\144"]), rounds=2, warm_up_photos=0)
+    assert len(backend.requests_alone) == 2
+    assert (level.traffic.refused, level.traffic.answered, level.traffic.num_faces) == (2, 4, 10)
+    assert not level.failures
+    assert level.notes == ()
+    assert {stage.name: stage.counted.requests for stage in level.stages} == {
+        "decode": 4,
+        "decode_isolated": 2,
+        "detect": 4,
+    }
+
+
+def test_a_photo_alone_is_a_stage_only_where_one_was_decoded_so(tmp_path: Path) -> None:
+    backend = CountingBackend(faces_or(), alone=lambda _: 4)
+    level = measure(backend, workload(tmp_path, [JPEG + b"\1"]), rounds=2, warm_up_photos=0)
+    assert [stage.name for stage in level.stages] == list(INSTANCES)
+
+
+def test_time_in_the_server_holds_that_of_photos_decoded_alone(tmp_path: Path) -> None:
+    # Both ensembles count what passes, and no stage is busy: little time in the server would be the client's fault.
+    class Slow(CountingBackend):
+        async def statistics(self) -> Any:
+            counted = await super().statistics()
+            assert counted is not None
+            return {
+                name: replace(model, busy_ns=0, request_ns=10**12 * model.requests * (name == "facestats_isolated"))
+                for name, model in counted.items()
+            }
+
+    backend = Slow(faces_or(PhotoRejectedError("a neighbour's fault")), alone=lambda _: 4)
+    level = measure(backend, workload(tmp_path, [JPEG + b"\144"]), rounds=2, warm_up_photos=0)
+    assert level.bound_by == "concurrency"
+
+
+def test_without_an_answer_nothing_is_said_to_bound_the_speed(tmp_path: Path) -> None:
+    backend = CountingBackend(faces_or(PhotoRejectedError("decode failed: cut short")))
+    photos = workload(tmp_path, [JPEG + b"\144"])
+    level = measure(backend, photos, rounds=2, warm_up_photos=0)
+    assert (level.traffic.answered, level.bound_by) == (0, None)
+    assert level.stages
+    assert "no photo was answered" in level.notes[0]
+    text = bench_text(BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level]))
+    assert text.splitlines()[-1].startswith("no photo was answered")
+
+
+@pytest.mark.parametrize("question", ["served", "statistics"])
+def test_a_connection_that_broke_is_asked_again(tmp_path: Path, question: str) -> None:
+    class Dropped(CountingBackend):
+        refusals = 2
+
+        async def served(self) -> Any:
+            self._refuse("served")
+            return await super().served()
+
+        async def statistics(self) -> Any:
+            self._refuse("statistics")
+            return await super().statistics()
+
+        def _refuse(self, asked: str) -> None:
+            if asked == question and self.requests and self.refusals:
+                self.refusals -= 1
+                raise ServerUnavailableError("Stream removed")
+
+    photos = workload(tmp_path, [JPEG + b"\1", JPEG + b"\144"])
+    level = measure(Dropped(faces_or(ServerUnavailableError("Stream removed"))), photos, rounds=2, warm_up_photos=0)
+    assert (level.traffic.answered, level.failure_reasons) == (2, {"unavailable": 1})
+
+
+def test_no_more_workers_are_started_than_there_are_photos(tmp_path: Path) -> None:
+    tasks = []
+
+    class Watched(CountingBackend):
+        async def infer(self, data: bytes, outputs: Sequence[str], *, alone: bool = False) -> Any:
+            tasks.append(len(asyncio.all_tasks()))
+            return await super().infer(data, outputs, alone=alone)
+
+    level = measure(Watched(faces_or()), workload(tmp_path, [JPEG + b"\1"] * 3), 1024, rounds=1, warm_up_photos=2)
+    assert level.traffic.requests == 3
+    # The test itself is a task too.
+    assert max(tasks) == 1 + 3
+
+
+@pytest.mark.parametrize("error", [ServerUnavailableError("gone"), PhotoRejectedError("unknown model, gone")])
+def test_a_lost_server_ends_the_run(tmp_path: Path, error: Exception) -> None:
+    class Lost(CountingBackend):
+        async def served(self) -> Any:
+            if self.requests:
+                raise error
+            return await super().served()
+
+    with pytest.raises(ServerUnavailableError, match="gone"):
+        measure(Lost(faces_or(ServerUnavailableError("closed"))), workload(tmp_path, [JPEG + b"\144"] * 3))
+
+
+def test_another_model_set_in_the_middle_is_refused(tmp_path: Path) -> None:
+    class Replaced(CountingBackend):
+        async def served(self) -> Any:
+            return ensemble("set-2") if self.requests else await super().served()
+
+    with pytest.raises(InferenceError, match=r"now serves model set set-2, this run began with set-1"):
+        measure(Replaced(faces_or()), workload(tmp_path, [JPEG + b"\1"]), warm_up_photos=0)
+
+
+@pytest.mark.parametrize(
+    ("switch", "note", "num_stages"),
+    [
+        ({"restricted": True}, "does not give its statistics", 0),
+        ({"restarts": True}, "began to count anew", 0),
+        ({"forgotten": 4}, "began to count anew", 0),
+        ({"others": 4}, "others used the server too, 4 requests", 2),
+    ],
+)
+def test_statistics_that_cannot_be_trusted_are_said(
+    tmp_path: Path, switch: dict[str, Any], note: str, num_stages: int
+) -> None:
+    backend = CountingBackend(faces_or())
+    vars(backend).update(switch)
+    level = measure(backend, workload(tmp_path, [JPEG + b"\1"] * 3), warm_up_photos=0)
+    assert level.traffic.answered == 9
+    assert note in level.notes[0]
+    assert len(level.stages) == num_stages
+    assert (level.bound_by is None) == (num_stages == 0)
+
+
+def test_too_few_requests_for_a_level_are_said(tmp_path: Path) -> None:
+    level = measure(CountingBackend(faces_or()), workload(tmp_path, [JPEG + b"\1"]), concurrency=8, rounds=3)
+    assert "only 3 requests" in level.notes[0]
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> BenchResult:
+    photos = workload(tmp_path, [JPEG + b"\1", JPEG + b"\144", b"notes"])
+    backend = CountingBackend(faces_or(PhotoRejectedError("decode failed: cut short")))
+    levels = [measure(backend, photos, concurrency) for concurrency in (1, 2)]
+    return BenchResult(server="localhost:8001", served=ensemble(), num_photos=photos.num_photos, levels=levels)
+
+
+def test_json_has_the_best_level_on_top_and_all_below(result: BenchResult) -> None:
+    told = bench_json(result)
+    assert (told["photos"], told["failures"], told["failure_reasons"]) == (3, 2, {"corrupt": 1, "unsupported": 1})
+    assert told["photos_per_second"] == max(level["photos_per_second"] for level in told["levels"])
+    assert [level["concurrency"] for level in told["levels"]] == [1, 2]
+    assert set(told["latency_ms"]) == {"p50", "p90", "p95", "p99", "max"}
+    first = told["stages"][0]
+    assert (first["name"], first["compute_us"], first["queue_us"], first["batch_size"]) == ("decode", 10, 2, 6)
+    assert told["models"]["model_set_id"] == "set-1"
+    assert told["marks"] == {"demonstration": ["detect"]}
+    assert result.exit_code == 3
+
+
+def test_the_table_has_a_line_for_each_level_and_each_stage(result: BenchResult) -> None:
+    levels, stages = (part.splitlines() for part in bench_text(result).split("\n\n"))
+    assert [line.split()[0] for line in levels] == ["in", "1", "2"]
+    assert levels[1].split()[-2:] == ["6", "3"]
+    assert [line.split()[0] for line in stages] == ["with", "stage", *INSTANCES, "bound"]
+    assert len({len(line) for line in levels}) == len({len(line) for line in stages[1:-1]}) == 1
+
+
+def test_people_read_why_photos_failed(result: BenchResult) -> None:
+    said = "\n".join(notes_text(result))
+    for expected in (
+        "2 of 3 photos failed",
+        "1.jpg: corrupt: decode failed: cut short",
+        "2.jpg: unsupported",
+        "marked",
+    ):
+        assert expected in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--concurrency", "4,0"], "no list of numbers from 1 to 1024"),
+        (["--concurrency", "4;8"], "no list of numbers from 1 to 1024"),
+        (["--concurrency", "4,1025"], "no list of numbers from 1 to 1024"),
+        (["--concurrency", "9" * 5000], "no list of numbers from 1 to 1024"),
+        (["--seconds", "nan"], "nan is no number of seconds"),
+        (["--seconds", "inf"], "inf is no number of seconds"),
+        (["--rounds", "2", "--seconds", "1"], "exclude each other"),
+        (["--rounds", "0"], "0 is not in the range"),
+        (["--server", "localhost"], "not HOST:PORT"),
+        (["--server", "a:1", "--models", "demo"], "exclude each other"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(photos: Path, arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(main, ["bench", str(photos), *arguments])
+    assert done.exit_code == 2, done.output
+    assert message in done.output
+
+
+def test_files_of_which_none_can_be_sent_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no photo")
+    done = CliRunner().invoke(main, ["bench", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "none of 1 files can be sent" in done.output
+    with pytest.raises(InvalidInputError, match="expected photos"):
+        read_workload([], lambda: None)
+
+
+def test_a_server_that_is_not_there_is_exit_code_4(photos: Path) -> None:
+    done = CliRunner().invoke(main, ["bench", str(photos), "--server", "127.0.0.1:9"])
+    assert done.exit_code == 4
+    assert "127.0.0.1:9 is unavailable" in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,130 @@
+"""A restale that was killed goes on, and what lies where it stages is left alone unless it is its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from fsclient.results.master_table import build_table
+from fsclient.results.parts import part_paths
+from fsclient.results.schema import read_info
+from fsclient.results.staging import drop_staged, refuse_interrupted
+from fsengine.errors import ResultsError
+from restale_for_tests import (
+    HEAD_CHANGES,
+    OLD,
+    PHOTO_CHANGES,
+    Backend,
+    assert_made_with,
+    assert_same_results,
+    five_photos,
+    run,
+    three_parts,
+    write_photos,
+)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return five_photos(tmp_path / "photos")
+
+
+@pytest.fixture
+def results(tmp_path: Path, photos: Path) -> Path:
+    return three_parts(tmp_path / "out", photos)
+
+
+def kill_before_every_change_of_the_folder(results: Path, killed: Path, served_name: str) -> int:
+    """Restale copies of results in processes that kill themselves before their n-th change of a file; return n."""
+    program = f"""
+import os, signal, shutil, sys
+sys.path.insert(0, {str(Path(__file__).parents[2] / "support")!r})
+import restale_for_tests as t
+from pathlib import Path
+served = {{**t.HEAD_CHANGES, **{{k: v[0] for k, v in t.PHOTO_CHANGES.items()}}}}[{served_name!r}]
+WATCHED = {{"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}}
+for number in range(1, 200):
+    out = Path({str(killed)!r}) / str(number)
+    shutil.copytree({str(results)!r}, out)
+    child = os.fork()
+    if not child:
+        seen = 0
+        def watch(event, arguments):
+            global seen
+            if event in WATCHED or event == "open" and isinstance(arguments[1], str) and "w" in arguments[1]:
+                seen += 1
+                if seen == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        sys.addaudithook(watch)
+        t.run(t.Backend(served), out)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if status == 0:
+        print(number)
+        break
+    assert os.WIFSIGNALED(status), status
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("name", ["changed", "embed"])
+def test_killed_at_any_change_of_the_folder_the_same_command_finishes(
+    name: str, results: Path, photos: Path, tmp_path: Path
+) -> None:
+    served = {"changed": HEAD_CHANGES["changed"], "embed": PHOTO_CHANGES["embed"][0]}[name]
+    # Four old parts, and three new ones where photos are scored again, so that one must go.
+    extra = write_photos(tmp_path / "extra", {"f.png": 1})
+    run(Backend(OLD), results, extra, plain=True)
+    assert len(part_paths(results)) == 4
+    run(Backend(served), tmp_path / "fresh", photos, extra, plain=True)
+    number = kill_before_every_change_of_the_folder(results, tmp_path / "killed", name)
+    assert number > 12
+    mixed = 0
+    for attempt in range(1, number + 1):
+        out = tmp_path / "killed" / str(attempt)
+        sets = {read_info(pq.read_schema(path), "").models.model_set_id for path in part_paths(out)}
+        if len(sets) > 1:
+            mixed += 1
+            for read in (lambda o=out: run(Backend(served), o, photos, plain=True), lambda o=out: build_table(o)):
+                with pytest.raises(ResultsError, match=r"interrupted while new parts replaced.*to finish it"):
+                    read()
+        elif not list(out.glob(".restale-*/*.json")):
+            build_table(out)
+        run(Backend(served), out)
+        assert_made_with(out, served)
+        assert_same_results(out, tmp_path / "fresh")
+    assert mixed >= 2
+
+
+def test_what_the_user_keeps_under_a_like_name_is_neither_read_nor_removed(results: Path) -> None:
+    backup = results / ".restale-backup"
+    backup.mkdir()
+    (backup / "complete.json").write_text("{")
+    (results / ".restale-notes").write_text("precious")
+    run(Backend(HEAD_CHANGES["changed"]), results)
+    assert (backup / "complete.json").read_text() == "{"
+    assert (results / ".restale-notes").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["plan.json", "complete.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_damaged_record_of_a_restale_is_named(name: str, content: str, results: Path) -> None:
+    staging = results / ".restale-set-0123456789abcdef"
+    staging.mkdir()
+    (staging / name).write_text(content)
+    with pytest.raises(ResultsError, match=f"{name} is damaged.*remove .*{staging.name}"):
+        refuse_interrupted(results)
+
+
+def test_a_strange_file_in_a_staging_folder_is_kept(results: Path) -> None:
+    staging = results / ".restale-set-0123456789abcdef"
+    staging.mkdir()
+    (staging / "precious.txt").write_text("precious")
+    drop_staged(results)
+    assert (staging / "precious.txt").read_text() == "precious"
