@@ -13,7 +13,7 @@ MAX_BYTES = 4 << 30
 
 UNAVAILABLE = "unavailable"
 DEADLINE = "deadline"
-"""Reasons beside those of `fsclient.photos.photo_file.Status`: the server lives but had no room, or did not answer in time."""
+"""Reasons beside those of `Status`: the server lives but had no room, or did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

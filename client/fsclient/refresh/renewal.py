@@ -54,7 +54,7 @@ async def restale(
         What was done, `IngestSummary.restaled` included.
 
     Raises:
-        FaceStatsError: See `fsclient.ingest.pipeline.ingest`; what was staged stays, and the next run goes on from there.
+        FaceStatsError: See `ingest`; what was staged stays, and the next run goes on from there.
     """
     served = await backend.served()
     parts = held_parts(config.out)

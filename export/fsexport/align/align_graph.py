@@ -16,7 +16,7 @@ import numpy as np
 from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsengine.contracts.steps import align_spec
 from fsengine.contracts.tensors import DType
-from fsexport.align.align_graph import crop_geometry as geometry
+from fsexport.align import crop_geometry as geometry
 from fsexport.align.pyramid import LEVEL_BIAS, NUM_LEVELS
 from fsexport.artifact.onnx_file import save_onnx
 from fsexport.graphs.contract_io import ELEMENT_TYPES, spec_values

@@ -1,4 +1,4 @@
-"""The align step in NumPy and OpenCV, face by face: what the graph of `fsexport.align.align_graph` is tested against."""
+"""The align step in NumPy and OpenCV, face by face: what the graph of `align_graph` is tested against."""
 
 from __future__ import annotations
 

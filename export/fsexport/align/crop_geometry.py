@@ -1,7 +1,7 @@
 """Where a face crop lies in a photo: similarities as complex numbers.
 
 A point (x, y) is the number x + iy, in pixels, the centre of the first pixel at 0. A crop is a pair (origin,
-step): its pixel (u, v) shows the photo at origin + step * (u + iv). `fsexport.align.align_graph` writes the same formulas
+step): its pixel (u, v) shows the photo at origin + step * (u + iv). `align_graph` writes the same formulas
 as ONNX nodes; these are what it is tested against.
 """
 

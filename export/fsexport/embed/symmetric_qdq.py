@@ -1,7 +1,7 @@
 """Symmetric int8 or float8 of an fp16 encoder, for TensorRT: it takes the precision from the graph.
 
 QuantizeLinear and DequantizeLinear stand around the constant matrix products, whose zero points are 0, because
-TensorRT imports no others (`fsexport.graphs.onnx_rules`). Everything between them stays in fp16, the final norm in fp32.
+TensorRT imports no others (`onnx_rules`). Everything between them stays in fp16, the final norm in fp32.
 """
 
 from __future__ import annotations
