@@ -89,9 +89,9 @@ def choose_samples(paths: Sequence[bytes]) -> Samples:
         photo = read_photo(path)
         if photo.data is None:
             assert photo.refusal is not None
-            left_out[photo.source] = photo.refusal[1]
+            left_out[photo.file.source] = photo.refusal[1]
         elif reason := decoding_error(photo.data):
-            left_out[photo.source] = reason
+            left_out[photo.file.source] = reason
         else:
             chosen.append(Path(os.fsdecode(path)))
             with Image.open(io.BytesIO(photo.data)) as opened:

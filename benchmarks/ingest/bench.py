@@ -19,7 +19,7 @@ from tritonclient.grpc import InferenceServerClient
 from fsclient.backend.triton import TritonBackend
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, find_inputs, ingest
 from fsclient.models.pack_folders import served_repository
-from fsclient.results.parts import locked
+from fsdata.results.parts import locked
 from fsengine.contracts.steps import ENSEMBLES
 from fsengine.server.embedded import EmbeddedServer
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsclient.backend.protocol import ServedEnsemble, ServedHead
-from fsengine.contracts.served import ServedModels
+from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
 
 OUTPUTS = {
     "image_size": (1, 2),

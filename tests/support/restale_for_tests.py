@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fake_backend import FakeBackend, answer, ensemble_of, head_answer
-from fsclient.backend.protocol import ServedEnsemble
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, find_inputs, ingest
 from fsclient.refresh.renewal import restale
-from fsclient.results.parts import locked, part_paths
-from fsclient.results.schema import part_schema, read_info
-from fsclient.results.staging import finish_replacement
 from fsclient.score.scoring import RetryPolicy
+from fsdata.results.parts import locked, part_paths
+from fsdata.results.schema import part_schema, read_info
+from fsdata.results.staging import finish_replacement
+from fsengine.contracts.served import ServedEnsemble
 
 QUICK = RetryPolicy(attempts=2, first_wait_s=0.0, longest_wait_s=0.0)
 

@@ -2,63 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.contracts.served import ServedModels
-
-ALIGNED_FACE = "aligned_face"
-"""Ensemble output that is sent on request alone: uint8 (F, S, S, 3), RGB."""
-
-
-EMBEDDING = "face_embedding"
-"""Ensemble tensor that a head reads where it needs no pixels."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedHead:
-    """A head as a model of its own.
-
-    Attributes:
-        step: Its step, and the name of its model on the server.
-        inputs: Each of its model's inputs to the tensor of the ensemble that it reads.
-        outputs: Each of its model's outputs to the output of the ensemble that it makes.
-    """
-
-    step: str
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-
-    @property
-    def reads_embedding(self) -> bool:
-        """Tell whether the embedding is all that it reads."""
-        return list(self.inputs.values()) == [EMBEDDING]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedEnsemble:
-    """What a server says that it serves.
-
-    Attributes:
-        models: Identity, labels, marks and licences.
-        outputs: Name of each output of the ensemble to its shape, -1 where it varies.
-        runtime: Server and version, for example `triton 2.51.0`; no part of the model set.
-        heads: Step to its head, of those that are served.
-    """
-
-    models: ServedModels
-    outputs: Mapping[str, tuple[int, ...]]
-    runtime: str
-    heads: Mapping[str, ServedHead] = field(default_factory=dict)
-
-    @property
-    def embedding_width(self) -> int:
-        """Return the width of the embedding."""
-        return self.outputs[EMBEDDING][1]
+from fsengine.contracts.served import ServedEnsemble, ServedHead
 
 
 class InferenceBackend(Protocol):

@@ -10,13 +10,15 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from fsclient.backend.protocol import InferenceBackend, ServedEnsemble
+from fsclient.backend.protocol import InferenceBackend
 from fsclient.bench.level import Level, Traffic
 from fsclient.bench.stages import Stage, Statistics, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.workload import DEADLINE, UNAVAILABLE, Failure, Workload
-from fsclient.photos.photo_file import Photo, Status
-from fsclient.results.schema import face_outputs
+from fsclient.photos.photo_file import Photo
 from fsclient.score.scoring import score_once
+from fsdata.results.schema import face_outputs
+from fsdata.results.status import Status
+from fsengine.contracts.served import ServedEnsemble
 from fsengine.contracts.steps import DECODE_ISOLATED, ENSEMBLE, ENSEMBLE_ISOLATED
 from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
 
@@ -214,7 +216,7 @@ class Bench:
                 traffic.num_faces += row.num_faces
                 return
             failure = Failure(reason=row.status.value, message=row.reason or "")
-        traffic.failures.setdefault(photo.source, failure)
+        traffic.failures.setdefault(photo.file.source, failure)
 
     async def _check_model_set(self) -> None:
         served = await _asked(self._backend.served)

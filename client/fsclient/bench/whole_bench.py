@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from fsclient.backend.protocol import ServedEnsemble
 from fsclient.backend.serving import OpenServer, ServerChoice, open_server
 from fsclient.backend.triton import TritonBackend
 from fsclient.bench.level import Level
@@ -16,6 +15,7 @@ from fsclient.bench.measure import Bench, BenchConfig
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.models.fetching import Say
 from fsclient.photos.sources import find_photos
+from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import InvalidInputError
 
 

@@ -64,10 +64,10 @@ def read_workload(paths: Sequence[bytes], on_photo: Callable[[], object]) -> Wor
         photo = read_photo(path)
         if photo.refusal is None:
             photos.append(photo)
-            num_bytes += photo.num_bytes
+            num_bytes += photo.file.num_bytes
         else:
             status, message = photo.refusal
-            refused[photo.source] = Failure(reason=status.value, message=message)
+            refused[photo.file.source] = Failure(reason=status.value, message=message)
         if num_bytes > MAX_BYTES:
             raise InvalidInputError(
                 f"the first {len(photos)} of {len(paths)} photos have more than {MAX_BYTES >> 30} GiB, the most that "

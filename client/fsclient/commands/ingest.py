@@ -10,8 +10,8 @@ from fsclient.commands.options import program_name, say, server_choice, server_o
 from fsclient.ingest.pipeline import IngestConfig
 from fsclient.ingest.summary_text import summary_text
 from fsclient.ingest.whole_run import run_ingest
-from fsclient.photos.photo_file import Status
 from fsclient.score.scoring import RetryPolicy
+from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError
 
 

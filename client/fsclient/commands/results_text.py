@@ -7,7 +7,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fsclient.results.master_table import TableInfo
+from fsdata.results.master_table import TableInfo
 
 _SHOWN_ROWS = 8
 _EXCERPT = ("x0", "y0", "x1", "y1", "score", "gender", "age_years", "ethnicity", "attractiveness_percentile")

@@ -8,7 +8,7 @@ import click
 
 from fsclient.commands.options import program_name, say
 from fsclient.commands.results_text import info_text
-from fsclient.results.master_table import build_table, describe
+from fsdata.results.master_table import build_table, describe
 from fsengine.command_group import ExplainedGroup
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)

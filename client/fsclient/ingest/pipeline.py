@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fsclient.backend.protocol import InferenceBackend, ServedEnsemble
-from fsclient.photos.photo_file import Status, resume_key
-from fsclient.photos.sources import find_photos, source_text
-from fsclient.results.parts import PartWriter, part_paths, read_ledger
-from fsclient.results.rows import PhotoRow
-from fsclient.results.schema import face_outputs, part_schema
-from fsclient.results.staging import refuse_interrupted
+from fsclient.backend.protocol import InferenceBackend
+from fsclient.photos.photo_file import resume_key
+from fsclient.photos.sources import find_photos
 from fsclient.score.scoring import RetryPolicy, score_file
+from fsdata.results.parts import PartWriter, part_paths, read_ledger
+from fsdata.results.rows import PhotoRow
+from fsdata.results.schema import face_outputs, part_schema
+from fsdata.results.source import source_text
+from fsdata.results.staging import refuse_interrupted
+from fsdata.results.status import Status
+from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import (
     DeadlineError,
     FaceStatsError,
@@ -188,7 +191,7 @@ async def ingest(
 ) -> IngestSummary:
     """Score every photo that has no row yet and write parts.
 
-    The folder must be held by `fsclient.results.parts.locked`.
+    The folder must be held by `fsdata.results.parts.locked`.
 
     Args:
         config: The run.

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from fsclient.ingest.pipeline import IngestSummary
-from fsclient.photos.photo_file import Status
+from fsdata.results.status import Status
 
 _SHOWN_UNFINISHED = 5
 

@@ -14,9 +14,9 @@ from fsclient.backend.triton import TritonBackend
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, find_inputs, ingest, plan_ingest
 from fsclient.models.fetching import Say
 from fsclient.refresh.renewal import restale
-from fsclient.results.parts import locked
-from fsclient.results.rows import PhotoRow
-from fsclient.results.staging import finish_replacement
+from fsdata.results.parts import locked
+from fsdata.results.rows import PhotoRow
+from fsdata.results.staging import finish_replacement
 
 DEFAULT_CONCURRENCY = 8
 

@@ -6,29 +6,14 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
-from enum import Enum
 
-from fsclient.photos.sources import source_text
+from fsdata.results.rows import PhotoFile
+from fsdata.results.source import source_text
+from fsdata.results.status import Status
 from fsengine.photo.header import READ_FORMATS, sniff_format, too_many_pixels
 
 MAX_FILE_BYTES = 1 << 30
 """Half of what one gRPC message holds."""
-
-
-class Status(str, Enum):
-    """What became of a photo.
-
-    OK: Faces were found. NO_FACE: None was. CORRUPT: It fails to decode, alone, on a healthy server.
-    UNSUPPORTED: It is not a photo in a format that is read. TOO_LARGE: It has too many pixels or bytes.
-    FAILED: The server, healthy, refused it for another reason, or the file could not be read.
-    """
-
-    OK = "ok"
-    NO_FACE = "no_face"
-    CORRUPT = "corrupt"
-    UNSUPPORTED = "unsupported"
-    TOO_LARGE = "too_large"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +21,12 @@ class Photo:
     """A file as it was read.
 
     Attributes:
-        source: Its path as text, see `source_text`.
-        num_bytes: Its size; the resume key with source and mtime_ns.
-        mtime_ns: Time of its last change in nanoseconds since 1970.
-        content_hash: SHA-256 in hex; None where it could not be read or was too large to be.
+        file: What identifies it.
         data: Its bytes; None where it is refused.
         refusal: Why it is not sent to a server: a status and a reason.
     """
 
-    source: str
-    num_bytes: int
-    mtime_ns: int
-    content_hash: str | None
+    file: PhotoFile
     data: bytes | None
     refusal: tuple[Status, str] | None
 
@@ -66,14 +45,8 @@ def read_photo(path: bytes) -> Photo:
     source = source_text(path)
 
     def refused(status: Status, reason: str, size: int = -1, mtime_ns: int = -1) -> Photo:
-        return Photo(
-            source=source,
-            num_bytes=size,
-            mtime_ns=mtime_ns,
-            content_hash=None,
-            data=None,
-            refusal=(status, reason),
-        )
+        file = PhotoFile(source=source, num_bytes=size, mtime_ns=mtime_ns, content_hash=None)
+        return Photo(file=file, data=None, refusal=(status, reason))
 
     try:
         info = os.stat(path)
@@ -90,11 +63,9 @@ def read_photo(path: bytes) -> Photo:
     except OSError as exc:
         return refused(Status.FAILED, f"cannot be read: {exc.strerror}", size, mtime_ns)
     refusal = judge_header(data)
+    content_hash = hashlib.sha256(data).hexdigest()
     return Photo(
-        source=source,
-        num_bytes=size,
-        mtime_ns=mtime_ns,
-        content_hash=hashlib.sha256(data).hexdigest(),
+        file=PhotoFile(source=source, num_bytes=size, mtime_ns=mtime_ns, content_hash=content_hash),
         data=data if refusal is None else None,
         refusal=refusal,
     )

@@ -1,4 +1,4 @@
-"""Which photos a command was given, and how a file's name is kept as text."""
+"""Which photos a command was given."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import glob
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from fsengine.errors import InvalidInputError
 
@@ -68,19 +67,3 @@ def _walk(folder: bytes) -> Iterator[bytes]:
         folders.sort()
         for name in sorted(files):
             yield os.path.join(parent, name)
-
-
-def source_text(path: bytes) -> str:
-    """Return a path as the text that is stored: itself, or a `file://` URI where it is not UTF-8.
-
-    pyarrow refuses text with lone surrogates; the URI keeps every byte.
-    """
-    try:
-        return path.decode("utf-8")
-    except UnicodeDecodeError:
-        return "file://" + quote_from_bytes(path)
-
-
-def source_path(text: str) -> bytes:
-    """Return the path that `source_text` was given."""
-    return unquote_to_bytes(text[len("file://") :]) if text.startswith("file://") else text.encode("utf-8")

@@ -13,14 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fsclient.backend.protocol import EMBEDDING, InferenceBackend, ServedEnsemble, ServedHead
-from fsclient.ingest.durable import durable_file
-from fsclient.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part
-from fsclient.results.rows import shaped
-from fsclient.results.schema import FACE_COLUMNS, FACES, part_schema, read_info
+from fsclient.backend.protocol import InferenceBackend
 from fsclient.score.scoring import RetryPolicy, with_retries
+from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part
+from fsdata.results.rows import shaped
+from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema, read_info
+from fsengine.contracts.served import EMBEDDING, ServedEnsemble, ServedHead
 from fsengine.contracts.steps import FACE_BATCH_LIMIT
 from fsengine.errors import InferenceError, ResultsError
+from fsengine.files.durable import durable_file
 
 BATCHES_IN_FLIGHT = 4
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fsclient.backend.protocol import ServedEnsemble
-from fsclient.results.parts import open_part, part_paths
-from fsclient.results.schema import FACE_COLUMNS, FACES, part_schema, read_info
-from fsengine.contracts.served import ServedModels
+from fsdata.results.parts import open_part, part_paths
+from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema, read_info
+from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.contracts.steps import HEADS
 
 

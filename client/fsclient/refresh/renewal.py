@@ -8,15 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from fsclient.backend.protocol import InferenceBackend, ServedEnsemble
+from fsclient.backend.protocol import InferenceBackend
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, ingest, plan_ingest
-from fsclient.photos.photo_file import Status
-from fsclient.photos.sources import source_path
 from fsclient.refresh.head_run import HeadRun, count_faces, is_renewed
 from fsclient.refresh.model_change import HeldPart, ModelChange, compare, held_parts
-from fsclient.results.parts import open_part, read_ledger
-from fsclient.results.staging import RestaleMode, Staging, drop_staged
 from fsclient.score.scoring import check_model_set
+from fsdata.results.parts import open_part, read_ledger
+from fsdata.results.source import source_path
+from fsdata.results.staging import RestaleMode, Staging, drop_staged
+from fsdata.results.status import Status
+from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import ResultsError
 
 _UP_TO_DATE = "restaled: nothing, the results are of the served models already"
@@ -42,7 +43,7 @@ async def restale(
 
     Heads that read the embedding are run on the stored embeddings, and no photo is read. Where the change goes
     deeper, all photos of the sources and of the folder are scored again. The old parts stay until every new one is
-    there. The folder must be held by `fsclient.results.parts.locked` and have no replacement to finish.
+    there. The folder must be held by `fsdata.results.parts.locked` and have no replacement to finish.
 
     Args:
         config: The run.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fsclient.results.rows import PhotoRow
-from fsclient.results.schema import FACE_COLUMNS
+from fsdata.results.rows import PhotoRow
+from fsdata.results.schema import FACE_COLUMNS
 from fsengine.contracts.served import ETHNICITY, GENDER, ServedModels
 
 

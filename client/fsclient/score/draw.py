@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from fsclient.photos.sources import source_path
-from fsclient.results.rows import PhotoRow
 from fsclient.score.answer_text import face_json, face_values
 from fsclient.score.few_photos import Scores
+from fsdata.results.rows import PhotoRow
+from fsdata.results.source import source_path
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
 

@@ -9,11 +9,11 @@ from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.serving import ServerChoice, open_server
 from fsclient.backend.triton import TritonBackend
 from fsclient.models.fetching import Say
-from fsclient.photos.photo_file import Status
 from fsclient.photos.sources import find_photos
-from fsclient.results.rows import PhotoRow
-from fsclient.results.schema import face_outputs
 from fsclient.score.scoring import RetryPolicy, score_file
+from fsdata.results.rows import PhotoRow
+from fsdata.results.schema import face_outputs
+from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
 
 

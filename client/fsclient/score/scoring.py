@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.photos.photo_file import Photo, Status, read_photo
-from fsclient.results.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
+from fsclient.photos.photo_file import Photo, read_photo
+from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
+from fsdata.results.status import Status
 from fsengine.backends.dali_errors import decoding_cause
 from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE
 from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
@@ -75,7 +76,7 @@ async def score_file(
     read_ms = 1e3 * (time.perf_counter() - started)
     if photo.refusal is not None:
         status, reason = photo.refusal
-        return PhotoRow(photo=photo, status=status, reason=reason, read_ms=read_ms)
+        return PhotoRow(photo=photo.file, status=status, reason=reason, read_ms=read_ms)
     asking = _Asking(photo, backend, outputs, read_ms)
     return await with_retries(lambda _: asking.row(), retry, backend, expected_model_set_id)
 
@@ -148,7 +149,7 @@ class _Asking:
         if isinstance(answer, tuple):
             status, reason = answer
             return PhotoRow(
-                photo=self._photo,
+                photo=self._photo.file,
                 status=status,
                 reason=reason,
                 attempts=self._requests,
@@ -158,7 +159,7 @@ class _Asking:
         width, height = (int(side) for side in answer["image_size"].reshape(-1))
         faces = split_outputs(answer)
         return PhotoRow(
-            photo=self._photo,
+            photo=self._photo.file,
             status=Status.OK if len(faces["face_score"]) else Status.NO_FACE,
             width=width,
             height=height,

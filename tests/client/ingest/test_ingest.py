@@ -15,9 +15,9 @@ from PIL import Image
 
 from fake_backend import FakeBackend, answer, ensemble
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, find_inputs, ingest
-from fsclient.photos.photo_file import Status
-from fsclient.results.parts import locked, part_paths, read_ledger
 from fsclient.score.scoring import RetryPolicy
+from fsdata.results.parts import locked, part_paths, read_ledger
+from fsdata.results.status import Status
 from fsengine.errors import (
     DeadlineError,
     InferenceError,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fsclient.photos.photo_file import Status, read_photo
+from fsclient.photos.photo_file import read_photo
+from fsdata.results.status import Status
 
 
 def encoded(form: str, size: tuple[int, int] = (8, 8)) -> bytes:
@@ -24,8 +25,8 @@ def test_photos_are_read_with_hash_size_and_time(tmp_path: Path, form: str) -> N
     photo = read_photo(bytes(path))
     assert photo.refusal is None
     assert photo.data == path.read_bytes()
-    assert photo.content_hash == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (photo.num_bytes, photo.mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+    assert photo.file.content_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (photo.file.num_bytes, photo.file.mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.photos.sources import find_photos, source_path, source_text
+from fsclient.photos.sources import find_photos
+from fsdata.results.source import source_path, source_text
 from fsengine.errors import InvalidInputError
 
 

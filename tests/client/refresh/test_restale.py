@@ -16,10 +16,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from fake_backend import ensemble_of
-from fsclient.backend.protocol import ServedEnsemble, ServedHead
 from fsclient.cli import main
-from fsclient.results.master_table import build_table
-from fsclient.results.parts import part_paths
+from fsdata.results.master_table import build_table
+from fsdata.results.parts import part_paths
+from fsengine.contracts.served import ServedEnsemble, ServedHead
 from fsengine.errors import InferenceError, InvalidInputError, ResultsError, ServerUnavailableError
 from restale_for_tests import (
     HEAD_CHANGES,

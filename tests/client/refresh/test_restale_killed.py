@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from fsclient.results.master_table import build_table
-from fsclient.results.parts import part_paths
-from fsclient.results.schema import read_info
-from fsclient.results.staging import drop_staged, refuse_interrupted
+from fsdata.results.master_table import build_table
+from fsdata.results.parts import part_paths
+from fsdata.results.schema import read_info
+from fsdata.results.staging import drop_staged, refuse_interrupted
 from fsengine.errors import ResultsError
 from restale_for_tests import (
     HEAD_CHANGES,

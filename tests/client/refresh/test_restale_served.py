@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fsclient.backend.serving import ServerChoice, open_server
-from fsclient.results.master_table import build_table
-from fsclient.results.parts import part_paths
+from fsdata.results.master_table import build_table
+from fsdata.results.parts import part_paths
 from fsdata.sample_photos import sample_folder
 from fsengine.files.hashing import file_sha256
 from fsengine.packs.pack import read_pack, write_pack

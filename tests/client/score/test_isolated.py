@@ -17,11 +17,11 @@ from fake_backend import FakeBackend, answer
 from fsclient.backend.triton import TritonBackend, is_isolated_twin
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, find_inputs, ingest
 from fsclient.models.pack_folders import served_repository
-from fsclient.photos.photo_file import Status
-from fsclient.results.parts import locked
-from fsclient.results.rows import PER_PHOTO_OUTPUTS, PhotoRow
-from fsclient.results.schema import face_outputs
 from fsclient.score.scoring import RetryPolicy, refusal, score_file
+from fsdata.results.parts import locked
+from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow
+from fsdata.results.schema import face_outputs
+from fsdata.results.status import Status
 from fsengine.backends.dali_rules import SPREADS_VARIABLE
 from fsengine.contracts import steps
 from fsengine.errors import InferenceError, PhotoRejectedError, ServerUnavailableError

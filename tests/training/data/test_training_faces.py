@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from fsclient.backend.protocol import ServedEnsemble
-from fsclient.results.schema import METADATA_KEY, part_schema
 from fsdata.labels.record import LabelledPhoto
-from fsengine.contracts.served import ServedModels
+from fsdata.results.schema import METADATA_KEY, part_schema
+from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.errors import InvalidInputError
 from fstraining.data.faces import TrainingFaces, join_results, read_embedding_table
 

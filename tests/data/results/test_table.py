@@ -20,8 +20,8 @@ from PIL import Image
 from fake_backend import FakeBackend, answer
 from fsclient.commands.results_text import info_text
 from fsclient.ingest.pipeline import IngestConfig, find_inputs, ingest
-from fsclient.results.master_table import build_table, describe
-from fsclient.results.parts import locked
+from fsdata.results.master_table import build_table, describe
+from fsdata.results.parts import locked
 from fsengine.errors import InvalidInputError
 
 

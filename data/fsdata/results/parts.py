@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fsclient.ingest.durable import drop_left_over, durable_file
-from fsclient.photos.photo_file import Status
-from fsclient.results.rows import PhotoRow, rows_table
-from fsclient.results.schema import PartInfo, read_info
+from fsdata.results.rows import PhotoRow, rows_table
+from fsdata.results.schema import PartInfo, read_info
+from fsdata.results.status import Status
 from fsengine.errors import InvalidInputError, ResultsError
+from fsengine.files.durable import drop_left_over, durable_file
 from fsengine.files.lock import file_lock
 
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from fsclient.backend.protocol import ServedEnsemble
-from fsengine.contracts.served import ServedModels
+from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.errors import ResultsError
 
 METADATA_KEY = b"facestats"

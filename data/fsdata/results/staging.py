@@ -19,10 +19,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from fsclient.ingest.durable import drop_left_over, durable_file, sync_folder
-from fsclient.results.parts import part_paths
+from fsdata.results.parts import part_paths
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import ResultsError
+from fsengine.files.durable import drop_left_over, durable_file, sync_folder
 
 _PREFIX = ".restale-"
 _PLAN_FILE = "plan.json"
@@ -47,7 +47,7 @@ class Staging:
         """Continue what an earlier run staged for the same models in the same way, or begin.
 
         Args:
-            folder: Of results, held by `fsclient.results.parts.locked` and without a replacement to finish.
+            folder: Of results, held by `fsdata.results.parts.locked` and without a replacement to finish.
             models: What the new parts are made with.
             mode: What they are made from.
 
@@ -82,7 +82,7 @@ def finish_replacement(folder: Path) -> int:
     """Finish the replacement of parts that was begun in a folder of results, if one was; drop what else was staged.
 
     Args:
-        folder: Held by `fsclient.results.parts.locked`.
+        folder: Held by `fsdata.results.parts.locked`.
 
     Returns:
         The number of new parts; 0 where there was none to finish, and then nothing is dropped.

@@ -10,10 +10,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsclient.photos.photo_file import Photo, Status
-from fsclient.results.schema import FACE_COLUMNS, FACES
+from fsdata.results.schema import FACE_COLUMNS, FACES
+from fsdata.results.status import Status
 
 PER_PHOTO_OUTPUTS = ("image_size", "faces_truncated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhotoFile:
+    """A photo's file as it was when it was read.
+
+    Attributes:
+        source: Its path as text, see `source_text`.
+        num_bytes: Its size; the resume key with source and mtime_ns. -1 where the file could not be found.
+        mtime_ns: Time of its last change in nanoseconds since 1970; -1 likewise.
+        content_hash: SHA-256 in hex; None where it could not be read or was too large to be.
+    """
+
+    source: str
+    num_bytes: int
+    mtime_ns: int
+    content_hash: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +50,7 @@ class PhotoRow:
         infer_ms: Milliseconds from request to answer; None where none was made.
     """
 
-    photo: Photo
+    photo: PhotoFile
     status: Status
     reason: str | None = None
     width: int | None = None

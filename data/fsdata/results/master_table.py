@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fsclient.ingest.durable import durable_file
-from fsclient.results.parts import open_part, part_paths
-from fsclient.results.schema import FACES, METADATA_KEY, PartInfo, read_info
-from fsclient.results.staging import refuse_interrupted
+from fsdata.results.parts import open_part, part_paths
+from fsdata.results.schema import FACES, METADATA_KEY, PartInfo, read_info
+from fsdata.results.staging import refuse_interrupted
 from fsengine.contracts.served import ETHNICITY, GENDER
 from fsengine.errors import InvalidInputError, ResultsError
+from fsengine.files.durable import durable_file
 
 TABLE_FILE = Path("_table") / "faces.parquet"
 """Below a folder of parts; readers of a whole folder (pyarrow, Spark) leave names with an underscore out."""
