@@ -22,7 +22,7 @@ from fstraining.cli import main as fstrain
 ROOT = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT = {
-    "client/fsclient": {"fsclient", "fsengine", "fsexport"},
+    "client/fsclient": {"fsclient", "fsengine", "fsdata", "fsexport"},
     "engine/fsengine": {"fsengine"},
     "export/fsexport": {"fsexport", "fsengine", "fsdata"},
     "training/fstraining": {"fstraining", "fsexport", "fsengine", "fsdata"},

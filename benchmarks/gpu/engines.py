@@ -120,7 +120,7 @@ class ForestEngine:
 
 
 def is_forest(repository: Path, step: str) -> bool:
-    """Tell whether a step is a forest and no graph."""
+    """Return whether a step is a forest and no graph."""
     return (repository / step / "1" / _FOREST_FILE).is_file()
 
 

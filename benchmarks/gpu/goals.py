@@ -58,7 +58,7 @@ class Goal:
 
 
 def is_clip(spec: ModelSpec) -> bool:
-    """Tell whether the encoder's contract is that of CLIP ViT-B/32."""
+    """Return whether the encoder's contract is that of CLIP ViT-B/32."""
     return spec.inputs[0].shape == _CLIP_CROP and spec.outputs[0].shape == (_CLIP_WIDTH,)
 
 

@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def troubled(self) -> bool:
-        """Tell whether it broke, in whole or in part, or differs where it must not."""
+        """Return whether it broke, in whole or in part, or differs where it must not."""
         broken = self.status in (Status.REFUSED, Status.FAILED)
         return broken or any(FAILED in row or row.get(WITHIN) is False for row in self.rows)
 

@@ -72,7 +72,7 @@ class Settings:
         return ServerChoice(models=self.models, gpu=self.gpu is not None)
 
     def skips(self, part: str) -> bool:
-        """Tell whether a part is left out."""
+        """Return whether a part is left out."""
         return not self.skip.isdisjoint({part, *part.split("/")})
 
 

@@ -12,7 +12,7 @@ _COMMANDS = {
     "build": ("fsengine.plans.commands", "compile a repository's graphs to TensorRT plans, checked against them"),
     "plan": ("fsengine.plans.commands", "print how the steps would share a GPU"),
     "start": ("fsengine.container.commands", "check a repository and become the server; the container's entrypoint"),
-    "health": ("fsengine.container.commands", "tell by the exit code whether the server is ready"),
+    "health": ("fsengine.container.commands", "say by the exit code whether the server is ready"),
     "assemble": ("fsengine.container.commands", "make the repository that a container serves"),
     "tensorrt": ("fsengine.container.commands", "print the version of TensorRT that an image serves with"),
     "matched": ("fsengine.container.commands", "run a command if TensorRT here is the server's"),

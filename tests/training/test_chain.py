@@ -67,7 +67,7 @@ def test_the_whole_chain(run: Run, shared: Path, tmp_path: Path) -> None:
     assert "research only" in refused
     run("fsclient", "models", "build", "demo", *changes, "--name", "mine")
     (tmp_path / "utkface").rename(tmp_path / "elsewhere")  # no photo may be read from here on
-    said = run("fsclient", "ingest", "--out", "results", "--restale", "--models", "mine")
+    said = run("fsclient", "ingest", "--out", "results", "--refresh", "--models", "mine")
     assert "no photo was read" in said
     after = rows_of(tmp_path / "results")
     assert set(after) == set(before)
@@ -88,6 +88,6 @@ def test_the_whole_chain(run: Run, shared: Path, tmp_path: Path) -> None:
     assert set(scored["faces"][0]["ethnicity_probability"]) == set(labels)
     for name in ("ethnicity_probability", "gender_probability"):
         np.testing.assert_allclose(list(scored["faces"][0][name].values()), face[name], atol=1e-5)
-    without = ("--restale", "--models", "mine", "--without", "ethnicity")
+    without = ("--refresh", "--models", "mine", "--without", "ethnicity")
     run("fsclient", "ingest", "--out", "results", *without)
     assert "ethnicity_probability" not in next(iter(rows_of(tmp_path / "results").values()))["faces"][0]

@@ -16,7 +16,7 @@ class InferenceBackend(Protocol):
 
     @property
     def isolates(self) -> bool:
-        """Tell whether the server can decode a photo alone, as `served` last found."""
+        """Return whether the server can decode a photo alone, as `served` last found."""
 
     async def served(self) -> ServedEnsemble:
         """Return what is served.

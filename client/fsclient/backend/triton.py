@@ -59,7 +59,7 @@ class TritonBackend:
 
     @property
     def isolates(self) -> bool:
-        """Tell whether the server can decode a photo alone; see `InferenceBackend.isolates`."""
+        """Return whether the server can decode a photo alone; see `InferenceBackend.isolates`."""
         return self._isolates
 
     async def served(self) -> ServedEnsemble:
@@ -81,7 +81,7 @@ class TritonBackend:
         )
 
     async def _serves_twin_of(self, config: model_config_pb2.ModelConfig) -> bool:
-        """Tell whether the server also has the ensemble whose decoding is not shared."""
+        """Return whether the server also has the ensemble whose decoding is not shared."""
         client = self._connected()
         if not await client.is_model_ready(ENSEMBLE_ISOLATED, client_timeout=CONNECT_TIMEOUT_S):
             return False
@@ -189,7 +189,7 @@ def _heads(config: model_config_pb2.ModelConfig) -> dict[str, ServedHead]:
 
 
 def is_isolated_twin(config: model_config_pb2.ModelConfig, twin: model_config_pb2.ModelConfig) -> bool:
-    """Tell whether two ensembles of a server differ in their decode step alone, so that their answers agree."""
+    """Return whether two ensembles of a server differ in their decode step alone, so that their answers agree."""
     steps, others = config.ensemble_scheduling.step, twin.ensemble_scheduling.step
     return (
         len(steps) == len(others)

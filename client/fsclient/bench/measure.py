@@ -242,7 +242,7 @@ class Bench:
         return earlier
 
     def _holds(self, before: Statistics, now: Statistics, traffic: Traffic) -> bool:
-        """Tell whether the ensembles and each step counted all that they answered."""
+        """Return whether the ensembles and each step counted all that they answered."""
         counted = since(before, now)
         least = {
             **dict.fromkeys((ENSEMBLE, *self._instances), traffic.answered_at_first),

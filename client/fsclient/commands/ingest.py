@@ -33,7 +33,7 @@ from fsengine.errors import DeadlineError, ServerUnavailableError
     help="Do photos of earlier runs with this status again; may be given again.",
 )
 @click.option(
-    "--restale",
+    "--refresh",
     is_flag=True,
     help="Bring the results in DIR to the served models first, computing only what depends on the change.",
 )
@@ -44,7 +44,7 @@ def ingest(
     concurrency: int | None,
     part_size: int,
     retry_statuses: tuple[str, ...],
-    restale: bool,
+    refresh: bool,
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
@@ -55,7 +55,7 @@ def ingest(
     SOURCE is a photo, a folder (searched with all below it) or a quoted pattern such as 'photos/**/*.jpg'.
     Run the same command again and it goes on where it stopped.
 
-    With --restale, results of other models are brought to the served ones:
+    With --refresh, results of other models are brought to the served ones:
     where only heads changed, from the stored embeddings, and no photo is read.
     SOURCE may then be left out.
 
@@ -65,17 +65,17 @@ def ingest(
 
     Example: fsclient ingest photos/ --out results
     """
-    if not (sources or restale):
-        raise click.UsageError("Missing argument 'SOURCE...'; only with --restale may it be left out.")
-    if restale and server is None and models is None:
-        raise click.UsageError("--restale needs --models or --server: it brings results to the models that they name.")
+    if not (sources or refresh):
+        raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh may it be left out.")
+    if refresh and server is None and models is None:
+        raise click.UsageError("--refresh needs --models or --server: it brings results to the models that they name.")
     config = IngestConfig(
         sources=sources,
         out=out,
         part_size=part_size,
         retry_statuses=frozenset(Status(status) for status in retry_statuses),
         retry=RetryPolicy(),
-        restale=restale,
+        refresh=refresh,
     )
     try:
         summary = run_ingest(config, server_choice(server, models, without, gpu), concurrency, say)
@@ -84,7 +84,7 @@ def ingest(
         raise SystemExit(130) from None
     except (ServerUnavailableError, DeadlineError) as exc:
         say(f"Error: {exc}")
-        say(f"no photo was done; run the same command again{' to go on' if restale else ''}")
+        say(f"no photo was done; run the same command again{' to go on' if refresh else ''}")
         raise SystemExit(4) from exc
     say(summary_text(summary, out, program_name()))
     raise SystemExit(summary.exit_code)

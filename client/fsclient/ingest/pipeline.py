@@ -40,14 +40,14 @@ class IngestConfig:
     """What to ingest and how.
 
     Attributes:
-        sources: Files, folders and patterns; with `restale` there may be none.
+        sources: Files, folders and patterns; with `refresh` there may be none.
         out: Folder of the parts.
         concurrency: Photos in flight.
         part_size: Photos of one part.
         part_s: Seconds after which a part is written though it is not full.
         retry_statuses: Statuses of earlier runs whose photos are done again.
         retry: What to do when the server is not to be had.
-        restale: Whether results of other models are brought to the served ones first.
+        refresh: Whether results of other models are brought to the served ones first.
     """
 
     sources: tuple[str, ...]
@@ -57,7 +57,7 @@ class IngestConfig:
     part_s: float = 60.0
     retry_statuses: frozenset[Status] = frozenset()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    restale: bool = False
+    refresh: bool = False
 
     def __post_init__(self) -> None:
         if self.concurrency < 1 or self.part_size < 1 or self.part_s <= 0:
@@ -82,7 +82,7 @@ class IngestSummary:
         interrupted: Whether the user stopped it.
         unfinished: Source and reason of photos that the server could not be had for.
         earlier_statuses: Photos of earlier runs by status.
-        restaled: What was brought to the served models, in words; None where that was not asked for.
+        refreshed: What was brought to the served models, in words; None where that was not asked for.
     """
 
     served: ServedEnsemble | None
@@ -95,7 +95,7 @@ class IngestSummary:
     interrupted: bool = False
     unfinished: list[tuple[str, str]] = field(default_factory=list)
     earlier_statuses: collections.Counter[Status] = field(default_factory=collections.Counter)
-    restaled: str | None = None
+    refreshed: str | None = None
 
     @property
     def num_rows(self) -> int:
@@ -143,11 +143,11 @@ def find_inputs(config: IngestConfig) -> list[bytes]:
 
     Raises:
         InvalidInputError: A source names nothing, or all that it names lies in the folder of results and that is
-            not to be restaled.
+            not to be refreshed.
     """
     paths = find_photos(config.sources, skip=config.out)
-    to_restale = config.restale and config.out.is_dir() and part_paths(config.out)
-    if not paths and not to_restale:
+    to_refresh = config.refresh and config.out.is_dir() and part_paths(config.out)
+    if not paths and not to_refresh:
         raise InvalidInputError(
             f"{', '.join(config.sources) or 'SOURCE'} holds no file, or none outside of --out {config.out}; "
             "expected photos"
@@ -164,7 +164,7 @@ def plan_ingest(config: IngestConfig, paths: list[bytes], *, model_set_id: str |
         model_set_id: What would be served; None to leave it unchecked.
 
     Raises:
-        ResultsError: A part cannot be read or was made with another model set, or a restale was interrupted.
+        ResultsError: A part cannot be read or was made with another model set, or a refresh was interrupted.
     """
     refuse_interrupted(config.out)
     ledger = read_ledger(config.out)
@@ -172,7 +172,7 @@ def plan_ingest(config: IngestConfig, paths: list[bytes], *, model_set_id: str |
         raise ResultsError(
             f"{config.out} holds results of model set {ledger.info.models.model_set_id} "
             f"({ledger.info.models.pack}), and {model_set_id} is served; results of different sets do not mix: "
-            "choose another --out, or the same --models, or --restale to bring them to it"
+            "choose another --out, or the same --models, or --refresh to bring them to it"
         )
     summary = IngestSummary(served=None, num_inputs=len(paths))
     todo = []

@@ -20,7 +20,7 @@ def summary_text(summary: IngestSummary, out: Path, program: str = "fsclient") -
         program: How the user calls this program.
     """
     done = summary.all_statuses
-    lines = [] if summary.restaled is None else [summary.restaled]
+    lines = [] if summary.refreshed is None else [summary.refreshed]
     lines += [f"{summary.num_inputs} photos: " + ", ".join(f"{done[s]} {s.value}" for s in Status if done[s])]
     if summary.num_done_before:
         lines.append(f"{summary.num_done_before} of them were done before, {summary.num_rows} now")

@@ -13,7 +13,7 @@ from fsclient.backend.serving import OpenServer, ServerChoice, open_server
 from fsclient.backend.triton import TritonBackend
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, find_inputs, ingest, plan_ingest
 from fsclient.models.fetching import Say
-from fsclient.refresh.renewal import restale
+from fsclient.refresh.renewal import refresh
 from fsdata.results.parts import locked
 from fsdata.results.rows import PhotoRow
 from fsdata.results.staging import finish_replacement
@@ -24,7 +24,7 @@ DEFAULT_CONCURRENCY = 8
 def run_ingest(config: IngestConfig, choice: ServerChoice, concurrency: int | None, say: Say) -> IngestSummary:
     """Ingest with a server that is given or started for it.
 
-    A run with nothing left to do starts no server, unless it restales: what is served must be known then.
+    A run with nothing left to do starts no server, unless it refreshes: what is served must be known then.
 
     Args:
         config: The run; its concurrency is set here.
@@ -38,9 +38,9 @@ def run_ingest(config: IngestConfig, choice: ServerChoice, concurrency: int | No
     paths = find_inputs(config)
     with locked(config.out):
         num_todo = 0
-        if config.restale:
+        if config.refresh:
             if num_parts := finish_replacement(config.out):
-                say(f"finished an interrupted restale: its {num_parts} parts are in their place")
+                say(f"finished an interrupted refresh: its {num_parts} parts are in their place")
         else:
             plan = plan_ingest(config, paths)
             if not plan.todo:
@@ -62,15 +62,15 @@ async def _ingest(
 ) -> IngestSummary:
     backend = TritonBackend(server.url)
     try:
-        if config.restale:
-            return await restale(config, paths, backend, bars)
+        if config.refresh:
+            return await refresh(config, paths, backend, bars)
         return await ingest(config, paths, backend, bars.photos(num_todo))
     finally:
         await backend.close()
 
 
 class _Bars:
-    """Progress bars on stderr, one at a time; see `fsclient.refresh.renewal.RestaleProgress`."""
+    """Progress bars on stderr, one at a time; see `fsclient.refresh.renewal.RefreshProgress`."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -87,7 +87,7 @@ class _Bars:
         self._say(line)
 
     def faces(self, total: int) -> Callable[[int], None]:
-        bar = self._begin(total, "face", "restale")
+        bar = self._begin(total, "face", "refresh")
 
         def on_faces(number: int) -> None:
             bar.update(number)

@@ -35,7 +35,7 @@ class BuildChoice:
 
     @property
     def is_change(self) -> bool:
-        """Tell whether it changes a pack."""
+        """Return whether it changes a pack."""
         return bool(self.use) or self.precision != "fp32"
 
 

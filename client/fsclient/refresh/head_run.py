@@ -45,7 +45,7 @@ class HeadRun:
     steps: Sequence[str]
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
-    async def restale(self, part: Path, target: Path, on_faces: Callable[[int], None]) -> None:
+    async def refresh(self, part: Path, target: Path, on_faces: Callable[[int], None]) -> None:
         """Write the part that stands for `part` under the served models, whole or not at all.
 
         Args:
@@ -143,7 +143,7 @@ def count_faces(part: Path) -> int:
 
 
 def is_renewed(part: Path, target: Path, served: ServedEnsemble) -> bool:
-    """Tell whether `target` was made from `part`, as it is now, for what is served."""
+    """Return whether `target` was made from `part`, as it is now, for what is served."""
     if not target.is_file() or target.stat().st_mtime_ns < part.stat().st_mtime_ns:
         return False
     with open_part(part) as old, open_part(target) as new:

@@ -47,7 +47,7 @@ class ModelChange:
 
     @property
     def any(self) -> bool:
-        """Tell whether there is anything to do."""
+        """Return whether there is anything to do."""
         return self.photos_because is not None or bool(self.heads or self.gone) or self.described
 
 

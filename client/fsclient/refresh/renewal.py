@@ -15,16 +15,16 @@ from fsclient.refresh.model_change import HeldPart, ModelChange, compare, held_p
 from fsclient.score.scoring import check_model_set
 from fsdata.results.parts import open_part, read_ledger
 from fsdata.results.source import source_path
-from fsdata.results.staging import RestaleMode, Staging, drop_staged
+from fsdata.results.staging import RefreshMode, Staging, drop_staged
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import ResultsError
 
-_UP_TO_DATE = "restaled: nothing, the results are of the served models already"
+_UP_TO_DATE = "refreshed: nothing, the results are of the served models already"
 
 
-class RestaleProgress(Protocol):
-    """What shows people how far a restale is."""
+class RefreshProgress(Protocol):
+    """What shows people how far a refresh is."""
 
     def say(self, line: str) -> None:
         """Show a line."""
@@ -36,8 +36,8 @@ class RestaleProgress(Protocol):
         """Begin with a number of photos, and return what is called with the row of each."""
 
 
-async def restale(
-    config: IngestConfig, paths: list[bytes], backend: InferenceBackend, progress: RestaleProgress
+async def refresh(
+    config: IngestConfig, paths: list[bytes], backend: InferenceBackend, progress: RefreshProgress
 ) -> IngestSummary:
     """Bring the parts of a folder to what is served, then score the photos that have no row yet.
 
@@ -52,7 +52,7 @@ async def restale(
         progress: What shows people how far it is.
 
     Returns:
-        What was done, `IngestSummary.restaled` included.
+        What was done, `IngestSummary.refreshed` included.
 
     Raises:
         FaceStatsError: See `ingest`; what was staged stays, and the next run goes on from there.
@@ -77,7 +77,7 @@ async def restale(
         summary = IngestSummary(
             served=served, num_inputs=num_photos, num_done_before=num_photos, earlier_statuses=statuses
         )
-    summary.restaled = done
+    summary.refreshed = done
     return summary
 
 
@@ -87,12 +87,12 @@ async def _renew(
     served: ServedEnsemble,
     parts: list[HeldPart],
     change: ModelChange,
-    progress: RestaleProgress,
+    progress: RefreshProgress,
 ) -> str:
     """Make every part anew from its stored embeddings, and say what was done."""
     num_photos = len(_held_photos(parts))
     faces = {part.path: count_faces(part.path) for part in parts}
-    staging = Staging(config.out, served.models, RestaleMode.HEADS)
+    staging = Staging(config.out, served.models, RefreshMode.HEADS)
     run = HeadRun(backend=backend, served=served, steps=change.heads, retry=config.retry)
     on_faces = progress.faces(sum(faces.values()))
     for part in parts:
@@ -100,7 +100,7 @@ async def _renew(
         if is_renewed(part.path, target, served):
             on_faces(faces[part.path])
         else:
-            await run.restale(part.path, target, on_faces)
+            await run.refresh(part.path, target, on_faces)
     await check_model_set(backend, served.models.model_set_id)
     staging.replace_parts()
     return _renewed_text(change, sum(faces.values()), num_photos)
@@ -113,11 +113,11 @@ async def _score_again(
     served: ServedEnsemble,
     parts: list[HeldPart],
     because: str,
-    progress: RestaleProgress,
+    progress: RefreshProgress,
 ) -> IngestSummary:
     """Score the photos of the sources and of the folder, all of them, into new parts."""
     held = _held_photos(parts)
-    staging = Staging(config.out, served.models, RestaleMode.PHOTOS)
+    staging = Staging(config.out, served.models, RefreshMode.PHOTOS)
     scored = {source for source, _, _ in read_ledger(staging.path).statuses}
     gone = {source for source in held if not os.path.lexists(source_path(source))}
     if lost := sorted(source for source in gone - scored if held[source] is Status.OK):
@@ -134,9 +134,9 @@ async def _score_again(
     summary = await ingest(staged, list(again), backend, progress.photos(len(todo)))
     if not summary.num_left:
         staging.replace_parts()
-        summary.restaled = f"restaled: {_counted(len(again), 'photo')} scored again, because {because}"
+        summary.refreshed = f"refreshed: {_counted(len(again), 'photo')} scored again, because {because}"
     else:
-        summary.restaled = f"not restaled yet: {because}; the results in {config.out} are those from before"
+        summary.refreshed = f"not refreshed yet: {because}; the results in {config.out} are those from before"
     return summary
 
 
@@ -160,7 +160,7 @@ def _renewed_text(change: ModelChange, num_faces: int, num_photos: int) -> str:
         said.append(f"{', '.join(change.gone)} removed" + ("" if change.heads else f" from {faces}"))
     if not said:
         said.append(f"what the parts of {_counted(num_photos, 'photo')} say of their models")
-    return f"restaled: {', '.join(said)}, no photo was read"
+    return f"refreshed: {', '.join(said)}, no photo was read"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -37,7 +37,7 @@ def place_photo(name: str, folders: Sequence[Path]) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a file is there; of a name that is too long, it is not."""
+    """Return whether a file is there; of a name that is too long, it is not."""
     return os.path.isfile(path)  # noqa: PTH113  # Path.is_file raises
 
 

@@ -57,7 +57,7 @@ def build_table(folder: Path) -> Path:
 
     Raises:
         InvalidInputError: The folder holds no parts.
-        ResultsError: A part cannot be read, parts of different model sets lie together, or a restale was interrupted.
+        ResultsError: A part cannot be read, parts of different model sets lie together, or a refresh was interrupted.
     """
     paths, info = _parts(folder)
     latest = _latest_rows(paths)
@@ -126,7 +126,7 @@ def _face_tables(path: Path, keep: list[int], info: PartInfo) -> Iterator[pa.Tab
     wanted = np.asarray(keep, np.int64)
     with open_part(path) as file:
         if read_info(file.schema_arrow, str(path)).models.model_set_id != info.models.model_set_id:
-            raise ResultsError(f"{path} was restaled while the table was built; build it again")
+            raise ResultsError(f"{path} was refreshed while the table was built; build it again")
         start = 0
         for group in range(file.num_row_groups):
             photos = file.read_row_group(group, columns=[*PHOTO_COLUMNS, FACES])

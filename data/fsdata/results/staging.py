@@ -1,8 +1,8 @@
-"""The folder inside a folder of results where a restale gathers new parts before they replace the old ones.
+"""The folder inside a folder of results where a refresh gathers new parts before they replace the old ones.
 
-    DIR/.restale-SETID/plan.json            what the new parts are made for; written first
-    DIR/.restale-SETID/part-000001.parquet  new parts, each whole or not there
-    DIR/.restale-SETID/complete.json        written when all of them are there: what replaces and removes what
+    DIR/.refresh-SETID/plan.json            what the new parts are made for; written first
+    DIR/.refresh-SETID/part-000001.parquet  new parts, each whole or not there
+    DIR/.refresh-SETID/complete.json        written when all of them are there: what replaces and removes what
 
 Until `complete.json` is there, the old parts are untouched. From then on the new parts are renamed over the old
 ones, and whoever finds `complete.json` finishes that, from any point on, without a server. A folder with neither
@@ -24,13 +24,15 @@ from fsengine.contracts.served import ServedModels
 from fsengine.errors import ResultsError
 from fsengine.files.durable import drop_left_over, durable_file, sync_folder
 
-_PREFIX = ".restale-"
+_PREFIX = ".refresh-"
+_EARLIER_PREFIX = ".restale-"
+"""Of the same folders as versions before this one named them."""
 _PLAN_FILE = "plan.json"
 _COMPLETE_FILE = "complete.json"
 _KEYS = {_PLAN_FILE: {"mode", "served"}, _COMPLETE_FILE: {"parts", "obsolete"}}
 
 
-class RestaleMode(str, Enum):
+class RefreshMode(str, Enum):
     """What the new parts are made from.
 
     HEADS: The old parts, one for one. PHOTOS: The photos.
@@ -41,9 +43,9 @@ class RestaleMode(str, Enum):
 
 
 class Staging:
-    """The new parts of one restale."""
+    """The new parts of one refresh."""
 
-    def __init__(self, folder: Path, models: ServedModels, mode: RestaleMode) -> None:
+    def __init__(self, folder: Path, models: ServedModels, mode: RefreshMode) -> None:
         """Continue what an earlier run staged for the same models in the same way, or begin.
 
         Args:
@@ -90,6 +92,7 @@ def finish_replacement(folder: Path) -> int:
     Raises:
         ResultsError: A new part is gone, or the folder cannot be written to.
     """
+    _refuse_earlier(folder)
     for staging in _stagings(folder):
         record = _read(staging / _COMPLETE_FILE)
         if record is None:
@@ -109,7 +112,7 @@ def finish_replacement(folder: Path) -> int:
 
 
 def drop_staged(folder: Path) -> None:
-    """Drop whatever restales have staged in a folder of results.
+    """Drop whatever refreshes have staged in a folder of results.
 
     Raises:
         ResultsError: The folder cannot be written to.
@@ -120,25 +123,36 @@ def drop_staged(folder: Path) -> None:
 
 
 def refuse_interrupted(folder: Path) -> None:
-    """Refuse a folder of results in which a restale is under way or was interrupted.
+    """Refuse a folder of results in which a refresh is under way or was interrupted.
 
     Raises:
         ResultsError: It is so; the message says how to go on.
     """
+    _refuse_earlier(folder)
     for staging in _stagings(folder):
         plan = _read(staging / _PLAN_FILE)
         set_id = staging.name[len(_PREFIX) :]
-        go_on = f"run `fsclient ingest SOURCE... --out {folder} --restale` with the same --models or --server"
+        go_on = f"run `fsclient ingest SOURCE... --out {folder} --refresh` with the same --models or --server"
         if _read(staging / _COMPLETE_FILE) is not None:
             raise ResultsError(
-                f"a restale of {folder} to model set {set_id} was interrupted while new parts replaced old ones, so "
+                f"a refresh of {folder} to model set {set_id} was interrupted while new parts replaced old ones, so "
                 f"parts of two model sets may lie there: {go_on} to finish it"
             )
         if plan is not None:
             raise ResultsError(
-                f"a restale of {folder} to model set {set_id} ({plan['served']['pack']}) was interrupted, or still "
+                f"a refresh of {folder} to model set {set_id} ({plan['served']['pack']}) was interrupted, or still "
                 f"runs; the parts are those from before it: {go_on} to go on, or remove {staging} to give it up"
             )
+
+
+def _refuse_earlier(folder: Path) -> None:
+    """Refuse what an interrupted refresh of an earlier version left."""
+    for old in sorted(folder.glob(f"{_EARLIER_PREFIX}set-*")) if folder.is_dir() else ():
+        raise ResultsError(
+            f"{old} was left by an interrupted --restale of an earlier version, which this one cannot finish: finish "
+            f"it with that version, or ingest into another --out; if no part of {folder} is missing, remove {old.name} to "
+            "give it up"
+        )
 
 
 def _stagings(folder: Path) -> list[Path]:

@@ -53,7 +53,7 @@ def build_pipeline(serialized: bytes, batch_size: int, num_threads: int, gpu: in
 
 
 def has_input(pipeline: Pipeline, name: str) -> bool:
-    """Tell whether a built pipeline has an external source of a name."""
+    """Return whether a built pipeline has an external source of a name."""
     try:
         pipeline.input_feed_count(name)
     except RuntimeError:

@@ -18,7 +18,7 @@ _KNOWN = {"num_threads", "split_along_outer_axis"}
 
 
 def spreads_errors() -> bool:
-    """Tell whether one bad photo is to fail all photos of its execution.
+    """Return whether one bad photo is to fail all photos of its execution.
 
     Raises:
         PackError: The variable holds neither 1 nor 0.

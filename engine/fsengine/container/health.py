@@ -9,7 +9,7 @@ READY_PATH = "/v2/health/ready"
 
 
 def is_ready(url: str, timeout_s: float = 5.0) -> bool:
-    """Tell whether the server at an address has every model ready.
+    """Return whether the server at an address has every model ready.
 
     Args:
         url: For example `http://127.0.0.1:8000`.

@@ -68,7 +68,7 @@ def pick_version(folders: Iterable[Path], packages: str) -> str:
 
 
 def same_tensorrt(one: str, other: str) -> bool:
-    """Tell whether two versions name the same TensorRT, as far as both tell: `11.4.0` is the same as `11.4.0.106`."""
+    """Return whether two versions name the same TensorRT, as far as both tell: `11.4.0` is the same as `11.4.0.106`."""
     first, second = _parts(one), _parts(other)
     length = min(len(first), len(second))
     return length >= _COMPARED_PARTS and first[:length] == second[:length]

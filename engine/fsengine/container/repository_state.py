@@ -51,7 +51,7 @@ class RepositoryState:
 
     @property
     def needs_gpu(self) -> bool:
-        """Tell whether the server cannot load it without a GPU."""
+        """Return whether the server cannot load it without a GPU."""
         return self.target.on_gpu or self.plans is not None
 
     @property

@@ -114,7 +114,7 @@ class ServedHead:
 
     @property
     def reads_embedding(self) -> bool:
-        """Tell whether the embedding is all that it reads."""
+        """Return whether the embedding is all that it reads."""
         return list(self.inputs.values()) == [EMBEDDING]
 
 

@@ -44,7 +44,7 @@ class OutputParity:
 
     @property
     def within(self) -> bool:
-        """Tell whether the plan may be installed; a NaN may not."""
+        """Return whether the plan may be installed; a NaN may not."""
         return self.relative_error <= self.tolerance
 
 

@@ -20,7 +20,7 @@ _DATA_DEPENDENT = (b"NonMaxSuppression", b"NonZero")
 
 
 def has_static_shapes(graph: Path) -> bool:
-    """Tell whether no shape inside a graph depends on data; TensorRT waits for the GPU where one does: no capture."""
+    """Return whether no shape inside a graph depends on data; TensorRT waits for the GPU where one does: no capture."""
     text = graph.read_bytes()
     return not any(name in text for name in _DATA_DEPENDENT)
 

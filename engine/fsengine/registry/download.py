@@ -240,7 +240,7 @@ def _content_range_total(response: requests.Response) -> int | None:
 
 
 def _is_right(what: Download) -> bool:
-    """Tell whether the partial file is the whole and right one."""
+    """Return whether the partial file is the whole and right one."""
     if not _size(what.partial) or what.size_bytes not in (None, _size(what.partial)):
         return False
     return what.sha256 is None or file_sha256(what.partial) == what.sha256

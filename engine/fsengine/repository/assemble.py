@@ -50,12 +50,12 @@ class Target(str, Enum):
 
     @property
     def in_pip(self) -> bool:
-        """Tell whether the pip package's Triton serves it, which knows fewer fields."""
+        """Return whether the pip package's Triton serves it, which knows fewer fields."""
         return self in (Target.PIP, Target.PIP_GPU)
 
     @property
     def on_gpu(self) -> bool:
-        """Tell whether it needs a GPU."""
+        """Return whether it needs a GPU."""
         return self in (Target.GPU, Target.PIP_GPU)
 
 
@@ -178,7 +178,7 @@ def _manifest(pack: Pack, target: Target) -> str:
 
 
 def _is_current(out: Path, manifest: str, files: Mapping[str, str | Path]) -> bool:
-    """Tell whether a folder holds an assembly and nothing else, artifacts by their size."""
+    """Return whether a folder holds an assembly and nothing else, artifacts by their size."""
     try:
         if (out / MANIFEST_FILE).read_text() != manifest:
             return False
@@ -202,12 +202,12 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def is_pack(folder: Path) -> bool:
-    """Tell whether a folder is a pack."""
+    """Return whether a folder is a pack."""
     return (folder / PACK_FILE).is_file()
 
 
 def is_repository(folder: Path) -> bool:
-    """Tell whether a folder is an assembled repository."""
+    """Return whether a folder is an assembled repository."""
     return (folder / MANIFEST_FILE).is_file()
 
 

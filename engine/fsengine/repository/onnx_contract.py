@@ -61,7 +61,7 @@ def _full_shape(tensor: TensorSpec, spec: ModelSpec) -> tuple[DType, tuple[int, 
 
 
 def _fits(found: list[int | str | None], expected: tuple[int, ...]) -> bool:
-    """Tell whether a graph's shape (numbers, or names of dynamic axes) is the expected one."""
+    """Return whether a graph's shape (numbers, or names of dynamic axes) is the expected one."""
     if len(found) != len(expected):
         return False
     return all(

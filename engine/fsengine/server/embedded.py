@@ -99,7 +99,7 @@ class EmbeddedServer:
             return
 
     def alive(self) -> bool:
-        """Tell whether the server still runs."""
+        """Return whether the server still runs."""
         return self._supervisor is not None and self._supervisor.poll() is None
 
     def wait(self) -> None:
@@ -244,7 +244,7 @@ def _free_port() -> int:
 
 
 def _listens(port: int) -> bool:
-    """Tell whether something accepts connections on a loopback port."""
+    """Return whether something accepts connections on a loopback port."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0

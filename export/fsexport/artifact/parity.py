@@ -41,7 +41,7 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Tell whether the difference and the cosine are within their limits; a NaN never is."""
+        """Return whether the difference and the cosine are within their limits; a NaN never is."""
         near = self.limit is None or self.largest_difference <= self.limit
         alike = self.cosine_limit is None or (self.least_cosine is not None and self.least_cosine >= self.cosine_limit)
         return near and alike and bool(np.isfinite(self.largest_difference))

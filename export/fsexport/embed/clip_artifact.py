@@ -43,7 +43,7 @@ class Precision(str, Enum):
 
     @property
     def half(self) -> bool:
-        """Tell whether the graph holds fp16."""
+        """Return whether the graph holds fp16."""
         return self.value in HALF_PRECISIONS
 
 

@@ -54,7 +54,7 @@ class ClipSource:
 
     @property
     def trained(self) -> bool:
-        """Tell whether the weights are trained ones."""
+        """Return whether the weights are trained ones."""
         return self.checkpoint is not None
 
 
@@ -202,7 +202,7 @@ def _open_clip() -> Any:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Tell whether a file is a TorchScript archive: a zip whose folder holds `constants.pkl` and code."""
+    """Return whether a file is a TorchScript archive: a zip whose folder holds `constants.pkl` and code."""
     import zipfile
 
     try:

@@ -78,7 +78,7 @@ def export_genderage(source: Path, crop: CropSpec, out_path: Path) -> Path:
 
 
 def normalizes_itself(network: onnx.ModelProto) -> bool:
-    """Tell whether a network takes pixels of 0..255; others want (x - 127.5) / 128 (insightface: attribute.py)."""
+    """Return whether a network takes pixels of 0..255; others want (x - 127.5) / 128 (insightface: attribute.py)."""
     nodes = network.graph.node
     leading = {node.op_type for node in nodes[:_LEADING_NODES]}
     return {"Sub", "Mul"} <= leading or any(node.name == "bn_data" for node in nodes[:_LEADING_NORM_NODES])

@@ -229,7 +229,7 @@ class _Run:
 
     @property
     def finished(self) -> bool:
-        """Tell whether training has stopped."""
+        """Return whether training has stopped."""
         losses = self.validation_losses
         stale = len(losses) - 1 - int(np.argmin(losses)) if losses else 0
         return len(losses) >= self._settings.most_epochs or stale >= self._settings.patience

@@ -1,4 +1,4 @@
-"""A restale that was killed goes on, and what lies where it stages is left alone unless it is its own."""
+"""A refresh that was killed goes on, and what lies where it stages is left alone unless it is its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from fsclient.cli import main
 from fsdata.results.master_table import build_table
 from fsdata.results.parts import part_paths
 from fsdata.results.schema import read_info
 from fsdata.results.staging import drop_staged, refuse_interrupted
 from fsengine.errors import ResultsError
-from restale_for_tests import (
+from refresh_for_tests import (
     HEAD_CHANGES,
     OLD,
     PHOTO_CHANGES,
@@ -39,11 +41,11 @@ def results(tmp_path: Path, photos: Path) -> Path:
 
 
 def kill_before_every_change_of_the_folder(results: Path, killed: Path, served_name: str) -> int:
-    """Restale copies of results in processes that kill themselves before their n-th change of a file; return n."""
+    """Refresh copies of results in processes that kill themselves before their n-th change of a file; return n."""
     program = f"""
 import os, signal, shutil, sys
 sys.path.insert(0, {str(Path(__file__).parents[2] / "support")!r})
-import restale_for_tests as t
+import refresh_for_tests as t
 from pathlib import Path
 served = {{**t.HEAD_CHANGES, **{{k: v[0] for k, v in t.PHOTO_CHANGES.items()}}}}[{served_name!r}]
 WATCHED = {{"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}}
@@ -94,7 +96,7 @@ def test_killed_at_any_change_of_the_folder_the_same_command_finishes(
             for read in (lambda o=out: run(Backend(served), o, photos, plain=True), lambda o=out: build_table(o)):
                 with pytest.raises(ResultsError, match=r"interrupted while new parts replaced.*to finish it"):
                     read()
-        elif not list(out.glob(".restale-*/*.json")):
+        elif not list(out.glob(".refresh-*/*.json")):
             build_table(out)
         run(Backend(served), out)
         assert_made_with(out, served)
@@ -103,19 +105,19 @@ def test_killed_at_any_change_of_the_folder_the_same_command_finishes(
 
 
 def test_what_the_user_keeps_under_a_like_name_is_neither_read_nor_removed(results: Path) -> None:
-    backup = results / ".restale-backup"
+    backup = results / ".refresh-backup"
     backup.mkdir()
     (backup / "complete.json").write_text("{")
-    (results / ".restale-notes").write_text("precious")
+    (results / ".refresh-notes").write_text("precious")
     run(Backend(HEAD_CHANGES["changed"]), results)
     assert (backup / "complete.json").read_text() == "{"
-    assert (results / ".restale-notes").read_text() == "precious"
+    assert (results / ".refresh-notes").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["plan.json", "complete.json"])
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
-def test_a_damaged_record_of_a_restale_is_named(name: str, content: str, results: Path) -> None:
-    staging = results / ".restale-set-0123456789abcdef"
+def test_a_damaged_record_of_a_refresh_is_named(name: str, content: str, results: Path) -> None:
+    staging = results / ".refresh-set-0123456789abcdef"
     staging.mkdir()
     (staging / name).write_text(content)
     with pytest.raises(ResultsError, match=f"{name} is damaged.*remove .*{staging.name}"):
@@ -123,8 +125,21 @@ def test_a_damaged_record_of_a_restale_is_named(name: str, content: str, results
 
 
 def test_a_strange_file_in_a_staging_folder_is_kept(results: Path) -> None:
-    staging = results / ".restale-set-0123456789abcdef"
+    staging = results / ".refresh-set-0123456789abcdef"
     staging.mkdir()
     (staging / "precious.txt").write_text("precious")
     drop_staged(results)
     assert (staging / "precious.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("extra", [(), ("--refresh", "--models", "demo")])
+def test_what_an_earlier_version_left_interrupted_is_refused(
+    extra: tuple[str, ...], results: Path, photos: Path
+) -> None:
+    staging = results / ".restale-set-0123456789abcdef"
+    staging.mkdir()
+    done = CliRunner().invoke(main, ["ingest", str(photos), "--out", str(results), *extra])
+    assert done.exit_code == 1
+    assert str(staging) in done.output
+    assert "finish it with that version" in " ".join(done.output.split())
+    assert staging.is_dir()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fake_backend import FakeBackend, answer, ensemble_of, head_answer
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, find_inputs, ingest
-from fsclient.refresh.renewal import restale
+from fsclient.refresh.renewal import refresh
 from fsclient.score.scoring import RetryPolicy
 from fsdata.results.parts import locked, part_paths
 from fsdata.results.schema import part_schema, read_info
@@ -87,7 +87,7 @@ def run(
         part_size=2,
         concurrency=1,
         retry=QUICK,
-        restale=not plain,
+        refresh=not plain,
         **settings,
     )
     paths = find_inputs(config)
@@ -95,7 +95,7 @@ def run(
         if plain:
             return asyncio.run(ingest(config, paths, backend, lambda _: None))
         finish_replacement(out)
-        return asyncio.run(restale(config, paths, backend, told or Told()))
+        return asyncio.run(refresh(config, paths, backend, told or Told()))
 
 
 def five_photos(folder: Path) -> Path:
@@ -132,7 +132,7 @@ def assert_made_with(out: Path, served: ServedEnsemble) -> None:
         assert schema.equals(part_schema(served))
         assert read_info(schema, str(path)).models == served.models
         assert set(pq.read_table(path, columns=["model_set_id"]).column(0).to_pylist()) == {served.models.model_set_id}
-    assert not list(out.glob(".restale-*"))
+    assert not list(out.glob(".refresh-*"))
 
 
 HEAD_CHANGES = {

@@ -22,7 +22,7 @@ from fsdata.sample_photos import sample_folder
 from fsengine.files.hashing import file_sha256
 from fsengine.packs.pack import read_pack, write_pack
 from fsengine.packs.shipped import shipped_folder
-from restale_for_tests import (
+from refresh_for_tests import (
     rows_of,
 )
 
@@ -68,15 +68,15 @@ def test_a_changed_head_of_a_real_pack_is_brought_in_without_the_photos(
         photos.rename(tmp_path / "away")
         refused = fsclient(fsclient_command, "ingest", tmp_path / "away", "--out", out, "--server", server.url)
         assert refused.returncode == 1
-        assert "--restale to bring them to it" in refused.stderr
+        assert "--refresh to bring them to it" in refused.stderr
         shutil.copytree(out, tmp_path / "killed")
-        arguments = ["ingest", "--restale", "--server", server.url, "--out"]
+        arguments = ["ingest", "--refresh", "--server", server.url, "--out"]
         done = fsclient(fsclient_command, *arguments, out)
         kill_while_staged([*fsclient_command, *arguments, str(tmp_path / "killed")], tmp_path / "killed")
         again = fsclient(fsclient_command, *arguments, tmp_path / "killed")
         added = fsclient(fsclient_command, *arguments, lacking)
     assert done.returncode == 0, done.stderr
-    assert "restaled: ethnicity, age_gender on" in added.stderr
+    assert "refreshed: ethnicity, age_gender on" in added.stderr
     for name, row in rows_of(fresh).items():
         for one, other in zip(rows_of(lacking)[name]["faces"], row["faces"], strict=True):
             assert list(one) == list(other)
@@ -84,12 +84,12 @@ def test_a_changed_head_of_a_real_pack_is_brought_in_without_the_photos(
             np.testing.assert_allclose(one["age_years"], other["age_years"], atol=1e-3)
             np.testing.assert_allclose(one["gender_probability"], other["gender_probability"], atol=1e-5)
     faces = len(embeddings)
-    assert f"restaled: ethnicity on {faces:,} faces of 11 photos, no photo was read" in done.stderr
+    assert f"refreshed: ethnicity on {faces:,} faces of 11 photos, no photo was read" in done.stderr
     assert again.returncode == 0, again.stderr
     for folder in (out, tmp_path / "killed"):
         assert_like_fresh(rows_of(folder), rows_of(fresh), before)
         assert len(part_paths(folder)) == 3
-        assert not list(folder.glob(".restale-*"))
+        assert not list(folder.glob(".refresh-*"))
         assert pq.read_schema(part_paths(folder)[0]).equals(pq.read_schema(part_paths(fresh)[0]), check_metadata=True)
     assert pq.read_table(build_table(out)).num_rows == faces
     found, old = rows_of(out)["hopper.jpg"]["faces"][0], before["hopper.jpg"]["faces"][0]
@@ -114,10 +114,10 @@ def assert_like_fresh(
 
 
 def kill_while_staged(command: list[str], out: Path) -> None:
-    """Kill a restale as soon as it has staged something."""
+    """Kill a refresh as soon as it has staged something."""
     victim = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and victim.poll() is None and not list(out.glob(".restale-*/part-*.parquet")):
+    while time.monotonic() < deadline and victim.poll() is None and not list(out.glob(".refresh-*/part-*.parquet")):
         time.sleep(0.001)
     victim.send_signal(signal.SIGKILL)
     victim.wait()

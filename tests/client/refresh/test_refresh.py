@@ -21,7 +21,7 @@ from fsdata.results.master_table import build_table
 from fsdata.results.parts import part_paths
 from fsengine.contracts.served import ServedEnsemble, ServedHead
 from fsengine.errors import InferenceError, InvalidInputError, ResultsError, ServerUnavailableError
-from restale_for_tests import (
+from refresh_for_tests import (
     HEAD_CHANGES,
     OLD,
     PHOTO_CHANGES,
@@ -71,8 +71,8 @@ def test_only_the_changed_head_is_asked_and_the_summary_says_so(results: Path) -
     backend = Backend(HEAD_CHANGES["changed"])
     summary = run(backend, results)
     assert {step for step, _ in backend.head_requests} == {"ethnicity"}
-    assert summary.restaled == "restaled: ethnicity on 303 faces of 5 photos, no photo was read"
-    assert "age_gender removed" in str(run(Backend(ensemble_of({"ethnicity": "2"})), results).restaled)
+    assert summary.refreshed == "refreshed: ethnicity on 303 faces of 5 photos, no photo was read"
+    assert "age_gender removed" in str(run(Backend(ensemble_of({"ethnicity": "2"})), results).refreshed)
 
 
 def test_new_photos_of_the_sources_are_scored_after_that(results: Path, photos: Path, tmp_path: Path) -> None:
@@ -94,12 +94,12 @@ def test_the_same_models_are_a_plain_ingest(results: Path, photos: Path) -> None
     summary = run(backend, results, photos)
     assert (len(backend.requests), backend.head_requests, summary.num_rows) == (1, [], 1)
     assert [(path.name, path.stat().st_mtime_ns) for path in part_paths(results)][:3] == untouched
-    assert "nothing" in str(summary.restaled)
+    assert "nothing" in str(summary.refreshed)
 
 
 def test_an_empty_folder_is_a_plain_ingest(photos: Path, tmp_path: Path) -> None:
     summary = run(Backend(OLD), tmp_path / "new", photos)
-    assert (summary.num_rows, summary.exit_code, summary.restaled) == (5, 0, None)
+    assert (summary.num_rows, summary.exit_code, summary.refreshed) == (5, 0, None)
     assert_made_with(tmp_path / "new", OLD)
     with pytest.raises(InvalidInputError, match="holds no file"):
         run(Backend(OLD), tmp_path / "newer")
@@ -119,7 +119,7 @@ def test_metadata_alone_is_written_again(changes: dict[str, Any], results: Path,
     backend = Backend(served)
     summary = run(backend, results)
     assert (backend.requests, backend.head_requests) == ([], [])
-    assert "no photo was read" in str(summary.restaled)
+    assert "no photo was read" in str(summary.refreshed)
     assert_made_with(results, served)
     assert_same_results(results, tmp_path / "before", timings=True)
 
@@ -135,7 +135,7 @@ def without_in_metadata(out: Path, *keys: bytes) -> None:
         pq.write_table(table.replace_schema_metadata({b"facestats": text}), path)
 
 
-def test_results_of_an_earlier_version_are_restaled(results: Path) -> None:
+def test_results_of_an_earlier_version_are_refreshed(results: Path) -> None:
     without_in_metadata(results, b'"encoder_id": ""', b'"thresholds": {}')
     served = HEAD_CHANGES["changed"]
     served = replace(served, models=replace(served.models, encoder_id="enc-1", thresholds={"ethnicity": 0.5}))
@@ -154,7 +154,7 @@ def test_a_deeper_change_scores_every_photo_again(
     summary = run(backend, results, other, told=told)
     assert (len(backend.requests), backend.head_requests) == (6, [])
     assert reason in told.lines[0]
-    assert reason in str(summary.restaled)
+    assert reason in str(summary.refreshed)
     assert (summary.num_inputs, summary.num_rows, summary.exit_code) == (6, 6, 0)
     assert_made_with(results, served)
     run(Backend(served), tmp_path / "fresh", photos, other, plain=True)
@@ -205,7 +205,7 @@ def test_a_server_that_goes_away_leaves_the_old_results_and_the_next_run_goes_on
         run(Flaky(served), results)
     assert_same_results(results, tmp_path / "before", timings=True)
     for read in (lambda: run(Backend(OLD), results, photos, plain=True), lambda: build_table(results)):
-        with pytest.raises(ResultsError, match=r"interrupted.*--restale.*to go on, or remove .*\.restale-set"):
+        with pytest.raises(ResultsError, match=r"interrupted.*--refresh.*to go on, or remove .*\.refresh-set"):
             read()
     whole = Backend(served)
     run(Backend(OLD), tmp_path / "count", photos, plain=True)
@@ -231,7 +231,7 @@ def test_photos_that_were_scored_again_before_an_interruption_are_not_scored_a_t
     flaky.respond = away
     summary = run(flaky, results)
     assert (summary.num_rows, summary.num_left, summary.exit_code) == (3, 2, 4)
-    assert "not restaled yet" in str(summary.restaled)
+    assert "not refreshed yet" in str(summary.refreshed)
     assert_same_results(results, tmp_path / "before", timings=True)
     backend = Backend(served)
     assert run(backend, results).exit_code == 0
@@ -246,7 +246,7 @@ def test_another_target_than_the_interrupted_one_starts_anew(results: Path) -> N
 
     with pytest.raises(InferenceError, match="broken"):
         run(Broken(HEAD_CHANGES["changed"]), results)
-    assert "nothing" in str(run(Backend(OLD), results).restaled)
+    assert "nothing" in str(run(Backend(OLD), results).refreshed)
     assert_made_with(results, OLD)
     with pytest.raises(InferenceError, match="broken"):
         run(Broken(HEAD_CHANGES["changed"]), results)
@@ -268,12 +268,12 @@ def test_a_server_that_changes_its_models_meanwhile_is_refused(results: Path, tm
     assert_same_results(results, tmp_path / "before", timings=True)
 
 
-def test_the_refusal_of_another_model_set_names_restale(results: Path, photos: Path) -> None:
-    with pytest.raises(ResultsError, match="or --restale to bring them to it"):
+def test_the_refusal_of_another_model_set_names_refresh(results: Path, photos: Path) -> None:
+    with pytest.raises(ResultsError, match="or --refresh to bring them to it"):
         run(Backend(HEAD_CHANGES["changed"]), results, photos, plain=True)
 
 
-def test_sources_may_be_left_out_with_restale_alone(tmp_path: Path) -> None:
+def test_sources_may_be_left_out_with_refresh_alone(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["ingest", "--out", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert "SOURCE" in done.output
