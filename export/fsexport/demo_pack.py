@@ -29,11 +29,11 @@ from fsengine.contracts.steps import (
     face_embedding,
 )
 from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
+from fsengine.files.atomic import temporary_file
 from fsengine.packs.pack import Pack
 from fsexport.align.align_graph import export_align
 from fsexport.align.face_crops import largest_faces
 from fsexport.artifact.exported import ExportJob, Made, Origin, export_artifact
-from fsexport.artifact.onnx_file import whole_file
 from fsexport.demo_card import CARD_FILE, card_text
 from fsexport.demo_encoder import export_demo_encoder
 from fsexport.demo_figures import head_figures
@@ -179,10 +179,10 @@ def _build(wheel: Path, labels: Path, work: Path, folder: Path, say: Callable[[s
         [work / step for step in (DETECT, EMBED, ETHNICITY_STEP, AGE_GENDER)],
         folder,
     )
-    with whole_file(folder / FIGURES_FILE) as beside:
-        beside.write_text(json.dumps(figures, indent=1) + "\n")
-    with whole_file(folder / CARD_FILE) as beside:
-        beside.write_text(card_text(pack, figures))
+    with temporary_file(folder / FIGURES_FILE) as temporary:
+        temporary.write_text(json.dumps(figures, indent=1) + "\n")
+    with temporary_file(folder / CARD_FILE) as temporary:
+        temporary.write_text(card_text(pack, figures))
     return pack
 
 
@@ -193,8 +193,8 @@ def _read_faces(
     import onnxruntime as ort
 
     say(f"features of {len(labelled)} FairFace crops")
-    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
-        features_file = export_mesh_features(wheel, CROP, Path(beside) / "features.onnx")
+    with tempfile.TemporaryDirectory(prefix="facestats-") as temporary:
+        features_file = export_mesh_features(wheel, CROP, Path(temporary) / "features.onnx")
         session = ort.InferenceSession(str(features_file), providers=["CPUExecutionProvider"])
     crops = largest_faces([face.path for face in labelled], detect, align)
     found = [

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.score.scoring import RetryPolicy, with_retries
-from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part
+from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part, results_file
 from fsdata.results.rows import shaped
 from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema, read_info
 from fsengine.contracts.served import EMBEDDING, ServedEnsemble, ServedHead
 from fsengine.contracts.steps import FACE_BATCH_LIMIT
 from fsengine.errors import InferenceError, ResultsError
-from fsengine.files.durable import durable_file
 
 BATCHES_IN_FLIGHT = 4
 
@@ -60,7 +59,7 @@ class HeadRun:
         schema = part_schema(self.served)
         with (
             open_part(part) as file,
-            durable_file(target) as out,
+            results_file(target) as out,
             pq.ParquetWriter(out, schema, **WRITE_OPTIONS) as writer,
         ):
             for group in range(file.num_row_groups):

@@ -17,12 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fsdata.results.parts import open_part, part_paths
+from fsdata.results.parts import open_part, part_paths, results_file
 from fsdata.results.schema import FACES, METADATA_KEY, PartInfo, read_info
 from fsdata.results.staging import refuse_interrupted
 from fsengine.contracts.served import ETHNICITY, GENDER
 from fsengine.errors import InvalidInputError, ResultsError
-from fsengine.files.durable import durable_file
 
 TABLE_FILE = Path("_table") / "faces.parquet"
 """Below a folder of parts; readers of a whole folder (pyarrow, Spark) leave names with an underscore out."""
@@ -63,7 +62,7 @@ def build_table(folder: Path) -> Path:
     latest = _latest_rows(paths)
     target = folder / TABLE_FILE
     target.parent.mkdir(exist_ok=True)
-    with durable_file(target) as file:
+    with results_file(target) as file:
         writer: pq.ParquetWriter | None = None
         for path, keep in zip(paths, latest, strict=True):
             for table in _face_tables(path, keep, info):

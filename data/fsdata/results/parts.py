@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +20,7 @@ from fsdata.results.rows import PhotoRow, rows_table
 from fsdata.results.schema import PartInfo, read_info
 from fsdata.results.status import Status
 from fsengine.errors import InvalidInputError, ResultsError
-from fsengine.files.durable import drop_left_over, durable_file
+from fsengine.files.atomic import atomic_file, remove_temporary_files
 from fsengine.files.lock import file_lock
 
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
@@ -56,8 +56,24 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written to: {exc.strerror}; choose another --out"
         ),
     ):
-        drop_left_over(folder)
+        remove_temporary_files(folder)
         yield
+
+
+@contextmanager
+def results_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of results that appears whole or not at all; see `atomic_file`.
+
+    Raises:
+        ResultsError: The disk is full, or the folder is gone or not writable.
+    """
+    try:
+        with atomic_file(path) as file:
+            yield file
+    except OSError as exc:
+        raise ResultsError(
+            f"{path} cannot be written: {exc.strerror}; make room or choose another folder, and run again"
+        ) from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +152,7 @@ class PartWriter:
         """
         path = self._folder / f"part-{self._next:06d}.parquet"
         table = rows_table(rows, self._schema, self._model_set_id)
-        with durable_file(path) as file:
+        with results_file(path) as file:
             pq.write_table(table, file, row_group_size=ROW_GROUP_SIZE, **WRITE_OPTIONS)
         self._next += 1
         return path

@@ -19,10 +19,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from fsdata.results.parts import part_paths
+from fsdata.results.parts import part_paths, results_file
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import ResultsError
-from fsengine.files.durable import drop_left_over, durable_file, sync_folder
+from fsengine.files.atomic import remove_temporary_files, sync_folder
 
 _PREFIX = ".refresh-"
 _EARLIER_PREFIX = ".restale-"
@@ -63,9 +63,9 @@ class Staging:
             if _read(self.path / _PLAN_FILE) != plan:
                 _discard(self.path)
                 self.path.mkdir(exist_ok=True)
-                with durable_file(self.path / _PLAN_FILE) as file:
+                with results_file(self.path / _PLAN_FILE) as file:
                     file.write(json.dumps(plan).encode())
-            drop_left_over(self.path)
+            remove_temporary_files(self.path)
 
     def replace_parts(self) -> None:
         """Declare the new parts complete, and let them take the place of every old one.
@@ -75,7 +75,7 @@ class Staging:
         """
         names = [path.name for path in part_paths(self.path)]
         obsolete = [path.name for path in part_paths(self._folder) if path.name not in names]
-        with durable_file(self.path / _COMPLETE_FILE) as file:
+        with results_file(self.path / _COMPLETE_FILE) as file:
             file.write(json.dumps({"parts": names, "obsolete": obsolete}).encode())
         finish_replacement(self._folder)
 
@@ -150,8 +150,8 @@ def _refuse_earlier(folder: Path) -> None:
     for old in sorted(folder.glob(f"{_EARLIER_PREFIX}set-*")) if folder.is_dir() else ():
         raise ResultsError(
             f"{old} was left by an interrupted --restale of an earlier version, which this one cannot finish: finish "
-            f"it with that version, or ingest into another --out; if no part of {folder} is missing, remove {old.name} to "
-            "give it up"
+            f"it with that version, or ingest into another --out; if no part of {folder} is missing, remove "
+            f"{old.name} to give it up"
         )
 
 
@@ -176,7 +176,7 @@ def _discard(staging: Path) -> None:
     for name in (_PLAN_FILE, _COMPLETE_FILE):
         (staging / name).unlink(missing_ok=True)
     if staging.is_dir():
-        drop_left_over(staging)
+        remove_temporary_files(staging)
         for path in part_paths(staging):
             path.unlink()
         if not any(staging.iterdir()):

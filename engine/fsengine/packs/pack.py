@@ -21,6 +21,7 @@ from fsengine.contracts.preprocessing import CropKind, CropSpec, Preprocessing
 from fsengine.contracts.served import ETHNICITY, GENDER, ServedModels
 from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
 from fsengine.errors import PackError
+from fsengine.files.atomic import temporary_file
 from fsengine.files.hashing import file_sha256
 
 PACK_FILE = "pack.json"
@@ -241,9 +242,8 @@ def read_pack(folder: Path) -> Pack:
 def write_pack(pack: Pack, folder: Path) -> Path:
     """Write `pack.json`, the last act of making a pack, and return its path."""
     path = folder / PACK_FILE
-    beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps(asdict(pack), indent=1) + "\n")
-    beside.replace(path)
+    with temporary_file(path) as temporary:
+        temporary.write_text(json.dumps(asdict(pack), indent=1) + "\n")
     return path
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fsengine.contracts import steps
 from fsengine.errors import ExportError, InvalidInputError, PackError
-from fsengine.files.atomic import whole_folder
+from fsengine.files.atomic import atomic_folder
 from fsengine.files.hashing import file_sha256
 from fsengine.files.lock import file_lock
 from fsengine.plans.build_key import BuildSettings, PlanKey
@@ -202,10 +202,10 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
     try:
         for left in out.parent.glob(f".{glob.escape(out.name)}-plans-*"):
             shutil.rmtree(left, ignore_errors=True)  # of a build that was killed
-        with whole_folder(out, f".{out.name}-plans-") as beside:
+        with atomic_folder(out, f".{out.name}-plans-") as temporary:
             shutil.copytree(
                 request.repository,
-                beside,
+                temporary,
                 dirs_exist_ok=True,
                 copy_function=lambda source, target: link_or_copy(Path(source), Path(target)),
                 ignore=shutil.ignore_patterns(CONFIG_FILE, MANIFEST_FILE),
@@ -215,19 +215,19 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
                 config = read_config(path)
                 if step in plans:
                     adapt_to_plan(config, static=has_static_shapes(request.repository / step / "1" / ONNX_FILE))
-                    (beside / step / "1" / ONNX_FILE).unlink()
-                    link_or_copy(plans[step].path, beside / step / "1" / PLAN_FILE)
-                (beside / step / CONFIG_FILE).write_text(config_text(config))
-            (beside / PLANS_FILE).write_text(json.dumps(record, indent=1) + "\n")
+                    (temporary / step / "1" / ONNX_FILE).unlink()
+                    link_or_copy(plans[step].path, temporary / step / "1" / PLAN_FILE)
+                (temporary / step / CONFIG_FILE).write_text(config_text(config))
+            (temporary / PLANS_FILE).write_text(json.dumps(record, indent=1) + "\n")
             layout = choose_layout(
-                toolchain.gpu.memory_mib, step_needs(beside, request.times), len(os.sched_getaffinity(0))
+                toolchain.gpu.memory_mib, step_needs(temporary, request.times), len(os.sched_getaffinity(0))
             )
             for name in (*(step.name for step in layout.steps), *steps.ENSEMBLES):
-                path = beside / name / CONFIG_FILE
+                path = temporary / name / CONFIG_FILE
                 config = read_config(path)
                 apply_layout(config, layout)
                 path.write_text(config_text(config))
-            shutil.copyfile(request.repository / MANIFEST_FILE, beside / MANIFEST_FILE)
+            shutil.copyfile(request.repository / MANIFEST_FILE, temporary / MANIFEST_FILE)
         return layout
     except OSError as exc:
         raise PackError(f"{out} cannot be written: {exc.strerror or exc}; make room, or choose another --out") from exc

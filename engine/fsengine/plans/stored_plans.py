@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fsengine.errors import PackError
-from fsengine.files.atomic import whole_folder
+from fsengine.files.atomic import atomic_folder
 from fsengine.files.hashing import file_sha256
 from fsengine.gpu import Gpu
 from fsengine.plans.build_key import PlanKey
@@ -29,7 +29,7 @@ class StoredPlan:
         key: See `PlanKey.key`.
         sha256: Of the file.
         parity: Largest relative error of each output.
-        work_mib: Memory that one execution takes beside weights, inputs and outputs.
+        work_mib: Memory that one execution takes temporary weights, inputs and outputs.
     """
 
     path: Path
@@ -85,11 +85,11 @@ def install_plan(key: PlanKey, plan: Path, parity: Sequence[OutputParity], work_
     for item in parity:
         worst[item.output] = max(worst.get(item.output, 0.0), item.relative_error)
     try:
-        with whole_folder(folder, f".{key.key}-") as beside:
-            shutil.move(plan, beside / PLAN_FILE)
-            sha256 = file_sha256(beside / PLAN_FILE)
+        with atomic_folder(folder, f".{key.key}-") as temporary:
+            shutil.move(plan, temporary / PLAN_FILE)
+            sha256 = file_sha256(temporary / PLAN_FILE)
             record = {"key": key.key, "sha256": sha256, "parity": worst, "work_mib": work_mib, "made_of": asdict(key)}
-            (beside / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
+            (temporary / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
     except OSError as exc:
         raise PackError(f"{folder} cannot be written: {exc.strerror}; make room, or set FACESTATS_MODELS") from exc
     return StoredPlan(path=folder / PLAN_FILE, key=key.key, sha256=sha256, parity=worst, work_mib=work_mib)

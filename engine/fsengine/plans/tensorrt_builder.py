@@ -6,12 +6,12 @@ Networks are strongly typed: every precision is in the graph, and no flag here c
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fsengine.errors import ExportError
+from fsengine.files.atomic import temporary_file
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.tensorrt_library import last_words, on_gpu, tensorrt_logger
@@ -126,9 +126,8 @@ def _attach_cache(config: trt.IBuilderConfig, file: Path) -> trt.ITimingCache:
 def _keep_cache(cache: trt.ITimingCache, file: Path) -> None:
     """Write kernel timings for the next build; a plan is not lost for the sake of them."""
     try:
-        with tempfile.NamedTemporaryFile(prefix=".timing-", dir=file.parent, delete=False) as beside:
-            beside.write(_bytes(cache.serialize()))
-        Path(beside.name).replace(file)
+        with temporary_file(file) as temporary:
+            temporary.write_bytes(_bytes(cache.serialize()))
     except OSError as exc:
         logger.warning("the timing cache %s cannot be written: %s", file, exc)
 

@@ -14,13 +14,14 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
 from fsengine.errors import FetchError, InvalidInputError
+from fsengine.files.atomic import remove_temporary_files, temporary_file
 from fsengine.files.hashing import BLOCK_BYTES, file_sha256
 from fsengine.registry.home import models_home
 from fsengine.registry.lock import locked
@@ -143,11 +144,12 @@ def install(source: ModelSource, content: IO[bytes], *, origin: str) -> StoredMo
     with locked(folder / ".lock", source.name):
         before = read_record(source)
         expected = source.sha256 or (before.sha256 if before else None)
-        beside = folder / f".{source.file}.writing"
         try:
-            sha256, size = _copy(source, content, beside)
-            if expected is not None and sha256 != expected:
-                raise _another(source, sha256, expected)
+            remove_temporary_files(folder)
+            with temporary_file(path) as temporary:
+                sha256, size = _copy(source, content, temporary)
+                if expected is not None and sha256 != expected:
+                    raise _another(source, sha256, expected)
             record = StoredModel(
                 name=source.name,
                 sha256=sha256,
@@ -157,14 +159,10 @@ def install(source: ModelSource, content: IO[bytes], *, origin: str) -> StoredMo
                 date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 licence=source.licence,
             )
-            beside.replace(path)
-            beside.write_text(json.dumps(asdict(record), indent=1) + "\n")
-            beside.replace(folder / RECORD_FILE)
+            with temporary_file(folder / RECORD_FILE) as temporary:
+                temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
         except OSError as exc:
             raise FetchError(f"{path} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS") from exc
-        finally:
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
     return record
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.files.atomic import whole_folder
+from fsengine.files.atomic import atomic_folder
 from fsengine.packs.pack import HALF_PRECISIONS, PACK_FILE, Pack, read_pack, verify_pack
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.gpu_config import gpu_pipeline, put_on_gpu
@@ -84,9 +84,9 @@ def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str
         raise PackError(f"{out} holds something other than an assembled repository; choose another folder")
     verify_pack(pack_folder)
     try:
-        with whole_folder(out, f".{out.name}-") as beside:
-            _fill(beside, files, {spec.name: spec for spec in pack.specs()})
-            (beside / MANIFEST_FILE).write_text(manifest)
+        with atomic_folder(out, f".{out.name}-") as temporary:
+            _fill(temporary, files, {spec.name: spec for spec in pack.specs()})
+            (temporary / MANIFEST_FILE).write_text(manifest)
     except OSError as exc:
         raise PackError(
             f"{out} cannot be written: {exc.strerror or exc}; make room, or choose another folder (--out, "

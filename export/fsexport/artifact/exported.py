@@ -19,8 +19,8 @@ from fsengine.contracts.labels import check_labels
 from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
 from fsengine.errors import ExportError, FaceStatsError, InvalidInputError
+from fsengine.files.atomic import temporary_file
 from fsengine.files.hashing import file_sha256
-from fsexport.artifact.onnx_file import whole_file
 from fsexport.artifact.parity import Parity, require_parity
 
 RECORD_FILE = "artifact.json"
@@ -151,8 +151,8 @@ def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], 
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as beside:
-            path = Path(beside) / job.file
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
+            path = Path(temporary) / job.file
             made = _made(job, make, path)
             require_parity(made.parity)
             if before is None:
@@ -170,7 +170,7 @@ def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], 
                 thresholds=dict(made.thresholds),
                 **key,
             )
-            with whole_file(folder / RECORD_FILE) as record:
+            with temporary_file(folder / RECORD_FILE) as record:
                 record.write_text(json.dumps(asdict(exported), indent=1) + "\n")
     except OSError as exc:
         raise InvalidInputError(f"{folder} cannot be written: {exc.strerror or exc}; choose another folder") from exc

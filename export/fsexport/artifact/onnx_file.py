@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
 
 from fsengine.errors import ExportError
+from fsengine.files.atomic import temporary_file
 from fsexport.graphs.onnx_rules import check_rules
 
 
@@ -37,18 +35,6 @@ def save_onnx(model: onnx.ModelProto, path: Path, *, tensorrt: bool = True) -> P
         ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # ONNX Runtime's exceptions share no base but Exception
         raise ExportError(f"graph {path.name!r} is not valid: {exc}") from exc
-    with whole_file(path) as beside:
-        beside.write_bytes(model.SerializeToString(deterministic=True))
+    with temporary_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
     return path
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes its name at the end, and stays not on an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

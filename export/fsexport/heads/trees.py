@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fsdata.labels.known_labels import FAIRFACE_ETHNICITIES
 from fsengine.errors import ExportError, MissingDependencyError
-from fsexport.artifact.onnx_file import whole_file
+from fsengine.files.atomic import temporary_file
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -112,8 +112,8 @@ def export_trees(booster: Booster, out_path: Path) -> Path:
 
     try:
         model = treelite.frontend.from_lightgbm(booster)
-        with whole_file(out_path) as beside:
-            model.serialize(str(beside))
+        with temporary_file(out_path) as temporary:
+            model.serialize(str(temporary))
     except treelite.TreeliteError as exc:
         raise ExportError(f"Treelite cannot convert the LightGBM model: {exc}") from exc
     return out_path

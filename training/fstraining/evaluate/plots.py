@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import MissingDependencyError
-from fsexport.artifact.onnx_file import whole_file
+from fsengine.files.atomic import temporary_file
 
 _SIZE_INCHES = (7.0, 5.0)
 _DOTS_PER_INCH = 120
@@ -98,5 +98,5 @@ def _axes(path: Path) -> Iterator[Any]:
     figure = Figure(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     yield figure.add_subplot()
-    with whole_file(path) as beside:
-        figure.savefig(beside, format="png", metadata={"Software": "fstraining"})
+    with temporary_file(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": "fstraining"})

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fsexport.artifact.onnx_file import whole_file
+from fsengine.files.atomic import temporary_file
 from fstraining.evaluate.metrics import LEAST_GROUP
 
 REPORT_FOLDER = "report"
@@ -78,8 +78,8 @@ def write_report(report: TrainingReport, folder: Path, say: Callable[[str], None
     """Write `report.json`, `report.md` and `card.md` beside the pictures, and say where."""
     texts = {"report.json": _json(report), "report.md": _markdown(report), "card.md": _card(report)}
     for name, text in texts.items():
-        with whole_file(folder / name) as beside:
-            beside.write_text(text)
+        with temporary_file(folder / name) as temporary:
+            temporary.write_text(text)
     say(f"report: {folder / 'report.md'}")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import MissingDependencyError
-from fsexport.artifact.onnx_file import whole_file
+from fsengine.files.atomic import temporary_file
 from fsexport.heads.rating_mlp import Layer
 
 CHECKPOINT_EPOCHS = 20
@@ -165,7 +165,7 @@ def stored_fit(
     arrays = {f"weight{n}": weight for n, (weight, _) in enumerate(fit.layers)}
     arrays |= {f"bias{n}": bias for n, (_, bias) in enumerate(fit.layers)}
     arrays |= {"train": np.array(fit.train_losses), "validation": np.array(fit.validation_losses)}
-    with whole_file(path) as beside, beside.open("wb") as file:
+    with temporary_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
     return fit
 
@@ -275,8 +275,8 @@ class _Run:
             "torch": self._torch.get_rng_state(),
             "shuffle": json.dumps(self._shuffle.bit_generator.state),
         }
-        with whole_file(path) as beside:
-            self._torch.save(state, beside)
+        with temporary_file(path) as temporary:
+            self._torch.save(state, temporary)
 
     def load(self, path: Path, key: str) -> None:
         """Go on from a checkpoint of the same run; another run's is not used."""
