@@ -22,12 +22,23 @@ from fstraining.cli import main as fstrain
 ROOT = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT = {
-    "client/fsclient": {"fsclient", "fsengine", "fsdata", "fsexport"},
-    "engine/fsengine": {"fsengine"},
-    "export/fsexport": {"fsexport", "fsengine", "fsdata"},
-    "training/fstraining": {"fstraining", "fsexport", "fsengine", "fsdata"},
-    "data/fsdata": {"fsdata", "fsengine"},
+    "engine/fsengine": set(),
+    "data/fsdata": {"fsengine"},
+    "export/fsexport": {"fsdata", "fsengine"},
+    "training/fstraining": {"fsexport", "fsdata", "fsengine"},
+    "client/fsclient": {"fsdata", "fsengine", "fsexport"},
 }
+"""Package to the others that it may import."""
+
+PACKS_ON_REQUEST = ROOT / "client" / "fsclient" / "models" / "build_on_request.py"
+"""The one module of the client that imports the exporter: it makes packs that are asked for by name."""
+
+MOST_ENTRIES = 14
+MOST_LINES = 400
+COMMAND_FOLDER = ROOT / "client" / "fsclient" / "commands"
+SHARED_STEMS = {"__init__", "cli", "commands", "model"}
+"""File names that mean the same wherever they stand: a package, its program, a room's commands, Triton's own name."""
+
 OURS = {"fsclient", "fsengine", "fsexport", "fstraining", "fsdata"}
 HEAVY = ("torch", "tensorrt", "onnx", "onnxruntime", "nvidia.dali", "lightgbm", "treelite", "tritonclient", "cv2")
 
@@ -44,23 +55,78 @@ def imported(path: Path) -> Iterator[tuple[str, bool]]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
+            # `from package import module` names a module too.
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             yield name, node in tree.body
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_go_one_way(package: str) -> None:
+    own = Path(package).name
     for path in modules(package):
         for name, _ in imported(path):
             top = name.split(".")[0]
-            assert top not in OURS or top in MAY_IMPORT[package], f"{path} imports {name}"
+            assert top not in OURS - {own} or top in MAY_IMPORT[package], f"{path} imports {name}"
 
 
-def test_the_client_imports_the_exporter_only_where_it_builds_a_pack() -> None:
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_rooms_do_not_import_each_other_in_a_circle(package: str) -> None:
+    arrows = rooms(package)
+    order: list[str] = []
+    while arrows:
+        bottom = sorted(room for room, below in arrows.items() if not below & arrows.keys())
+        assert bottom, f"these rooms import each other in a circle: {arrows}"
+        order += bottom
+        for room in bottom:
+            del arrows[room]
+    assert len(order) == len(rooms(package))
+
+
+def rooms(package: str) -> dict[str, set[str]]:
+    """Return each room of a package, a folder or a loose module, and the rooms that it imports, lazily or not."""
+    folder = ROOT / package
+    found: dict[str, set[str]] = {}
+    for path in modules(package):
+        parts = path.relative_to(folder).parts
+        room = parts[0] if len(parts) > 1 else path.stem
+        names = [name.split(".") for name, _ in imported(path)]
+        found.setdefault(room, set()).update(
+            name[1] for name in names if name[0] == folder.name and len(name) > 1 and name[1] != room
+        )
+    return found
+
+
+def test_the_client_imports_the_exporter_in_one_named_place() -> None:
     for path in modules("client/fsclient"):
         for name, at_top in imported(path):
-            assert not (name.startswith("fsexport") and at_top), path
+            assert not name.startswith("fsexport") or (path == PACKS_ON_REQUEST and not at_top), path
+
+
+def test_nothing_but_the_store_knows_the_format_of_results() -> None:
+    for package in MAY_IMPORT:
+        for path in modules(package):
+            if path.parent != ROOT / "data" / "fsdata" / "results":
+                text = path.read_text()
+                assert "part-*.parquet" not in text, path
+                assert "METADATA_KEY" not in text, path
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_every_folder_fits_on_one_screen(package: str) -> None:
+    for folder in [ROOT / package, *(path for path in (ROOT / package).rglob("*") if path.is_dir())]:
+        entries = {path.name for path in folder.iterdir()} - {"__init__.py", "py.typed", "__pycache__"}
+        if folder.name not in {"photos", "__pycache__"}:
+            assert len(entries) <= MOST_ENTRIES, f"{folder} has {len(entries)} entries: which idea wants a room?"
+
+
+def test_no_name_stands_for_two_things() -> None:
+    stems: dict[str, Path] = {}
+    for package in MAY_IMPORT:
+        for path in modules(package):
+            if path.stem not in SHARED_STEMS and path.parent != COMMAND_FOLDER:
+                assert path.stem not in stems, f"{path} and {stems[path.stem]}"
+                stems[path.stem] = path
 
 
 @pytest.mark.parametrize("package", [p for p in MAY_IMPORT if p != "export/fsexport"])
@@ -83,7 +149,7 @@ def test_the_command_line_loads_no_heavy_library() -> None:
 def test_modules_are_small_and_say_what_they_are(package: str) -> None:
     for path in modules(package):
         text = path.read_text()
-        assert len(text.splitlines()) <= 400, path
+        assert len(text.splitlines()) <= MOST_LINES, path
         assert path.stem not in {"utils", "helpers", "common", "misc"}, path
         assert ast.get_docstring(ast.parse(text)), path
 

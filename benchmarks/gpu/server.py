@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from tqdm import tqdm
 
-from fsclient.backend.serving import OpenServer, open_server
+from fsclient.backend.server_choice import OpenServer, open_server
 from fsclient.backend.triton import TritonBackend
 from fsclient.bench.level import latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig

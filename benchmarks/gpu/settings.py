@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fsclient.backend.serving import ServerChoice
+from fsclient.backend.server_choice import ServerChoice
 from fsclient.photos.photo_file import read_photo
 from fsengine.errors import InvalidInputError
 from fsengine.photo.header import decoding_error

@@ -17,7 +17,10 @@ from pathlib import Path
 from tritonclient.grpc import InferenceServerClient
 
 from fsclient.backend.triton import TritonBackend
-from fsclient.ingest.pipeline import IngestConfig, IngestSummary, find_inputs, ingest
+from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.settings import IngestConfig
+from fsclient.ingest.summary import IngestSummary
 from fsclient.models.pack_folders import served_repository
 from fsdata.results.parts import locked
 from fsengine.contracts.steps import ENSEMBLES
@@ -36,7 +39,7 @@ def run(photos: str, url: str, concurrency: int) -> IngestSummary:
         backend = TritonBackend(url)
         try:
             config = IngestConfig(sources=(photos,), out=out, concurrency=concurrency)
-            return await ingest(config, find_inputs(config), backend, lambda _: None)
+            return await ingest_photos(config, find_inputs(config), backend, lambda _: None)
         finally:
             await backend.close()
 

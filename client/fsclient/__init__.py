@@ -1,1 +1,110 @@
-"""The thin client of FaceStats: photos in, Parquet out, through a Triton server."""
+"""The library of FaceStats: photos scored by a Triton server, and results read back.
+
+    import fsclient
+
+    with fsclient.Client("localhost:8001") as client:  # or fsclient.Client.embedded(): a server of its own
+        photo = client.score("photo.jpg")
+        client.ingest(["photos/"], out="results")
+    results = fsclient.open_results("results")
+
+Names are imported when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fsdata.results.open_results import Results, open_results
+
+    from fsclient.async_client import AsyncClient
+    from fsclient.client import Client
+    from fsclient.ingest.progress import IngestProgress
+    from fsclient.ingest.summary import IngestSummary
+    from fsclient.photos.given import GivenPhoto
+    from fsclient.score.answers import UNCERTAIN, Box, Face, Point, ScoredPhoto
+    from fsdata.results.status import Status
+    from fsengine.contracts.served import ServedModels
+    from fsengine.errors import (
+        DeadlineError,
+        ExportError,
+        FaceStatsError,
+        FetchError,
+        InferenceError,
+        InvalidInputError,
+        MissingDependencyError,
+        PackError,
+        PhotoRejectedError,
+        ResultsError,
+        ServerError,
+        ServerUnavailableError,
+    )
+
+    __version__: str
+
+__all__ = [
+    "UNCERTAIN",
+    "AsyncClient",
+    "Box",
+    "Client",
+    "DeadlineError",
+    "ExportError",
+    "Face",
+    "FaceStatsError",
+    "FetchError",
+    "GivenPhoto",
+    "InferenceError",
+    "IngestProgress",
+    "IngestSummary",
+    "InvalidInputError",
+    "MissingDependencyError",
+    "PackError",
+    "PhotoRejectedError",
+    "Point",
+    "Results",
+    "ResultsError",
+    "ScoredPhoto",
+    "ServedModels",
+    "ServerError",
+    "ServerUnavailableError",
+    "Status",
+    "__version__",
+    "open_results",
+]
+
+_MODULES = {
+    "UNCERTAIN": "fsclient.score.answers",
+    "AsyncClient": "fsclient.async_client",
+    "Box": "fsclient.score.answers",
+    "Client": "fsclient.client",
+    "Face": "fsclient.score.answers",
+    "GivenPhoto": "fsclient.photos.given",
+    "IngestProgress": "fsclient.ingest.progress",
+    "IngestSummary": "fsclient.ingest.summary",
+    "Point": "fsclient.score.answers",
+    "Results": "fsdata.results.open_results",
+    "ScoredPhoto": "fsclient.score.answers",
+    "ServedModels": "fsengine.contracts.served",
+    "Status": "fsdata.results.status",
+    "open_results": "fsdata.results.open_results",
+}
+"""Public name to the module that has it; the errors are all in `fsengine.errors`."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("facestats")
+    elif name in __all__:
+        value = getattr(import_module(_MODULES.get(name, "fsengine.errors")), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,59 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fake_backend import FakeBackend, answer, ensemble_of, head_answer
-from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, find_inputs, ingest
+from fsclient.backend.retry import RetryPolicy
+from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.progress import ProgressTeller
+from fsclient.ingest.settings import IngestConfig
+from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.renewal import refresh
-from fsclient.score.scoring import RetryPolicy
+from fsclient.testing import OUTPUTS, FakeBackend, answer, ensemble
 from fsdata.results.parts import locked, part_paths
 from fsdata.results.schema import part_schema, read_info
 from fsdata.results.staging import finish_replacement
-from fsengine.contracts.served import ServedEnsemble
+from fsengine.contracts.served import ServedEnsemble, ServedHead
+
+HEAD_OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
+    "attractiveness": {"attractiveness": (-1, 1), "attractiveness_decile": (-1, 1)},
+    "ethnicity": {"ethnicity_probability": (-1, 3)},
+    "age_gender": {"gender_probability": (-1, 2), "age_years": (-1, 1)},
+}
+
+
+def ensemble_of(
+    models: Mapping[str, str], *, age_gender_reads: str = "face_embedding", **changes: Any
+) -> ServedEnsemble:
+    """Return an ensemble of detect, align and embed with version 1, and of what `models` adds or replaces.
+
+    Args:
+        models: Step to its version, which is its model id.
+        age_gender_reads: What the age/gender head reads.
+        changes: Of `ServedModels`.
+    """
+    ids = {"detect": "1", "align": "1", "embed": "1", **models}
+    outputs = {name: shape for name, shape in OUTPUTS.items() if name not in HEAD_OUTPUTS["age_gender"]}
+    heads = {}
+    for step in HEAD_OUTPUTS.keys() & ids.keys():
+        outputs |= HEAD_OUTPUTS[step]
+        source = age_gender_reads if step == "age_gender" else "face_embedding"
+        made = {f"{step}_out{i}": name for i, name in enumerate(HEAD_OUTPUTS[step])}
+        heads[step] = ServedHead(step=step, inputs={f"{step}_in": source}, outputs=made)
+    set_id = "set-" + "-".join(f"{step}{ids[step]}" for step in sorted(ids)) + changes.get("preprocessing_id", "")
+    base = ensemble(set_id)
+    labels = {"gender": ["female", "male"], "ethnicity": ["one", "two", "three"]}
+    models_served = replace(base.models, **{"models": ids, "marks": {}, "labels": labels, **changes})
+    return replace(base, models=models_served, outputs=outputs, heads=heads)
+
+
+def head_answer(served: ServedEnsemble, step: str, embeddings: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Return what a head of `ensemble_of` makes of embeddings: their first number plus 100 times its version."""
+    values = embeddings[:, :1] + 100 * float(served.models.models[step])
+    return {
+        name: np.repeat(values, served.outputs[name][1], axis=1).astype(np.float32)
+        for name in served.heads[step].outputs.values()
+    }
+
 
 QUICK = RetryPolicy(attempts=2, first_wait_s=0.0, longest_wait_s=0.0)
 
@@ -37,6 +83,12 @@ class Backend(FakeBackend):
     def __init__(self, served: ServedEnsemble) -> None:
         super().__init__(self._photo)
         self.ensemble = served
+        self.head_requests: list[tuple[str, int]] = []
+
+    async def infer_head(self, head: ServedHead, embeddings: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        self.head_requests.append((head.step, len(embeddings)))
+        await asyncio.sleep(0)
+        return dict(head_answer(self.ensemble, head.step, embeddings))
 
     def _photo(self, data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         num_faces = data[len(PNG)]
@@ -52,23 +104,18 @@ class Backend(FakeBackend):
         return any(name in head.outputs.values() for head in self.ensemble.heads.values())
 
 
-class Told:
+class Told(ProgressTeller):
     """A progress that remembers."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.num_faces: list[int] = []
-        self.total = 0
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
+        self.total: int | None = None
+        super().__init__(None, self.lines.append)
 
     def faces(self, total: int) -> Callable[[int], None]:
         self.total = total
         return self.num_faces.append
-
-    def photos(self, total: int) -> Progress:
-        return lambda _: None
 
 
 def write_photos(folder: Path, counts: dict[str, int]) -> Path:
@@ -93,7 +140,7 @@ def run(
     paths = find_inputs(config)
     with locked(out):
         if plain:
-            return asyncio.run(ingest(config, paths, backend, lambda _: None))
+            return asyncio.run(ingest_photos(config, paths, backend, lambda _: None))
         finish_replacement(out)
         return asyncio.run(refresh(config, paths, backend, told or Told()))
 

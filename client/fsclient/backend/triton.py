@@ -49,10 +49,7 @@ class TritonBackend:
         Raises:
             InvalidInputError: `url` is not `host:port`.
         """
-        host, colon, port = url.rpartition(":")
-        if not (host and colon and port.isdigit() and "/" not in url):
-            raise InvalidInputError(f"server {url!r} is not HOST:PORT, for example localhost:8001 (the gRPC port)")
-        self._url = url
+        self._url = checked_address(url)
         self._request_timeout_s = request_timeout_s
         self._client: aio.InferenceServerClient | None = None
         self._isolates = False
@@ -177,6 +174,18 @@ class TritonBackend:
 
             self._client = aio.InferenceServerClient(self._url)
         return self._client
+
+
+def checked_address(url: str) -> str:
+    """Return a server's address.
+
+    Raises:
+        InvalidInputError: It is not `host:port`.
+    """
+    host, colon, port = url.rpartition(":")
+    if not (host and colon and port.isdigit() and "/" not in url):
+        raise InvalidInputError(f"server {url!r} is not HOST:PORT, for example localhost:8001 (the gRPC port)")
+    return url
 
 
 def _heads(config: model_config_pb2.ModelConfig) -> dict[str, ServedHead]:

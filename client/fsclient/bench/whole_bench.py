@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from fsclient.backend.serving import OpenServer, ServerChoice, open_server
+from fsclient.backend.server_choice import OpenServer, ServerChoice, open_server
 from fsclient.backend.triton import TritonBackend
 from fsclient.bench.level import Level
 from fsclient.bench.measure import Bench, BenchConfig

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
+from fsclient.client import Client
+from fsclient.commands.ingest_bar import IngestBar
 from fsclient.commands.options import program_name, say, server_choice, server_options
-from fsclient.ingest.pipeline import IngestConfig
 from fsclient.ingest.summary_text import summary_text
-from fsclient.ingest.whole_run import run_ingest
-from fsclient.score.scoring import RetryPolicy
 from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError
 
@@ -69,16 +68,17 @@ def ingest(
         raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh may it be left out.")
     if refresh and server is None and models is None:
         raise click.UsageError("--refresh needs --models or --server: it brings results to the models that they name.")
-    config = IngestConfig(
-        sources=sources,
-        out=out,
-        part_size=part_size,
-        retry_statuses=frozenset(Status(status) for status in retry_statuses),
-        retry=RetryPolicy(),
-        refresh=refresh,
-    )
     try:
-        summary = run_ingest(config, server_choice(server, models, without, gpu), concurrency, say)
+        with Client(server_choice(server, models, without, gpu), on_message=say) as client, IngestBar() as bar:
+            summary = client.ingest(
+                sources,
+                out,
+                concurrency=concurrency,
+                part_size=part_size,
+                retry_statuses=map(Status, retry_statuses),
+                refresh=refresh,
+                progress=bar,
+            )
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise SystemExit(130) from None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fsclient.backend.serving import ServerChoice
+from fsclient.backend.server_choice import ServerChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
 
+from fsclient.client import Client
 from fsclient.commands.options import say, server_choice, server_options
-from fsclient.score.answer_text import photo_json, photo_text
-from fsclient.score.few_photos import score_photos
+from fsclient.photos.sources import find_photos
+from fsclient.score.answer_text import photo_text
+from fsdata.results.status import SCORED
+
+_CONCURRENCY = 4
 
 
 @click.command()
@@ -37,17 +42,20 @@ def score(
 
     Example: fsclient score photo.jpg --draw annotated.png
     """
-    result = score_photos(photos, server_choice(server, models, without, gpu), say)
+    paths = [os.fsdecode(path) for path in find_photos(photos)]
+    with Client(server_choice(server, models, without, gpu), on_message=say) as client:
+        scored = list(client.score_many(paths, concurrency=_CONCURRENCY))
+        marks = client.served().marks_text
     if draw is not None:
         from fsclient.score.draw import draw_all
 
-        for path in draw_all(result, draw):
+        for path in draw_all(scored, draw):
             say(f"drew {path}")
     if as_json:
-        click.echo(json.dumps([photo_json(row, result.models) for row in result.rows], indent=1))
+        click.echo(json.dumps([photo.to_dict() for photo in scored], indent=1))
     else:
-        for row in result.rows:
-            click.echo(photo_text(row, result.models))
-        if result.models.marks_text:
-            say(f"note: results are marked ({result.models.marks_text})")
-    raise SystemExit(result.exit_code)
+        for photo in scored:
+            click.echo(photo_text(photo))
+        if marks:
+            say(f"note: results are marked ({marks})")
+    raise SystemExit(0 if all(photo.status in SCORED for photo in scored) else 3)

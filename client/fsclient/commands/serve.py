@@ -6,7 +6,7 @@ import signal
 
 import click
 
-from fsclient.backend.serving import ServerChoice, open_server
+from fsclient.backend.server_choice import ServerChoice, open_server
 from fsclient.commands.options import models_options, say
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from fsclient.ingest.pipeline import IngestSummary
+from fsclient.ingest.summary import IngestSummary
 from fsdata.results.status import Status
 
 _SHOWN_UNFINISHED = 5

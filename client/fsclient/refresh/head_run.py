@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.score.scoring import RetryPolicy, with_retries
+from fsclient.backend.retry import RetryPolicy, with_retries
 from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part, results_file
 from fsdata.results.rows import shaped
 from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema, read_info

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, ingest, plan_ingest
+from fsclient.backend.retry import check_model_set
+from fsclient.ingest.interruption import Interruption
+from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.plan import plan_ingest
+from fsclient.ingest.progress import ProgressTeller
+from fsclient.ingest.settings import IngestConfig
+from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.head_run import HeadRun, count_faces, is_renewed
 from fsclient.refresh.model_change import HeldPart, ModelChange, compare, held_parts
-from fsclient.score.scoring import check_model_set
 from fsdata.results.parts import open_part, read_ledger
 from fsdata.results.source import source_path
 from fsdata.results.staging import RefreshMode, Staging, drop_staged
@@ -23,21 +26,12 @@ from fsengine.errors import ResultsError
 _UP_TO_DATE = "refreshed: nothing, the results are of the served models already"
 
 
-class RefreshProgress(Protocol):
-    """What shows people how far a refresh is."""
-
-    def say(self, line: str) -> None:
-        """Show a line."""
-
-    def faces(self, total: int) -> Callable[[int], None]:
-        """Begin with a number of faces, and return what is called with each number of them that was done."""
-
-    def photos(self, total: int) -> Progress:
-        """Begin with a number of photos, and return what is called with the row of each."""
-
-
 async def refresh(
-    config: IngestConfig, paths: list[bytes], backend: InferenceBackend, progress: RefreshProgress
+    config: IngestConfig,
+    paths: list[bytes],
+    backend: InferenceBackend,
+    progress: ProgressTeller,
+    interruption: Interruption | None = None,
 ) -> IngestSummary:
     """Bring the parts of a folder to what is served, then score the photos that have no row yet.
 
@@ -50,6 +44,7 @@ async def refresh(
         paths: Of the photos, see `fsclient.ingest.pipeline.find_inputs`.
         backend: What runs the models.
         progress: What shows people how far it is.
+        interruption: How the run may be told to stop while photos are scored.
 
     Returns:
         What was done, `IngestSummary.refreshed` included.
@@ -61,7 +56,7 @@ async def refresh(
     parts = held_parts(config.out)
     change = compare(parts, served)
     if change.photos_because is not None:
-        return await _score_again(config, paths, backend, served, parts, change.photos_because, progress)
+        return await _score_again(config, paths, backend, served, parts, change.photos_because, progress, interruption)
     done: str | None = None
     if parts:
         done = _UP_TO_DATE
@@ -70,7 +65,7 @@ async def refresh(
     drop_staged(config.out)
     if paths:
         todo = plan_ingest(config, paths, model_set_id=served.models.model_set_id).todo
-        summary = await ingest(config, paths, backend, progress.photos(len(todo)))
+        summary = await ingest_photos(config, paths, backend, progress.photos(len(todo)), interruption)
     else:
         statuses = Counter(_held_photos(parts).values())
         num_photos = statuses.total()
@@ -87,7 +82,7 @@ async def _renew(
     served: ServedEnsemble,
     parts: list[HeldPart],
     change: ModelChange,
-    progress: RefreshProgress,
+    progress: ProgressTeller,
 ) -> str:
     """Make every part anew from its stored embeddings, and say what was done."""
     num_photos = len(_held_photos(parts))
@@ -113,7 +108,8 @@ async def _score_again(
     served: ServedEnsemble,
     parts: list[HeldPart],
     because: str,
-    progress: RefreshProgress,
+    progress: ProgressTeller,
+    interruption: Interruption | None,
 ) -> IngestSummary:
     """Score the photos of the sources and of the folder, all of them, into new parts."""
     held = _held_photos(parts)
@@ -131,7 +127,7 @@ async def _score_again(
     again = dict.fromkeys([*paths, *(source_path(source) for source in held if source not in gone & scored)])
     staged = replace(config, out=staging.path)
     todo = plan_ingest(staged, list(again), model_set_id=served.models.model_set_id).todo
-    summary = await ingest(staged, list(again), backend, progress.photos(len(todo)))
+    summary = await ingest_photos(staged, list(again), backend, progress.photos(len(todo)), interruption)
     if not summary.num_left:
         staging.replace_parts()
         summary.refreshed = f"refreshed: {_counted(len(again), 'photo')} scored again, because {because}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from fsclient.score.answer_text import face_json, face_values
-from fsclient.score.few_photos import Scores
-from fsdata.results.rows import PhotoRow
+from fsclient.score.answer_text import face_values
+from fsclient.score.answers import ScoredPhoto
 from fsdata.results.source import source_path
-from fsengine.contracts.served import ServedModels
+from fsengine.contracts.served import marks_text
 from fsengine.errors import InvalidInputError
 
 _BOX_COLOUR = (255, 214, 10)
@@ -18,26 +18,28 @@ _POINT_COLOUR = (0, 229, 255)
 _SHADE = (0, 0, 0)
 
 
-def draw_all(scores: Scores, out: Path) -> list[Path]:
+def draw_all(photos: Sequence[ScoredPhoto], out: Path) -> list[Path]:
     """Draw every photo that was decoded.
 
     Args:
-        scores: What was found.
+        photos: Photos and what was found on them.
         out: A file for one photo; a folder for several.
+
+    Returns:
+        The drawings.
 
     Raises:
         InvalidInputError: The drawing cannot be written there.
     """
-    rows = [row for row in scores.rows if row.width is not None]
-    if not rows:
-        return []
-    single = len(scores.rows) == 1 and not out.is_dir()
+    single = len(photos) == 1 and not out.is_dir()
     written: list[Path] = []
-    for row in rows:
-        target = out if single else _free_name(out, row, written)
+    for photo in photos:
+        if photo.width is None:
+            continue
+        target = out if single else _free_name(out, photo, written)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            draw_photo(row, scores.models).save(target)
+            draw_photo(photo).save(target)
         except (OSError, ValueError) as exc:
             raise InvalidInputError(
                 f"{target} cannot be written: {exc}; give a .png or .jpg file, or a folder"
@@ -46,34 +48,37 @@ def draw_all(scores: Scores, out: Path) -> list[Path]:
     return written
 
 
-def draw_photo(row: PhotoRow, models: ServedModels) -> Image.Image:
+def draw_photo(photo: ScoredPhoto) -> Image.Image:
     """Return a copy of a photo with boxes, landmarks, values and the marks of the models on it.
+
+    Args:
+        photo: One that was scored from a file.
 
     Raises:
         InvalidInputError: Pillow cannot decode the photo.
     """
+    assert photo.source is not None
     try:
-        with Image.open(source_path(row.photo.source)) as file:
+        with Image.open(source_path(photo.source)) as file:
             image = ImageOps.exif_transpose(file).convert("RGB")
     except (OSError, ValueError) as exc:
         raise InvalidInputError(
-            f"{row.photo.source} was scored, but Pillow, which draws, cannot decode it: {exc}; leave --draw out"
+            f"{photo.source} was scored, but Pillow, which draws, cannot decode it: {exc}; leave --draw out"
         ) from exc
     draw = ImageDraw.Draw(image)
     scale = max(image.size) / 1000
-    for index in range(row.num_faces):
-        face = face_json(row, index, models)
-        x0, y0, x1, y1 = face["box"]
-        side = x1 - x0
+    for face in photo.faces:
+        side = face.box.x1 - face.box.x0
         font = ImageFont.load_default(max(9.0, min(side / 9, 22 * scale)))
-        draw.rectangle((x0, y0, x1, y1), outline=_BOX_COLOUR, width=max(1, round(2 * scale)))
+        draw.rectangle(face.box, outline=_BOX_COLOUR, width=max(1, round(2 * scale)))
         radius = max(1.0, side / 50)
-        for x, y in face["landmarks"]:
+        for x, y in face.landmarks:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_POINT_COLOUR)
-        _text(draw, (x0, y1 + 2), "\n".join([f"face {face['score']:.2f}", *face_values(face)]), font)
-    if models.marks_text:
+        below = (face.box.x0, face.box.y1 + 2)
+        _text(draw, below, "\n".join([f"face {face.score:.2f}", *face_values(face)]), font)
+    if photo.marks:
         font = ImageFont.load_default(max(9.0, 20 * scale))
-        _text(draw, (6 * scale, 6 * scale), models.marks_text, font)
+        _text(draw, (6 * scale, 6 * scale), marks_text(photo.marks), font)
     return image
 
 
@@ -92,9 +97,9 @@ def _text(
     draw.text((at[0] + shift_x, at[1] + shift_y), text, font=font, fill=_BOX_COLOUR)
 
 
-def _free_name(folder: Path, row: PhotoRow, written: list[Path]) -> Path:
+def _free_name(folder: Path, photo: ScoredPhoto, written: list[Path]) -> Path:
     """Return a name in a folder that no earlier photo of this run took."""
-    stem = Path(source_path(row.photo.source).decode("utf-8", "replace")).stem
+    stem = Path(source_path(photo.source or "photo").decode("utf-8", "replace")).stem
     number = 0
     while (path := folder / f"{stem}{f'-{number}' if number else ''}.png") in written:
         number += 1

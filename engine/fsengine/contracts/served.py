@@ -91,7 +91,12 @@ class ServedModels:
     @property
     def marks_text(self) -> str:
         """Return the marks for people, for example `untrained weights: embed, ethnicity`; empty without any."""
-        return "; ".join(f"{mark}: {', '.join(steps)}" for mark, steps in sorted(self.marks.items()))
+        return marks_text(self.marks)
+
+
+def marks_text(marks: Mapping[str, Sequence[str]]) -> str:
+    """Return marks, each with its steps, for people; empty without any."""
+    return "; ".join(f"{mark}: {', '.join(steps)}" for mark, steps in sorted(marks.items()))
 
 
 EMBEDDING = "face_embedding"

@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from fake_backend import FakeBackend, answer, ensemble
 from fsclient.bench.level import Level, latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig
 from fsclient.bench.measured_text import bench_json, bench_text, notes_text
@@ -20,6 +19,7 @@ from fsclient.bench.stages import ModelStatistics, Stage, bound_by, foreign_requ
 from fsclient.bench.whole_bench import BenchResult, levels_within
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.cli import main
+from fsclient.testing import FakeBackend, answer, ensemble
 from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, PhotoRejectedError, ServerUnavailableError
 
 INSTANCES = {"decode": 1, "detect": 2}

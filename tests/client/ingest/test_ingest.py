@@ -13,9 +13,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fake_backend import FakeBackend, answer, ensemble
-from fsclient.ingest.pipeline import IngestConfig, IngestSummary, find_inputs, ingest
-from fsclient.score.scoring import RetryPolicy
+from fsclient.backend.retry import RetryPolicy
+from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.settings import IngestConfig
+from fsclient.ingest.summary import IngestSummary
+from fsclient.testing import FakeBackend, answer, ensemble
 from fsdata.results.parts import locked, part_paths, read_ledger
 from fsdata.results.status import Status
 from fsengine.errors import (
@@ -56,7 +59,7 @@ def run(folder: Path, respond: Respond | FakeBackend, out: Path, **settings: Any
     backend = respond if isinstance(respond, FakeBackend) else FakeBackend(respond)
     config = IngestConfig(sources=(str(folder),), out=out, retry=QUICK, **settings)
     with locked(out):
-        return asyncio.run(ingest(config, find_inputs(config), backend, lambda _: None))
+        return asyncio.run(ingest_photos(config, find_inputs(config), backend, lambda _: None))
 
 
 def faces_as_numbered(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from fake_backend import ensemble_of
 from fsclient.cli import main
 from fsdata.results.master_table import build_table
 from fsdata.results.parts import part_paths
@@ -29,6 +28,7 @@ from refresh_for_tests import (
     Told,
     assert_made_with,
     assert_same_results,
+    ensemble_of,
     five_photos,
     rows_of,
     run,

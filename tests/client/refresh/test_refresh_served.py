@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from fsclient.backend.serving import ServerChoice, open_server
+from fsclient.backend.server_choice import ServerChoice, open_server
 from fsdata.results.master_table import build_table
 from fsdata.results.parts import part_paths
 from fsdata.sample_photos import sample_folder

@@ -13,11 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from fake_backend import FakeBackend, answer
+from fsclient.backend.retry import RetryPolicy
 from fsclient.backend.triton import TritonBackend, is_isolated_twin
-from fsclient.ingest.pipeline import IngestConfig, IngestSummary, find_inputs, ingest
+from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.settings import IngestConfig
+from fsclient.ingest.summary import IngestSummary
 from fsclient.models.pack_folders import served_repository
-from fsclient.score.scoring import RetryPolicy, refusal, score_file
+from fsclient.score.one_photo import refusal, score_file
+from fsclient.testing import FakeBackend, answer
 from fsdata.results.parts import locked
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow
 from fsdata.results.schema import face_outputs
@@ -157,7 +161,7 @@ def run(folder: Path, out: Path, url: str) -> tuple[IngestSummary, dict[str, dic
     async def once() -> IngestSummary:
         backend = TritonBackend(url)
         try:
-            return await ingest(config, find_inputs(config), backend, lambda _: None)
+            return await ingest_photos(config, find_inputs(config), backend, lambda _: None)
         finally:
             await backend.close()
 

@@ -17,9 +17,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fake_backend import FakeBackend, answer
 from fsclient.commands.results_text import info_text
-from fsclient.ingest.pipeline import IngestConfig, find_inputs, ingest
+from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.settings import IngestConfig
+from fsclient.testing import FakeBackend, answer
 from fsdata.results.master_table import build_table, describe
 from fsdata.results.parts import locked
 from fsengine.errors import InvalidInputError
@@ -45,7 +47,7 @@ def two_faces(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
 def run(folder: Path, out: Path) -> None:
     with locked(out):
         config = IngestConfig(sources=(str(folder),), out=out, part_size=2)
-        asyncio.run(ingest(config, find_inputs(config), FakeBackend(two_faces), lambda _: None))
+        asyncio.run(ingest_photos(config, find_inputs(config), FakeBackend(two_faces), lambda _: None))
 
 
 @pytest.fixture

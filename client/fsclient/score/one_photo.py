@@ -1,49 +1,22 @@
-"""Score one photo: read it, ask the server, ask again for what is not the photo's fault."""
+"""Score one photo: read it, ask the server, and ask again alone where the photo may not be to blame."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
+from fsclient.backend.retry import RetryPolicy, with_retries
 from fsclient.photos.photo_file import Photo, read_photo
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
 from fsdata.results.status import Status
 from fsengine.backends.dali_errors import decoding_cause
 from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE
-from fsengine.errors import DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How often and how soon a request is made again.
-
-    Attributes:
-        attempts: Times that one photo is asked for, alone included, before it stays unfinished.
-        first_wait_s: Wait before the second; it doubles from there, with jitter.
-        longest_wait_s: The longest wait.
-    """
-
-    attempts: int = 5
-    first_wait_s: float = 0.25
-    longest_wait_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or self.first_wait_s < 0 or self.longest_wait_s < self.first_wait_s:
-            raise ValueError(f"{self} needs attempts >= 1 and 0 <= first_wait_s <= longest_wait_s")
-
-    def wait_s(self, attempt: int) -> float:
-        """Return the wait after the given attempt (from 1): full jitter over a doubling bound."""
-        bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** (attempt - 1))
-        return bound * random.uniform(0.5, 1.0)
+from fsengine.errors import PhotoRejectedError
 
 
 async def score_file(
@@ -54,35 +27,49 @@ async def score_file(
     retry: RetryPolicy,
     expected_model_set_id: str,
 ) -> PhotoRow:
-    """Read and score one file.
+    """Read and score one file; see `score_with_retries`."""
+    return await score_with_retries(
+        lambda: read_photo(path), backend, outputs, retry=retry, expected_model_set_id=expected_model_set_id
+    )
+
+
+async def score_with_retries(
+    read: Callable[[], Photo],
+    backend: InferenceBackend,
+    outputs: Sequence[str],
+    *,
+    retry: RetryPolicy,
+    expected_model_set_id: str,
+) -> PhotoRow:
+    """Read and score one photo.
 
     Args:
-        path: The file.
+        read: Reads it; called in a thread.
         backend: What runs the models.
         outputs: Per-face outputs of the ensemble to ask for.
-        retry: What to do when the server is not to be had.
+        retry: What to do when the server is unavailable.
         expected_model_set_id: What the server must still serve after a broken connection.
 
     Returns:
         Its row, whatever is wrong with the file.
 
     Raises:
-        ServerUnavailableError: The server was not to be had in all attempts; the photo stays unfinished.
+        ServerUnavailableError: The server was unavailable in all attempts; the photo stays unfinished.
         DeadlineError: The server never answered this photo in time; likewise.
         InferenceError: The server serves another model set than before.
     """
     started = time.perf_counter()
-    photo = await asyncio.to_thread(read_photo, path)
+    photo = await asyncio.to_thread(read)
     read_ms = 1e3 * (time.perf_counter() - started)
     if photo.refusal is not None:
         status, reason = photo.refusal
         return PhotoRow(photo=photo.file, status=status, reason=reason, read_ms=read_ms)
-    asking = _Asking(photo, backend, outputs, read_ms)
-    return await with_retries(lambda _: asking.row(), retry, backend, expected_model_set_id)
+    request = _PhotoRequest(photo, backend, outputs, read_ms)
+    return await with_retries(lambda _: request.row(), retry, backend, expected_model_set_id)
 
 
 async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[str]) -> PhotoRow:
-    """Score a photo that was read, without asking again where the server is not to be had.
+    """Score a photo that was read, without asking again where the server is unavailable.
 
     Args:
         photo: With its bytes.
@@ -90,42 +77,14 @@ async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[
         outputs: As for `score_file`.
 
     Raises:
-        ServerUnavailableError: The server was not to be had.
+        ServerUnavailableError: The server was unavailable.
         DeadlineError: It did not answer in time.
     """
-    return await _Asking(photo, backend, outputs, read_ms=0.0).row()
+    return await _PhotoRequest(photo, backend, outputs, read_ms=0.0).row()
 
 
-async def with_retries(
-    ask: Callable[[int], Awaitable[T]], retry: RetryPolicy, backend: InferenceBackend, expected_model_set_id: str
-) -> T:
-    """Ask a server as often as a policy allows.
-
-    Args:
-        ask: Called with the number of the attempt, from 1.
-        retry: The policy.
-        backend: The server.
-        expected_model_set_id: What it must still serve after a broken connection.
-
-    Raises:
-        ServerUnavailableError: It was not to be had in all attempts.
-        DeadlineError: It never answered in time.
-        InferenceError: It serves another model set than before, or refused.
-    """
-    for attempt in range(1, retry.attempts + 1):
-        try:
-            if attempt > 1:
-                await check_model_set(backend, expected_model_set_id)
-            return await ask(attempt)
-        except (ServerUnavailableError, DeadlineError):
-            if attempt == retry.attempts:
-                raise
-        await asyncio.sleep(retry.wait_s(attempt))
-    raise AssertionError("the last attempt returns or raises")
-
-
-class _Asking:
-    """One photo's way through a server, and the requests that it took."""
+class _PhotoRequest:
+    """One photo's way through a server, asked for again alone where others may be to blame."""
 
     def __init__(self, photo: Photo, backend: InferenceBackend, outputs: Sequence[str], read_ms: float) -> None:
         assert photo.data is not None
@@ -133,7 +92,7 @@ class _Asking:
         self._backend = backend
         self._outputs = [*PER_PHOTO_OUTPUTS, *outputs]
         self._read_ms = read_ms
-        self._requests = 0
+        self._attempts = 0
 
     async def row(self) -> PhotoRow:
         """Ask for the photo and turn the answer, or the refusal, into a row.
@@ -152,7 +111,7 @@ class _Asking:
                 photo=self._photo.file,
                 status=status,
                 reason=reason,
-                attempts=self._requests,
+                attempts=self._attempts,
                 read_ms=self._read_ms,
                 infer_ms=infer_ms,
             )
@@ -165,14 +124,14 @@ class _Asking:
             height=height,
             faces_truncated=bool(answer["faces_truncated"].reshape(-1)[0]),
             faces=faces,
-            attempts=self._requests,
+            attempts=self._attempts,
             read_ms=self._read_ms,
             infer_ms=infer_ms,
         )
 
     async def _ask(self, *, alone: bool) -> dict[str, NDArray[Any]] | tuple[Status, str]:
         """Make one request; return the outputs, or status and reason of a refusal."""
-        self._requests += 1
+        self._attempts += 1
         try:
             return await self._backend.infer(self._data, self._outputs, alone=alone)
         except PhotoRejectedError as exc:
@@ -196,17 +155,3 @@ def refusal(message: str, *, alone: bool = False) -> tuple[Status, str]:
     if alone and (cause := decoding_cause(message)) is not None:
         return Status.CORRUPT, f"{DECODE_FAILED}: DALI: {cause}"
     return Status.FAILED, message
-
-
-async def check_model_set(backend: InferenceBackend, expected: str) -> None:
-    """Check that a server serves what it did before.
-
-    Raises:
-        InferenceError: It serves another model set.
-    """
-    served = await backend.served()
-    if served.models.model_set_id != expected:
-        raise InferenceError(
-            f"the server now serves model set {served.models.model_set_id}, this run began with {expected}; "
-            "results of different sets do not mix: run again into another folder"
-        )

@@ -1,12 +1,15 @@
-"""A server for a command: the one it was given, or an embedded one for as long as the command runs."""
+"""Which server is talked to: one that is given, or one that is started on first use and stopped at the end."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsclient.backend.triton import checked_address
 from fsclient.models.fetching import Say
 from fsclient.models.pack_folders import DEFAULT_PACK, served_repository
 from fsengine.errors import InvalidInputError, MissingDependencyError
@@ -34,7 +37,10 @@ class ServerChoice:
     gpu: bool = False
 
     def __post_init__(self) -> None:
-        if self.server is not None and (self.models is not None or self.without or self.gpu):
+        if self.server is None:
+            return
+        checked_address(self.server)
+        if self.models is not None or self.without or self.gpu:
             raise InvalidInputError(
                 "--server and --models (or --without, --gpu) exclude each other: a running server has its own models"
             )
@@ -82,3 +88,40 @@ def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
     say("starting the embedded server")
     with EmbeddedServer(repository) as server:
         yield OpenServer(url=server.url, photos_in_flight=server.photos_in_flight, embedded=server)
+
+
+class LazyServer:
+    """A server that is opened on first use, once, whichever thread asks first."""
+
+    def __init__(self, choice: ServerChoice, say: Say) -> None:
+        """Prepare; nothing is started yet.
+
+        Args:
+            choice: Which server.
+            say: Called with each line for people while an embedded one is made ready.
+        """
+        self._choice = choice
+        self._say = say
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        self._server: OpenServer | None = None
+
+    def open(self) -> OpenServer:
+        """Return the server, started if it is not yet; for errors see `open_server`."""
+        with self._lock:
+            if self._server is None:
+                self._server = self._stack.enter_context(open_server(self._choice, self._say))
+            return self._server
+
+    def log_of_dead_server(self) -> Path | None:
+        """Return the log of an embedded server that died by itself; None where it lives, or is not ours."""
+        server = self._server
+        if server is None or server.embedded is None or server.embedded.alive():
+            return None
+        return server.embedded.log_path
+
+    def close(self) -> None:
+        """Stop an embedded server that was started."""
+        with self._lock:
+            self._server = None
+            self._stack.close()

@@ -1,0 +1,347 @@
+"""The client: photos scored by a server that is given, or by an embedded one that it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Union
+
+from fsclient.backend.protocol import InferenceBackend
+from fsclient.backend.retry import RetryPolicy
+from fsclient.backend.server_choice import LazyServer, ServerChoice
+from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
+from fsclient.ingest.interruption import Interruption
+from fsclient.ingest.progress import IngestProgress, OnMessage, ProgressTeller
+from fsclient.ingest.settings import IngestConfig
+from fsclient.ingest.summary import IngestSummary
+from fsclient.ingest_run import run_ingest
+from fsclient.photos.given import GivenPhoto, read_given
+from fsclient.score.answers import ScoredPhoto, scored_photo
+from fsclient.score.one_photo import score_with_retries
+from fsdata.results.schema import face_outputs
+from fsdata.results.status import Status
+from fsengine.contracts.served import ServedEnsemble, ServedModels
+from fsengine.errors import InvalidInputError
+
+logger = logging.getLogger(__name__)
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+DEFAULT_CONCURRENCY = 16
+"""Photos in flight of `score_many`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A server that answers.
+
+    Attributes:
+        backend: The way to it.
+        served: What it serves.
+        photos_in_flight: The most photos that it has room for; None where it is not known.
+    """
+
+    backend: InferenceBackend
+    served: ServedEnsemble
+    photos_in_flight: int | None
+
+
+class AsyncClient:
+    """Scores photos; the same as `Client`, for code that runs in an event loop.
+
+    Example:
+        async with AsyncClient("localhost:8001") as client:
+            photo = await client.score("photo.jpg")
+            async for photo in client.score_many(paths):
+                ...
+    """
+
+    def __init__(
+        self,
+        server: str | ServerChoice | None = None,
+        *,
+        backend: InferenceBackend | None = None,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        on_message: OnMessage = logger.info,
+    ) -> None:
+        """Prepare; nothing is started or sent before the first call that needs the server.
+
+        Args:
+            server: `host:port` of a running server's gRPC endpoint; `embedded` starts one instead.
+            backend: What runs the models in place of a server, for tests: see `fsclient.testing`.
+            request_timeout_s: The longest wait for one photo, in seconds.
+            on_message: Called with each line for people; by default they are logged.
+
+        Raises:
+            InvalidInputError: Neither or both of server and backend are given, or `server` is not `host:port`.
+        """
+        if (server is None) == (backend is None):
+            raise InvalidInputError(
+                "give either a server, for example Client('localhost:8001'), or a backend; Client.embedded() starts one"
+            )
+        choice = ServerChoice(server=server) if isinstance(server, str) else server
+        self._server = None if choice is None else LazyServer(choice, on_message)
+        self._backend = backend
+        self._request_timeout_s = request_timeout_s
+        self._on_message = on_message
+        self._session: Session | None = None
+        self._opening = asyncio.Lock()
+
+    @classmethod
+    def embedded(
+        cls,
+        models: str | os.PathLike[str] | None = None,
+        *,
+        gpu: bool = False,
+        without: Sequence[str] = (),
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        on_message: OnMessage = logger.info,
+    ) -> AsyncClient:
+        """Return a client with a server of its own on loopback, which starts with the first call that needs it.
+
+        Args:
+            models: Pack by name, or the folder of a pack or of an assembled repository; None for the pack that ships.
+            gpu: Whether it runs its models on the first NVIDIA GPU.
+            without: Heads to leave out: `attractiveness`, `ethnicity`, `age_gender`.
+            request_timeout_s: The longest wait for one photo, in seconds.
+            on_message: Called with each line for people; by default they are logged.
+
+        Returns:
+            The client. Closing it stops the server. What cannot be served or started, the first call says:
+            MissingDependencyError, PackError, ServerError.
+        """
+        choice = ServerChoice(models=None if models is None else os.fspath(models), without=tuple(without), gpu=gpu)
+        return cls(choice, request_timeout_s=request_timeout_s, on_message=on_message)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection, and stop the server where it is the client's own."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.backend.close()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.close)
+
+    def _start_server(self) -> None:
+        """Start the client's own server if it is not started yet; blocks until it is ready.
+
+        Raises:
+            MissingDependencyError: The embedded server's libraries are not installed.
+            PackError: The pack cannot be served.
+            ServerError: The server did not start.
+        """
+        if self._server is not None:
+            self._server.open()
+
+    async def served(self) -> ServedModels:
+        """Return what is served: pack, model set, class labels, thresholds, marks and licences.
+
+        Raises:
+            FaceStatsError: The server cannot be started or reached; see `embedded` and `score`.
+        """
+        return (await self._opened()).served.models
+
+    async def score(self, photo: GivenPhoto) -> ScoredPhoto:
+        """Score one photo.
+
+        Args:
+            photo: A path, encoded bytes, a file opened for reading bytes, an array (H, W, 3) of uint8 RGB, or a PIL
+                image.
+
+        Returns:
+            Its faces, or the reason why there are none: a file that cannot be read or decoded is an answer.
+
+        Raises:
+            InvalidInputError: It is nothing that a photo can be given as.
+            ServerUnavailableError: The server was unavailable in all attempts.
+            DeadlineError: It did not answer in time.
+            InferenceError: It serves other models than when the client connected.
+        """
+        session = await self._opened()
+        row = await score_with_retries(
+            lambda: read_given(photo),
+            session.backend,
+            face_outputs(session.served),
+            retry=RetryPolicy(),
+            expected_model_set_id=session.served.models.model_set_id,
+        )
+        return scored_photo(row, session.served.models)
+
+    async def score_many(
+        self, photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto], *, concurrency: int = DEFAULT_CONCURRENCY
+    ) -> AsyncIterator[ScoredPhoto]:
+        """Score photos, several at once, and yield their answers in the order given.
+
+        Photos are taken from the iterable as they are needed, and at most `concurrency` of them are held, waiting
+        answers included.
+
+        Args:
+            photos: Photos, each as for `score`.
+            concurrency: Photos in flight; an embedded server may have room for fewer.
+
+        Raises:
+            FaceStatsError: See `score`; the photos in flight are given up then.
+        """
+        limit = await self._room_for(checked_concurrency(concurrency))
+        waiting: collections.deque[asyncio.Task[ScoredPhoto]] = collections.deque()
+        try:
+            async for photo in _each(photos):
+                waiting.append(asyncio.create_task(self.score(photo)))
+                if len(waiting) >= limit:
+                    yield await waiting.popleft()
+            while waiting:
+                yield await waiting.popleft()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def ingest(
+        self,
+        sources: PathLike | Iterable[PathLike],
+        out: PathLike,
+        *,
+        concurrency: int | None = None,
+        part_size: int = 1000,
+        retry_statuses: Iterable[Status] = (),
+        refresh: bool = False,
+        progress: Callable[[IngestProgress], None] | None = None,
+    ) -> IngestSummary:
+        """Score photos into Parquet; what earlier runs did is kept.
+
+        Cancelled, it writes what is done before it ends.
+
+        Args:
+            sources: Photos, folders (searched with all below them) and glob patterns; with `refresh` there may be none.
+            out: Folder of the parts.
+            concurrency: Photos in flight; None for 8, or fewer where an embedded server has no room for them.
+            part_size: Photos of one part.
+            retry_statuses: Statuses of earlier runs whose photos are done again.
+            refresh: Whether results of other models are brought to the served ones first.
+            progress: Called as photos (or, while refreshing, faces) are done.
+
+        Returns:
+            What was done. No server is started where nothing is left to do.
+
+        Raises:
+            InvalidInputError: A source names nothing, or `out` cannot be written to.
+            ResultsError: `out` is held by another run, damaged, or holds results of other models.
+            FaceStatsError: The server cannot be started or reached; see `embedded` and `score`.
+        """
+        config = ingest_config(
+            sources,
+            out,
+            concurrency=concurrency,
+            part_size=part_size,
+            retry_statuses=retry_statuses,
+            refresh=refresh,
+        )
+        return await self._run(config, progress)
+
+    async def _run(
+        self,
+        config: IngestConfig,
+        progress: Callable[[IngestProgress], None] | None = None,
+        interruption: Interruption | None = None,
+        start_server: Callable[[], Awaitable[None]] | None = None,
+    ) -> IngestSummary:
+        """Do what `ingest` does, as a configuration says.
+
+        Args:
+            config: The run.
+            progress: Called as photos (or, while refreshing, faces) are done.
+            interruption: How the run may be told to stop.
+            start_server: Starts the client's own server, once it is known that one is needed; None for a thread.
+
+        Raises:
+            FaceStatsError: See `ingest`.
+        """
+
+        async def open_server() -> Session:
+            if start_server is not None:
+                await start_server()
+            return await self._opened()
+
+        teller = ProgressTeller(progress, self._on_message)
+        summary = await run_ingest(config, open_server, teller, interruption or Interruption())
+        if self._server is not None and (log := self._server.log_of_dead_server()) is not None:
+            self._on_message(f"the embedded server died; its log is {log}")
+        return summary
+
+    async def _room_for(self, wanted: int) -> int:
+        """Return a number of photos in flight, cut to what the server has room for."""
+        room = (await self._opened()).photos_in_flight
+        return wanted if room is None else min(wanted, room)
+
+    async def _opened(self) -> Session:
+        """Return the session, opened on first use."""
+        async with self._opening:
+            if self._session is None:
+                backend, room = self._backend, None
+                if self._server is not None:
+                    server = await asyncio.to_thread(self._server.open)
+                    backend = TritonBackend(server.url, request_timeout_s=self._request_timeout_s)
+                    room = server.photos_in_flight
+                assert backend is not None
+                try:
+                    served = await backend.served()
+                except BaseException:
+                    await backend.close()
+                    raise
+                self._session = Session(backend=backend, served=served, photos_in_flight=room)
+            return self._session
+
+
+def ingest_config(
+    sources: PathLike | Iterable[PathLike],
+    out: PathLike,
+    *,
+    concurrency: int | None,
+    part_size: int,
+    retry_statuses: Iterable[Status],
+    refresh: bool,
+) -> IngestConfig:
+    """Return the arguments of `ingest` as a configuration."""
+    given: Iterable[PathLike] = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    return IngestConfig(
+        sources=tuple(os.fspath(source) for source in given),
+        out=Path(out),
+        concurrency=concurrency,
+        part_size=part_size,
+        retry_statuses=frozenset(map(Status, retry_statuses)),
+        refresh=refresh,
+    )
+
+
+def checked_concurrency(concurrency: int) -> int:
+    """Return a number of photos in flight.
+
+    Raises:
+        InvalidInputError: It is below 1.
+    """
+    if concurrency < 1:
+        raise InvalidInputError(f"concurrency is {concurrency}, expected 1 or more")
+    return concurrency
+
+
+async def _each(photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto]) -> AsyncIterator[GivenPhoto]:
+    """Yield the photos of either kind of iterable."""
+    if isinstance(photos, AsyncIterable):
+        async for photo in photos:
+            yield photo
+    else:
+        for photo in photos:
+            yield photo

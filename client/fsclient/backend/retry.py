@@ -1,0 +1,80 @@
+"""Ask a server again for what is not the photo's fault: it was busy, restarted, or the connection broke."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fsclient.backend.protocol import InferenceBackend
+from fsengine.errors import DeadlineError, InferenceError, ServerUnavailableError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how soon a request is made again.
+
+    Attributes:
+        attempts: Times that one photo is asked for, alone included, before it stays unfinished.
+        first_wait_s: Wait before the second; it doubles from there, with jitter.
+        longest_wait_s: The longest wait.
+    """
+
+    attempts: int = 5
+    first_wait_s: float = 0.25
+    longest_wait_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.first_wait_s < 0 or self.longest_wait_s < self.first_wait_s:
+            raise ValueError(f"{self} needs attempts >= 1 and 0 <= first_wait_s <= longest_wait_s")
+
+    def wait_s(self, attempt: int) -> float:
+        """Return the wait after the given attempt (from 1): full jitter over a doubling bound."""
+        bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** (attempt - 1))
+        return bound * random.uniform(0.5, 1.0)
+
+
+async def with_retries(
+    ask: Callable[[int], Awaitable[T]], retry: RetryPolicy, backend: InferenceBackend, expected_model_set_id: str
+) -> T:
+    """Ask a server as often as a policy allows.
+
+    Args:
+        ask: Called with the number of the attempt, from 1.
+        retry: The policy.
+        backend: The server.
+        expected_model_set_id: What it must still serve after a broken connection.
+
+    Raises:
+        ServerUnavailableError: It was not to be had in all attempts.
+        DeadlineError: It never answered in time.
+        InferenceError: It serves another model set than before, or refused.
+    """
+    for attempt in range(1, retry.attempts + 1):
+        try:
+            if attempt > 1:
+                await check_model_set(backend, expected_model_set_id)
+            return await ask(attempt)
+        except (ServerUnavailableError, DeadlineError):
+            if attempt == retry.attempts:
+                raise
+        await asyncio.sleep(retry.wait_s(attempt))
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def check_model_set(backend: InferenceBackend, expected: str) -> None:
+    """Check that a server serves what it did before.
+
+    Raises:
+        InferenceError: It serves another model set.
+    """
+    served = await backend.served()
+    if served.models.model_set_id != expected:
+        raise InferenceError(
+            f"the server now serves model set {served.models.model_set_id}, this run began with {expected}; "
+            "results of different sets do not mix: run again into another folder"
+        )

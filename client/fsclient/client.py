@@ -1,0 +1,137 @@
+"""The blocking client: a thin skin on `AsyncClient`, for scripts, notebooks and threads."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any
+
+from fsclient import event_loop
+from fsclient.async_client import DEFAULT_CONCURRENCY, AsyncClient, PathLike, checked_concurrency, ingest_config
+from fsclient.backend.protocol import InferenceBackend
+from fsclient.backend.server_choice import ServerChoice
+from fsclient.backend.triton import REQUEST_TIMEOUT_S
+from fsclient.ingest.interruption import Interruption
+from fsclient.ingest.progress import IngestProgress, OnMessage
+from fsclient.ingest.summary import IngestSummary
+from fsclient.photos.given import GivenPhoto
+from fsclient.score.answers import ScoredPhoto
+from fsdata.results.status import Status
+from fsengine.contracts.served import ServedModels
+
+logger = logging.getLogger(__name__)
+
+
+class Client:
+    """Scores photos with a server that is given, or with one of its own. Several threads may use one client.
+
+    Example:
+        with Client("localhost:8001") as client:
+            photo = client.score("photo.jpg")
+            for photo in client.score_many(paths):
+                ...
+    """
+
+    def __init__(
+        self,
+        server: str | ServerChoice | None = None,
+        *,
+        backend: InferenceBackend | None = None,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        on_message: OnMessage = logger.info,
+    ) -> None:
+        """Prepare; see `AsyncClient`."""
+        self._client = AsyncClient(server, backend=backend, request_timeout_s=request_timeout_s, on_message=on_message)
+
+    @classmethod
+    def embedded(
+        cls,
+        models: str | os.PathLike[str] | None = None,
+        *,
+        gpu: bool = False,
+        without: Sequence[str] = (),
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        on_message: OnMessage = logger.info,
+    ) -> Client:
+        """Return a client with a server of its own on loopback; see `AsyncClient.embedded`."""
+        choice = ServerChoice(models=None if models is None else os.fspath(models), without=tuple(without), gpu=gpu)
+        return cls(choice, request_timeout_s=request_timeout_s, on_message=on_message)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, and stop the server where it is the client's own."""
+        event_loop.run(self._client.close())
+
+    def served(self) -> ServedModels:
+        """Return what is served; see `AsyncClient.served`."""
+        self._client._start_server()
+        return event_loop.run(self._client.served())
+
+    def score(self, photo: GivenPhoto) -> ScoredPhoto:
+        """Score one photo; see `AsyncClient.score`."""
+        self._client._start_server()
+        return event_loop.run(self._client.score(photo))
+
+    def score_many(
+        self, photos: Iterable[GivenPhoto], *, concurrency: int = DEFAULT_CONCURRENCY
+    ) -> Iterator[ScoredPhoto]:
+        """Score photos, several at once, and yield their answers in the order given; see `AsyncClient.score_many`.
+
+        Photos are taken from the iterable in the thread that takes the answers.
+        """
+        self._client._start_server()
+        limit = event_loop.run(self._client._room_for(checked_concurrency(concurrency)))
+        waiting: collections.deque[Future[ScoredPhoto]] = collections.deque()
+        try:
+            for photo in photos:
+                waiting.append(event_loop.submit(self._client.score(photo)))
+                if len(waiting) >= limit:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def ingest(
+        self,
+        sources: PathLike | Iterable[PathLike],
+        out: PathLike,
+        *,
+        concurrency: int | None = None,
+        part_size: int = 1000,
+        retry_statuses: Iterable[Status] = (),
+        refresh: bool = False,
+        progress: Callable[[IngestProgress], None] | None = None,
+    ) -> IngestSummary:
+        """Score photos into Parquet; what earlier runs did is kept. See `AsyncClient.ingest`.
+
+        In the main thread Ctrl-C and SIGTERM end the run early with everything done written: the first lets the photos
+        in flight finish, the second gives them up. `IngestSummary.interrupted` says so.
+        """
+        config = ingest_config(
+            sources,
+            out,
+            concurrency=concurrency,
+            part_size=part_size,
+            retry_statuses=retry_statuses,
+            refresh=refresh,
+        )
+        interruption = Interruption()
+
+        def make_work(call_back: event_loop.CallBack) -> Coroutine[Any, Any, IngestSummary]:
+            return self._client._run(config, progress, interruption, lambda: call_back(self._client._start_server))
+
+        with interruption.on_signals():
+            return event_loop.run_with_calls_back(make_work)

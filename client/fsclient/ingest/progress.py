@@ -1,0 +1,70 @@
+"""How far a run is, for whoever wants to show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from fsdata.results.rows import PhotoRow
+
+OnMessage = Callable[[str], None]
+"""Called with a line for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestProgress:
+    """How far a run is.
+
+    Attributes:
+        unit: What is counted: photos that are scored, or faces whose heads are run again while refreshing.
+        done: How many are done.
+        total: How many there are to do in this run.
+        num_faces: Faces so far.
+    """
+
+    unit: Literal["photo", "face"]
+    done: int
+    total: int
+    num_faces: int
+
+
+class ProgressTeller:
+    """Tells a caller how far a run is."""
+
+    def __init__(self, on_progress: Callable[[IngestProgress], None] | None, on_message: OnMessage) -> None:
+        """Prepare.
+
+        Args:
+            on_progress: Called after each photo, or after each batch of faces; None tells nobody.
+            on_message: Called with each line for people.
+        """
+        self._on_progress = on_progress
+        self.say = on_message
+
+    def photos(self, total: int) -> Callable[[PhotoRow], None]:
+        """Begin with a number of photos, and return what is called with the row of each."""
+        done = faces = 0
+
+        def on_row(row: PhotoRow) -> None:
+            nonlocal done, faces
+            done += 1
+            faces += row.num_faces
+            self._tell("photo", done, total, faces)
+
+        return on_row
+
+    def faces(self, total: int) -> Callable[[int], None]:
+        """Begin with a number of faces, and return what is called with each number of them that was done."""
+        done = 0
+
+        def on_faces(number: int) -> None:
+            nonlocal done
+            done += number
+            self._tell("face", done, total, done)
+
+        return on_faces
+
+    def _tell(self, unit: Literal["photo", "face"], done: int, total: int, num_faces: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(IngestProgress(unit=unit, done=done, total=total, num_faces=num_faces))

@@ -1,0 +1,99 @@
+"""A photo as a caller gives it: a path, encoded bytes, an open file, pixels or a PIL image."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsclient.photos.photo_file import Photo, judge_header, read_photo
+from fsdata.results.rows import PhotoFile
+from fsdata.results.source import source_text
+from fsengine.contracts.preprocessing import MAX_PHOTO_PIXELS
+from fsengine.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+GivenPhoto: TypeAlias = Union[
+    str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, NDArray[np.uint8], "Image.Image"
+]
+"""A path (str or PathLike), an encoded photo (bytes), a file opened for reading bytes, pixels (uint8 (H, W, 3), RGB,
+upright), or a PIL image, whose EXIF orientation is applied and whose transparent parts lie on white."""
+
+_EIGHT_BIT_MODES = frozenset({"1", "L", "P", "RGB", "RGBA", "LA", "PA", "RGBa", "La", "CMYK", "YCbCr", "HSV", "LAB"})
+
+
+def read_given(photo: GivenPhoto) -> Photo:
+    """Read a photo and judge it by its header. Never raises for what a file or its bytes may be.
+
+    Raises:
+        InvalidInputError: It is nothing that a photo can be given as, or pixels of another shape or type.
+    """
+    if isinstance(photo, (str, os.PathLike)):
+        return read_photo(os.fsencode(os.path.abspath(photo)))
+    if isinstance(photo, (bytes, bytearray, memoryview)):
+        return _encoded(bytes(photo), "")
+    if isinstance(photo, np.ndarray):
+        return _encoded(_encode_pixels(photo), "")
+    if hasattr(photo, "getexif"):
+        return _encoded(_encode_image(cast("Image.Image", photo)), "")
+    if hasattr(photo, "read"):
+        data = photo.read()
+        if not isinstance(data, bytes):
+            raise InvalidInputError(f"the file gives {type(data).__name__}, expected bytes: open it with mode 'rb'")
+        name = getattr(photo, "name", "")
+        return _encoded(data, source_text(os.fsencode(os.path.abspath(name))) if isinstance(name, str) and name else "")
+    raise InvalidInputError(
+        f"a photo was given as {type(photo).__name__}; expected a path, bytes, a file opened for reading bytes, a "
+        "NumPy array (H, W, 3) of uint8 or a PIL image"
+    )
+
+
+def _encoded(data: bytes, source: str) -> Photo:
+    """Return encoded bytes as a photo that was read."""
+    refusal = judge_header(data)
+    file = PhotoFile(source=source, num_bytes=len(data), mtime_ns=-1, content_hash=hashlib.sha256(data).hexdigest())
+    return Photo(file=file, data=data if refusal is None else None, refusal=refusal)
+
+
+def _encode_pixels(pixels: NDArray[np.uint8]) -> bytes:
+    """Return uint8 (H, W, 3) RGB as an uncompressed photo."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise InvalidInputError(
+            f"the array is {pixels.dtype} {tuple(pixels.shape)}; expected uint8 (H, W, 3), RGB, of an upright photo"
+        )
+    from PIL import Image
+
+    return _bitmap(Image.fromarray(pixels, "RGB"))
+
+
+def _encode_image(image: Image.Image) -> bytes:
+    """Return a PIL image, upright and on white, as an uncompressed photo."""
+    from PIL import Image, ImageOps
+
+    if image.mode not in _EIGHT_BIT_MODES:
+        raise InvalidInputError(
+            f"the image has mode {image.mode}, expected 8 bits a channel; scale it to 0..255 and convert it to RGB"
+        )
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
+        return _bitmap(upright.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as exc:  # of a file that is cut or broken, read only now
+        raise InvalidInputError(f"the image cannot be decoded: {exc}; give the file's bytes instead") from exc
+
+
+def _bitmap(image: Image.Image) -> bytes:
+    """Return an RGB image as BMP: no pixel changes, and writing it takes hardly any time."""
+    width, height = image.size
+    if width * height > MAX_PHOTO_PIXELS:
+        raise InvalidInputError(f"{width} x {height} pixels, at most {MAX_PHOTO_PIXELS} are decoded; make it smaller")
+    buffer = io.BytesIO()
+    image.save(buffer, "BMP")
+    return buffer.getvalue()
