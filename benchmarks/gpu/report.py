@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fsclient.bench.measured_text import aligned
+from fsclient.bench.speed_report import aligned
 from goals import Goal
 from outcome import Outcome, Row, Status
 from settings import Settings

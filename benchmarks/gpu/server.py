@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from fsclient.backend.serving import OpenServer, open_server
 from fsclient.backend.triton import TritonBackend
+from fsclient.bench.benchmark import levels_within, run_bench
 from fsclient.bench.level import latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig
-from fsclient.bench.measured_text import bound_text, notes_text
-from fsclient.bench.whole_bench import levels_within, run_bench
+from fsclient.bench.speed_report import bound_text, notes_text
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.commands.options import say
 from fsclient.photos.sources import find_photos

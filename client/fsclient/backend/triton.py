@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsclient.bench.stages import ModelStatistics
+from fsclient.bench.bottleneck import ModelStatistics
 from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
 from fsengine.contracts.steps import DECODE, DECODE_ISOLATED, ENCODED_IMAGE, ENSEMBLE, ENSEMBLE_ISOLATED, HEADS
 from fsengine.errors import (

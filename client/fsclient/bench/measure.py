@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
+from fsclient.bench.bottleneck import Stage, Statistics, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.level import Level, Traffic
-from fsclient.bench.stages import Stage, Statistics, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.workload import DEADLINE, UNAVAILABLE, Failure, Workload
 from fsclient.photos.photo_file import Photo
 from fsclient.score.scoring import score_once

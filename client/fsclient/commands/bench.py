@@ -7,9 +7,9 @@ import math
 
 import click
 
+from fsclient.bench.benchmark import run_bench
 from fsclient.bench.measure import MAX_CONCURRENCY, BenchConfig
-from fsclient.bench.measured_text import bench_json, bench_text, notes_text
-from fsclient.bench.whole_bench import run_bench
+from fsclient.bench.speed_report import bench_json, bench_text, notes_text
 from fsclient.commands.options import say, server_choice, server_options
 from fsengine.errors import DeadlineError, ServerUnavailableError
 

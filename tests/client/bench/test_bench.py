@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from fake_backend import FakeBackend, answer, ensemble
+from fsclient.bench.benchmark import BenchResult, levels_within
+from fsclient.bench.bottleneck import ModelStatistics, Stage, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.level import Level, latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig
-from fsclient.bench.measured_text import bench_json, bench_text, notes_text
-from fsclient.bench.stages import ModelStatistics, Stage, bound_by, foreign_requests, since, stages_of
-from fsclient.bench.whole_bench import BenchResult, levels_within
+from fsclient.bench.speed_report import bench_json, bench_text, notes_text
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.cli import main
 from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, PhotoRejectedError, ServerUnavailableError

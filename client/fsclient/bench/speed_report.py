@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fsclient.bench.benchmark import BenchResult
+from fsclient.bench.bottleneck import BY_CLIENT, BY_CONCURRENCY, Stage
 from fsclient.bench.level import Level, latency_percentiles
-from fsclient.bench.stages import BY_CLIENT, BY_CONCURRENCY, Stage
-from fsclient.bench.whole_bench import BenchResult
 
 _SHOWN_FAILURES = 5
 
