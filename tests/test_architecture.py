@@ -63,6 +63,12 @@ def test_the_client_imports_the_exporter_only_where_it_builds_a_pack() -> None:
             assert not (name.startswith("fsexport") and at_top), path
 
 
+def test_the_transport_does_not_import_what_uses_it() -> None:
+    for path in modules("client/fsclient/backend"):
+        for name, _ in imported(path):
+            assert not name.startswith(("fsclient.bench", "fsclient.commands")), f"{path} imports {name}"
+
+
 @pytest.mark.parametrize("package", [p for p in MAY_IMPORT if p != "export/fsexport"])
 def test_no_module_imports_a_heavy_library_at_its_top(package: str) -> None:
     for path in modules(package):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.bench.bottleneck import Stage, Statistics, bound_by, foreign_requests, since, stages_of
+from fsclient.backend.statistics import Statistics
+from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.level import Level, Traffic
 from fsclient.bench.workload import DEADLINE, UNAVAILABLE, Failure, Workload
 from fsclient.photos.photo_file import Photo

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from fsclient.bench.benchmark import BenchResult
 from fsclient.bench.bottleneck import BY_CLIENT, BY_CONCURRENCY, Stage
 from fsclient.bench.level import Level, latency_percentiles
+from fsengine.contracts.bench_report import BenchReport, LatencyReport, LevelReport, ModelsReport, StageReport
 
 _SHOWN_FAILURES = 5
 
@@ -15,55 +18,63 @@ _RISING = 1.05
 """The last level's gain over all before it from which more photos in flight look worth trying."""
 
 
-def bench_json(result: BenchResult) -> dict[str, Any]:
-    """Return the best level, all levels, and what was measured, as JSON."""
+def bench_report(result: BenchResult) -> BenchReport:
+    """Return the best level, all levels, and what was measured."""
     models = result.served.models
-    return {
-        "photos": result.num_photos,
-        **_level_json(result.best),
-        "levels": [_level_json(level) for level in result.levels],
-        "server": result.server,
-        "runtime": result.served.runtime,
-        "models": {
-            "pack": models.pack,
-            "model_set_id": models.model_set_id,
-            "preprocessing_id": models.preprocessing_id,
-        },
-        "marks": dict(models.marks),
-    }
+    levels = [_level_report(level) for level in result.levels]
+    return BenchReport(
+        photos=result.num_photos,
+        **msgspec.structs.asdict(levels[result.levels.index(result.best)]),
+        levels=levels,
+        server=result.server,
+        runtime=result.served.runtime,
+        models=ModelsReport(
+            pack=models.pack, model_set_id=models.model_set_id, preprocessing_id=models.preprocessing_id
+        ),
+        marks=dict(models.marks),
+    )
 
 
-def _level_json(level: Level) -> dict[str, Any]:
-    latency_ms = latency_percentiles(level.traffic.latencies_ms)
-    return {
-        "concurrency": level.concurrency,
-        "photos_per_second": round(level.photos_per_second, 2),
-        "faces_per_second": round(level.faces_per_second, 2),
-        "latency_ms": latency_ms and {name: round(value, 2) for name, value in latency_ms.items()},
-        "seconds": round(level.seconds, 3),
-        "rounds": level.rounds,
-        "requests": level.traffic.requests,
-        "failed_requests": level.traffic.failed,
-        "failures": len(level.failures),
-        "failure_reasons": dict(level.failure_reasons),
-        "stages": [_stage_json(stage) for stage in level.stages],
-        "bound_by": level.bound_by,
-        "notes": list(level.notes),
-    }
+def bench_json(result: BenchResult) -> dict[str, Any]:
+    """Return `bench_report` as what `json.dumps` takes."""
+    record: dict[str, Any] = msgspec.to_builtins(bench_report(result))
+    return record
 
 
-def _stage_json(stage: Stage) -> dict[str, Any]:
-    return {
-        "name": stage.name,
-        "compute_us": round(stage.compute_us, 1),
-        "queue_us": round(stage.queue_us, 1),
-        "batch_size": round(stage.batch_size, 2),
-        "busy_share": round(stage.busy_share, 6),
-        "instances": stage.instances,
-        "requests": stage.counted.requests,
-        "rows": stage.counted.rows,
-        "executions": stage.counted.executions,
-    }
+def _level_report(level: Level) -> LevelReport:
+    found = latency_percentiles(level.traffic.latencies_ms)
+    latency_ms = None
+    if found is not None:
+        latency_ms = LatencyReport(**{name: round(value, 2) for name, value in found.items()})
+    return LevelReport(
+        concurrency=level.concurrency,
+        photos_per_second=round(level.photos_per_second, 2),
+        faces_per_second=round(level.faces_per_second, 2),
+        latency_ms=latency_ms,
+        seconds=round(level.seconds, 3),
+        rounds=level.rounds,
+        requests=level.traffic.requests,
+        failed_requests=level.traffic.failed,
+        failures=len(level.failures),
+        failure_reasons=dict(level.failure_reasons),
+        stages=[_stage_report(stage) for stage in level.stages],
+        bound_by=level.bound_by,
+        notes=list(level.notes),
+    )
+
+
+def _stage_report(stage: Stage) -> StageReport:
+    return StageReport(
+        name=stage.name,
+        compute_us=round(stage.compute_us, 1),
+        queue_us=round(stage.queue_us, 1),
+        batch_size=round(stage.batch_size, 2),
+        busy_share=round(stage.busy_share, 6),
+        instances=stage.instances,
+        requests=stage.counted.requests,
+        rows=stage.counted.rows,
+        executions=stage.counted.executions,
+    )
 
 
 def bench_text(result: BenchResult) -> str:
