@@ -66,7 +66,7 @@ class Level:
         traffic: The requests.
         failures: Source to its first failure, of photos of which any request failed and of those that their header
             refused.
-        stages: The steps of the ensemble in its order; none where the server's statistics cannot be had.
+        stages: The steps of the ensemble in its order; none where the server's statistics are unavailable.
         bound_by: See `fsclient.bench.bottleneck.bound_by`; None without stages or without answers.
         notes: What a reader must know of these numbers.
     """

@@ -1,8 +1,7 @@
-"""What was measured, as JSON and as text."""
+"""What a benchmark measured: the report that other programs read, and tables for people."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +10,8 @@ from fsclient.bench.benchmark import BenchResult
 from fsclient.bench.bottleneck import BY_CLIENT, BY_CONCURRENCY, Stage
 from fsclient.bench.level import Level, latency_percentiles
 from fsengine.contracts.bench_report import BenchReport, LatencyReport, LevelReport, ModelsReport, StageReport
+from fsengine.terminal.messages import counted
+from fsengine.terminal.tables import Block, Table
 
 _SHOWN_FAILURES = 5
 
@@ -77,32 +78,19 @@ def _stage_report(stage: Stage) -> StageReport:
     )
 
 
-def bench_text(result: BenchResult) -> str:
+def bench_blocks(result: BenchResult) -> list[Block]:
     """Return the levels as a table, then the stages of the best one and what bounds it."""
     best = result.best
-    lines = aligned(
-        [
-            [
-                "in flight",
-                "photos/s",
-                "faces/s",
-                "p50 ms",
-                "p90 ms",
-                "p95 ms",
-                "p99 ms",
-                "max ms",
-                "requests",
-                "failed",
-            ],
-            *(_level_cells(level) for level in result.levels),
-        ]
-    )
+    header = ["in flight", "photos/s", "faces/s", "p50 ms", "p90 ms", "p95 ms", "p99 ms", "max ms"]
+    header += ["requests", "failed"]
+    levels = [_level_cells(level) for level in result.levels]
+    blocks: list[Block] = [Table(header=header, rows=levels, align="lrrrrrrrrr")]
     if best.stages:
         header = ["stage", "busy %", "compute us", "queue us", "batch", "executions", "requests", "instances"]
-        lines += ["", f"with {best.concurrency} in flight:"]
-        lines += aligned([header, *(_stage_cells(stage) for stage in best.stages)])
-        lines.append(bound_text(best))
-    return "\n".join(lines)
+        stages = [_stage_cells(stage) for stage in best.stages]
+        blocks += ["", f"with {best.concurrency} in flight:", Table(header=header, rows=stages, align="lrrrrrrr")]
+        blocks.append(bound_text(best))
+    return blocks
 
 
 def _level_cells(level: Level) -> list[str]:
@@ -148,7 +136,9 @@ def notes_text(result: BenchResult) -> list[str]:
     lines = []
     failures = {source: failure for level in result.levels for source, failure in level.failures.items()}
     if failures:
-        lines.append(f"{len(failures)} of {result.num_photos} photos failed; percentiles are over answered photos")
+        lines.append(
+            f"{len(failures)} of {counted(result.num_photos, 'photo')} failed; percentiles are over answered photos"
+        )
         shown = list(failures.items())[:_SHOWN_FAILURES]
         lines += [f"  {source}: {failure.reason}: {failure.message}" for source, failure in shown]
     for note in dict.fromkeys(note for level in result.levels for note in level.notes):
@@ -160,12 +150,3 @@ def notes_text(result: BenchResult) -> list[str]:
     if result.served.models.marks_text:
         lines.append(f"note: what is served is marked ({result.served.models.marks_text})")
     return lines
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of cells as lines with columns flush right, the first one flush left."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from fsclient.commands.options import program_name, say, server_choice, server_options
+from fsclient.commands.options import program_name, server_choice, server_options
 from fsclient.ingest.pipeline import IngestConfig
 from fsclient.ingest.summary_text import summary_text
 from fsclient.ingest.whole_run import run_ingest
 from fsclient.score.scoring import RetryPolicy
 from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError
+from fsengine.terminal.messages import say
 
 
 @click.command()

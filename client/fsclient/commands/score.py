@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from fsclient.commands.options import say, server_choice, server_options
+from fsclient.commands.options import server_choice, server_options
 from fsclient.score.answer_text import photo_json, photo_text
 from fsclient.score.few_photos import score_photos
+from fsengine.terminal.messages import say
 
 
 @click.command()

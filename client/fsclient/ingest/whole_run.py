@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from tqdm import tqdm
-
 from fsclient.backend.serving import OpenServer, ServerChoice, open_server
 from fsclient.backend.triton import TritonBackend
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, Progress, find_inputs, ingest, plan_ingest
@@ -17,6 +15,8 @@ from fsclient.refresh.renewal import refresh
 from fsdata.results.parts import locked
 from fsdata.results.rows import PhotoRow
 from fsdata.results.staging import finish_replacement
+from fsengine.terminal.messages import counted
+from fsengine.terminal.progress import ProgressBar, progress_bar
 
 DEFAULT_CONCURRENCY = 8
 
@@ -90,7 +90,7 @@ class _Bars:
         bar = self._begin(total, "face", "refresh")
 
         def on_faces(number: int) -> None:
-            bar.update(number)
+            bar.advance(number)
 
         return on_faces
 
@@ -101,14 +101,14 @@ class _Bars:
         def on_row(row: PhotoRow) -> None:
             nonlocal faces
             faces += row.num_faces
-            bar.set_postfix_str(f"{faces} faces", refresh=False)
-            bar.update()
+            bar.note = counted(faces, "face")
+            bar.advance()
 
         return on_row
 
-    def _begin(self, total: int, unit: str, what: str) -> tqdm[None]:
+    def _begin(self, total: int, unit: str, what: str) -> ProgressBar:
         self._open.close()
-        return self._open.enter_context(tqdm(total=total, unit=unit, desc=what, smoothing=0.05, delay=0.2))
+        return self._open.enter_context(progress_bar(what, total, unit))
 
 
 def _concurrency(asked: int | None, server: OpenServer, say: Say) -> int:

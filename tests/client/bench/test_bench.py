@@ -20,11 +20,12 @@ from fsclient.bench.benchmark import BenchResult, levels_within
 from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.level import Level, latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig
-from fsclient.bench.speed_report import bench_json, bench_report, bench_text, notes_text
+from fsclient.bench.speed_report import bench_blocks, bench_json, bench_report, notes_text
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.cli import main
 from fsengine.contracts.bench_report import BenchReport
 from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, PhotoRejectedError, ServerUnavailableError
+from fsengine.terminal.tables import plain_text
 
 INSTANCES = {"decode": 1, "detect": 2}
 JPEG = b"\xff\xd8\xff\xe0 "
@@ -266,7 +267,8 @@ def test_without_an_answer_nothing_is_said_to_bound_the_speed(tmp_path: Path) ->
     assert (level.traffic.answered, level.bound_by) == (0, None)
     assert level.stages
     assert "no photo was answered" in level.notes[0]
-    text = bench_text(BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level]))
+    result = BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level])
+    text = plain_text(bench_blocks(result))
     assert text.splitlines()[-1].startswith("no photo was answered")
 
 
@@ -392,7 +394,7 @@ def test_a_level_without_an_answer_has_no_latency(tmp_path: Path) -> None:
 
 
 def test_the_table_has_a_line_for_each_level_and_each_stage(result: BenchResult) -> None:
-    levels, stages = (part.splitlines() for part in bench_text(result).split("\n\n"))
+    levels, stages = (part.splitlines() for part in plain_text(bench_blocks(result)).split("\n\n"))
     assert [line.split()[0] for line in levels] == ["in", "1", "2"]
     assert levels[1].split()[-2:] == ["6", "3"]
     assert [line.split()[0] for line in stages] == ["with", "stage", *INSTANCES, "bound"]
