@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,22 +48,46 @@ def serving(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
         server.communicate(timeout=TIMEOUT_S)
 
 
-def begun(command: list[str], photos: Path, url: str) -> subprocess.Popen[str]:
-    """Start a bench that would take ten minutes, and return it when it measures."""
+@contextmanager
+def measuring(command: list[str], photos: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Start a bench that would take ten minutes, and give it when it measures, with what it says to a terminal."""
+    client_arguments = ["--seconds", "600", "--warm-up", "1", "--concurrency", "2"]
+    leader, follower = pty.openpty()
     client = subprocess.Popen(
-        [*command, "bench", str(photos), "--server", url, "--seconds", "600", "--warm-up", "1", "--concurrency", "2"],
+        [*command, "bench", str(photos), "--server", url, *client_arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=follower,
         text=True,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
     )
-    assert client.stderr is not None
-    seen = ""
-    # The progress bar shows a number of photos once some are done.
-    while not re.search(r"in flight: [1-9]", seen):
-        character = client.stderr.read(1)
-        assert character, seen
-        seen += character
-    return client
+    os.close(follower)
+    said: list[str] = []
+    begun = threading.Event()
+
+    def read() -> None:
+        with open(leader, "rb", buffering=0) as terminal:
+            while True:
+                try:
+                    data = terminal.read(1 << 16)
+                except OSError:  # Linux says so that the other end was closed
+                    data = b""
+                said.append(data.decode(errors="replace"))
+                # The progress bar shows a number of photos once some are done.
+                if not data or re.search(r"2 in flight[^\r\n]* [1-9]\d* photos", "".join(said)):
+                    begun.set()
+                if not data:
+                    return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        assert begun.wait(TIMEOUT_S)
+        assert client.poll() is None, said
+        yield client, said
+    finally:
+        client.kill()
+        client.wait(TIMEOUT_S)
+        reader.join(TIMEOUT_S)
 
 
 @pytest.fixture
@@ -133,14 +160,16 @@ def test_a_table_alone_is_on_stdout_and_the_rest_on_stderr(photos: Path, fsclien
 
 def test_ctrl_c_and_a_lost_server_have_their_exit_codes(photos: Path, fsclient_command: list[str]) -> None:
     with serving(fsclient_command) as (server, url):
-        client = begun(fsclient_command, photos, url)
-        client.send_signal(signal.SIGINT)
-        out, said = client.communicate(timeout=TIMEOUT_S)
+        with measuring(fsclient_command, photos, url) as (client, lines):
+            client.send_signal(signal.SIGINT)
+            out, _ = client.communicate(timeout=TIMEOUT_S)
+        said = "".join(lines)
         assert client.returncode == 130, said
         assert (out, "interrupted" in said, "Traceback" in said) == ("", True, False)
-        client = begun(fsclient_command, photos, url)
-        server.terminate()
-        out, said = client.communicate(timeout=TIMEOUT_S)
+        with measuring(fsclient_command, photos, url) as (client, lines):
+            server.terminate()
+            out, _ = client.communicate(timeout=TIMEOUT_S)
+        said = "".join(lines)
         assert client.returncode == 4, said
         assert (out, "is unavailable" in said, "Traceback" in said) == ("", True, False)
 
