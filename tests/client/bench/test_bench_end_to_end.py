@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pty
-import re
 import shutil
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +18,7 @@ from fsclient.models.pack_folders import served_repository
 from fsdata.sample_photos import sample_photos
 from fsengine.server import binary
 from fsengine.server.embedded import EmbeddedServer
+from terminal_for_tests import Shown, on_terminal
 
 pytestmark = pytest.mark.triton
 
@@ -49,45 +46,13 @@ def serving(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @contextmanager
-def measuring(command: list[str], photos: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Start a bench that would take ten minutes, and give it when it measures, with what it says to a terminal."""
-    client_arguments = ["--seconds", "600", "--warm-up", "1", "--concurrency", "2"]
-    leader, follower = pty.openpty()
-    client = subprocess.Popen(
-        [*command, "bench", str(photos), "--server", url, *client_arguments],
-        stdout=subprocess.PIPE,
-        stderr=follower,
-        text=True,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    )
-    os.close(follower)
-    said: list[str] = []
-    begun = threading.Event()
-
-    def read() -> None:
-        with open(leader, "rb", buffering=0) as terminal:
-            while True:
-                try:
-                    data = terminal.read(1 << 16)
-                except OSError:  # Linux says so that the other end was closed
-                    data = b""
-                said.append(data.decode(errors="replace"))
-                # The progress bar shows a number of photos once some are done.
-                if not data or re.search(r"2 in flight[^\r\n]* [1-9]\d* photos", "".join(said)):
-                    begun.set()
-                if not data:
-                    return
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        assert begun.wait(TIMEOUT_S)
-        assert client.poll() is None, said
-        yield client, said
-    finally:
-        client.kill()
-        client.wait(TIMEOUT_S)
-        reader.join(TIMEOUT_S)
+def measuring(command: list[str], photos: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], Shown]]:
+    """Start a bench that would take ten minutes, and give it when it measures, with what it shows on a terminal."""
+    options = ["--server", url, "--seconds", "600", "--warm-up", "1", "--concurrency", "2"]
+    with on_terminal([*command, "bench", str(photos), *options]) as (client, shown):
+        # The progress bar shows a number of photos once some are done.
+        assert shown.wait_for(r"2 in flight[^\r\n]* [1-9]\d* photos", TIMEOUT_S), shown.text
+        yield client, shown
 
 
 @pytest.fixture
@@ -160,16 +125,16 @@ def test_a_table_alone_is_on_stdout_and_the_rest_on_stderr(photos: Path, fsclien
 
 def test_ctrl_c_and_a_lost_server_have_their_exit_codes(photos: Path, fsclient_command: list[str]) -> None:
     with serving(fsclient_command) as (server, url):
-        with measuring(fsclient_command, photos, url) as (client, lines):
+        with measuring(fsclient_command, photos, url) as (client, shown):
             client.send_signal(signal.SIGINT)
             out, _ = client.communicate(timeout=TIMEOUT_S)
-        said = "".join(lines)
+        said = shown.text
         assert client.returncode == 130, said
         assert (out, "interrupted" in said, "Traceback" in said) == ("", True, False)
-        with measuring(fsclient_command, photos, url) as (client, lines):
+        with measuring(fsclient_command, photos, url) as (client, shown):
             server.terminate()
             out, _ = client.communicate(timeout=TIMEOUT_S)
-        said = "".join(lines)
+        said = shown.text
         assert client.returncode == 4, said
         assert (out, "is unavailable" in said, "Traceback" in said) == ("", True, False)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import subprocess
 import sys
-import threading
 
 import pytest
 
 from fsengine.terminal.messages import counted
 from fsengine.terminal.tables import Table, plain_text, show
+from terminal_for_tests import on_terminal, without_codes
 
 LONG = "a cell of many words " * 10
 
@@ -35,42 +34,12 @@ sys.stdout.write("rich is loaded" if "rich" in sys.modules else "rich is not loa
 """
 
 
-def on_a_terminal(*, out: bool, **environment: str) -> tuple[str, str]:
-    """Run the program with stderr on a terminal of 80 columns, and stdout too or into a pipe; return what came out."""
-    leader, follower = pty.openpty()
-    seen: list[bytes] = []
-
-    def read() -> None:
-        while True:
-            try:
-                data = os.read(leader, 1 << 16)
-            except OSError:  # Linux says so that the other end was closed
-                return
-            if not data:
-                return
-            seen.append(data)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    given = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            stdout=follower if out else subprocess.PIPE,
-            stderr=follower,
-            env={**given, "TERM": "xterm", "COLUMNS": "80", **environment},
-            timeout=60,
-            check=True,
-        )
-    finally:
-        os.close(follower)
-        reader.join()
-        os.close(leader)
-    return b"".join(seen).decode(), (done.stdout or b"").decode()
-
-
-def without_codes(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+def run_on_terminal(*, out: bool, **environment: str) -> tuple[str, str]:
+    """Run the program with stderr on a terminal, and stdout too or into a pipe; return what came out of each."""
+    with on_terminal([sys.executable, "-c", PROGRAM], stdout=out, environment=environment) as (program, shown):
+        written, _ = program.communicate(timeout=60)
+        assert program.returncode == 0, shown.text
+    return shown.text, written or ""
 
 
 def test_plain_tables_are_aligned_and_whole() -> None:
@@ -133,7 +102,7 @@ def test_without_a_terminal_there_is_no_bar_and_no_code(forced: dict[str, str]) 
 
 
 def test_a_terminal_shows_a_bar_with_lines_above_it_and_results_stay_in_their_file() -> None:
-    seen, written = on_a_terminal(out=False)
+    seen, written = run_on_terminal(out=False)
     text = without_codes(seen)
     assert re.search(r"ingest [━╸╺ ]+ 1/3 photos.* 7 faces", text), text
     assert "2/3 photos" in text
@@ -146,23 +115,23 @@ def test_a_terminal_shows_a_bar_with_lines_above_it_and_results_stay_in_their_fi
 
 
 def test_a_terminal_folds_long_cells_and_cuts_nothing() -> None:
-    seen, _ = on_a_terminal(out=True)
+    seen, _ = run_on_terminal(out=True)
     table = without_codes(seen).replace("\r", "").split("levels\n")[1]
     assert table.splitlines()[1].split() == ["[red]", "1"]
-    assert max(map(len, table.splitlines())) <= 80
+    assert max(map(len, table.splitlines())) <= 100
     assert table.count("many") == LONG.count("many")
     assert "\x1b[1m" in seen
     assert "rich is loaded" in table
 
 
 def test_no_color_is_respected() -> None:
-    seen, _ = on_a_terminal(out=True, NO_COLOR="1")
+    seen, _ = run_on_terminal(out=True, NO_COLOR="1")
     codes = set(re.findall(r"\x1b\[([0-9;]*)m", seen))
     assert codes <= {"0", "1"}, codes
 
 
 def test_a_terminal_that_is_dumb_gets_plain_text() -> None:
-    seen, _ = on_a_terminal(out=True, TERM="dumb")
+    seen, _ = run_on_terminal(out=True, TERM="dumb")
     assert "\x1b" not in seen
     assert "1/3" not in seen
     assert f"{LONG}        22" in seen
