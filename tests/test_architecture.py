@@ -40,7 +40,18 @@ SHARED_STEMS = {"__init__", "cli", "commands", "model"}
 """File names that mean the same wherever they stand: a package, its program, a room's commands, Triton's own name."""
 
 OURS = {"fsclient", "fsengine", "fsexport", "fstraining", "fsdata"}
-HEAVY = ("torch", "tensorrt", "onnx", "onnxruntime", "nvidia.dali", "lightgbm", "treelite", "tritonclient", "cv2")
+HEAVY = (
+    "torch",
+    "tensorrt",
+    "onnx",
+    "onnxruntime",
+    "nvidia.dali",
+    "lightgbm",
+    "treelite",
+    "tritonclient",
+    "cv2",
+    "rich",
+)
 
 
 def modules(package: str) -> list[Path]:
@@ -127,6 +138,12 @@ def test_no_name_stands_for_two_things() -> None:
             if path.stem not in SHARED_STEMS and path.parent != COMMAND_FOLDER:
                 assert path.stem not in stems, f"{path} and {stems[path.stem]}"
                 stems[path.stem] = path
+
+
+def test_the_transport_does_not_import_what_uses_it() -> None:
+    for path in modules("client/fsclient/backend"):
+        for name, _ in imported(path):
+            assert not name.startswith(("fsclient.bench", "fsclient.commands")), f"{path} imports {name}"
 
 
 @pytest.mark.parametrize("package", [p for p in MAY_IMPORT if p != "export/fsexport"])

@@ -18,6 +18,7 @@ from shutil import which
 import numpy as np
 import treelite
 
+from fsengine.terminal.tables import Table, show
 from fsexport.heads.trees import fit_classifier
 
 ROWS = (1, 8, 64, 256)
@@ -59,10 +60,11 @@ def main() -> None:
             else:
                 print("tl2cgen  needs gcc")
         print(f"cores    {len(os.sched_getaffinity(0))}, treelite {treelite.__version__}")
-        print("rows     " + "".join(f"{count:>10}" for count in ROWS))
-        for name, evaluate in evaluators.items():
-            row = [microseconds(lambda n=n, e=evaluate: e(features[:n])) for n in ROWS]
-            print(f"{name:9}" + "".join(f"{value:10.0f}" for value in row) + "  us")
+        times = [
+            [name, *(f"{microseconds(lambda n=n, e=evaluate: e(features[:n])):.0f}" for n in ROWS)]
+            for name, evaluate in evaluators.items()
+        ]
+        show(["microseconds", Table(header=["rows", *map(str, ROWS)], rows=times, align="l" + "r" * len(ROWS))])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
-from fsclient.commands.options import say
+from fsengine.terminal.messages import say
 from outcome import Outcome, Status, not_run
 from settings import Settings
 

@@ -21,13 +21,14 @@ import decode
 import server
 import stages
 from alone import Group, run_alone
-from fsclient.commands.options import say
 from fsclient.photos.sources import find_photos
 from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.gpu import find_gpu, show_only
+from fsengine.terminal.messages import say
+from fsengine.terminal.tables import show
 from goals import judge
 from machine import installed_versions, num_cores, processor
-from report import exit_code, report_json, report_text
+from report import exit_code, report_blocks, report_json
 from settings import Settings, choose_samples
 
 PACKAGES = (
@@ -116,7 +117,7 @@ def main() -> int:
             outcomes.append(outcome)
     outcomes.sort(key=lambda outcome: PARTS.index(outcome.name))
     goals = judge(outcomes, settings)
-    print(report_text(machine, outcomes, goals, settings))
+    show(report_blocks(machine, outcomes, goals, settings))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report_json(machine, outcomes, goals, settings), indent=1) + "\n")
     return exit_code(outcomes)

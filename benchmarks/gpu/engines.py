@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fsclient.commands.options import say
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.fil_rules import ARTIFACTS
 from fsengine.backends.onnxruntime_rules import session_settings
@@ -24,6 +23,7 @@ from fsengine.plans.stored_plans import timing_cache_path
 from fsengine.plans.tensorrt_engine import PlanEngine
 from fsengine.plans.toolchain import TensorRT
 from fsengine.repository.model_config import CONFIG_FILE, read_config, spec_of
+from fsengine.terminal.messages import say
 from machine import num_cores
 
 _FOREST_FILE = ARTIFACTS["treelite_checkpoint"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fsclient.bench.measured_text import aligned
+from fsengine.terminal.tables import Block, Table
 from goals import Goal
 from outcome import Outcome, Row, Status
 from settings import Settings
@@ -45,25 +45,24 @@ def report_json(
     }
 
 
-def report_text(
+def report_blocks(
     machine: Mapping[str, object], outcomes: Sequence[Outcome], goals: Sequence[Goal], settings: Settings
-) -> str:
+) -> list[Block]:
     """Return the report for people: machine, a table for each part, what was not run, goals."""
-    lines = [_first_line(outcomes, settings)]
-    width = max(map(len, machine))
-    lines += [f"{name:{width}}  {_cell(value)}" for name, value in machine.items()]
-    lines.append(f"{'models':{width}}  {settings.models}")
     samples = settings.samples
-    lines.append(f"{'photos':{width}}  {len(samples.paths)} decode, {samples.mean_megapixels:.2f} MP each on average")
-    lines += [f"{'':{width}}  left out: {source}: {reason}" for source, reason in samples.left_out.items()]
+    facts = [(name, _cell(value)) for name, value in machine.items()]
+    facts.append(("models", settings.models))
+    facts.append(("photos", f"{len(samples.paths)} decode, {samples.mean_megapixels:.2f} MP each on average"))
+    facts += [("", f"left out: {source}: {reason}") for source, reason in samples.left_out.items()]
+    blocks: list[Block] = [_first_line(outcomes, settings), Table(rows=facts, align="ll")]
     for outcome in outcomes:
         if outcome.status is Status.MEASURED:
-            lines += ["", outcome.name, *_table(outcome.rows), *outcome.notes]
-    lines += ["", *_not_run(outcomes), "", "goals"]
+            blocks += ["", outcome.name, _table(outcome.rows), *outcome.notes]
+    blocks += ["", *_not_run(outcomes), "", "goals"]
     for goal in goals:
         found = "" if goal.found is None else f" (found: {_cell(goal.found)})"
-        lines.append(f"  {goal.goal}: {goal.verdict}{': ' + goal.why if goal.why else ''}{found}")
-    return "\n".join(lines)
+        blocks.append(f"  {goal.goal}: {goal.verdict}{': ' + goal.why if goal.why else ''}{found}")
+    return blocks
 
 
 def _first_line(outcomes: Sequence[Outcome], settings: Settings) -> str:
@@ -75,10 +74,13 @@ def _first_line(outcomes: Sequence[Outcome], settings: Settings) -> str:
     return f"{settings.gpu_name}: {num_measured} of {len(outcomes)} parts measured."
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def _table(rows: Sequence[Row]) -> Table:
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    header = [column.replace("_per_s", "/s").replace("_", " ") for column in columns]
-    return aligned([header, *([_cell(row.get(column)) for column in columns] for row in rows)])
+    return Table(
+        header=[column.replace("_per_s", "/s").replace("_", " ") for column in columns],
+        rows=[[_cell(row.get(column)) for column in columns] for row in rows],
+        align="l" + "r" * (len(columns) - 1),
+    )
 
 
 def _not_run(outcomes: Sequence[Outcome]) -> list[str]:

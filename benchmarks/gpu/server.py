@@ -10,19 +10,18 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
-from tqdm import tqdm
-
 from fsclient.backend.server_choice import OpenServer, open_server
 from fsclient.backend.triton import TritonBackend
+from fsclient.bench.benchmark import levels_within, run_bench
 from fsclient.bench.level import latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig
-from fsclient.bench.measured_text import bound_text, notes_text
-from fsclient.bench.whole_bench import levels_within, run_bench
+from fsclient.bench.speed_report import bound_text, notes_text
 from fsclient.bench.workload import Workload, read_workload
-from fsclient.commands.options import say
 from fsclient.photos.sources import find_photos
 from fsengine.errors import InvalidInputError
 from fsengine.gpu import VISIBLE_DEVICES
+from fsengine.terminal.messages import say
+from fsengine.terminal.progress import progress_bar
 from memory_samples import MemorySamples, process_tree_bytes
 from outcome import Outcome, Row, Status, measured
 from settings import Settings
@@ -68,12 +67,12 @@ async def _watched(
             served=await backend.served(),
             instances=await backend.instances(),
         )
-        with tqdm(total=warm_up + rounds * len(workload.photos), unit="photo", desc=MEMORY, leave=False) as bar:
-            await bench.warm_up(bar.update)
+        with progress_bar(MEMORY, warm_up + rounds * len(workload.photos), "photo") as bar:
+            await bench.warm_up(bar.advance)
             with ExitStack() as stack:
                 for samples in watched.values():
                     stack.enter_context(samples)
-                level = await bench.measure(in_flight, bar.update)
+                level = await bench.measure(in_flight, bar.advance)
     finally:
         await backend.close()
     rows = [memory_row(what, samples.readings, level.traffic.requests) for what, samples in watched.items()]

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from engines import Engine, ForestEngine, OnnxEngine, build_plan_engine, is_forest
-from fsclient.commands.options import say
 from fsclient.models.pack_folders import served_repository
 from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, MissingDependencyError
@@ -24,6 +23,7 @@ from fsengine.plans.served_config import precision_of
 from fsengine.plans.toolchain import TensorRT
 from fsengine.repository.assemble import Target
 from fsengine.repository.model_config import CONFIG_FILE, read_config, spec_of
+from fsengine.terminal.messages import say
 from goals import CLIP_NOTE, clip_compute, is_clip
 from outcome import WITHIN, Outcome, Row, Status, attempt, measured, not_run, row_or_failure
 from settings import Settings

@@ -25,6 +25,7 @@ from fsclient.models.pack_folders import served_repository
 from fsdata.results.parts import locked
 from fsengine.contracts.steps import ENSEMBLES
 from fsengine.server.embedded import EmbeddedServer
+from fsengine.terminal.tables import Table, show
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -85,10 +86,12 @@ def main() -> None:
     print(f"memory   {max(memory.readings) / 1e9:.2f} GB at most, whole process tree (PSS)")
     steps = [name for name in after if name not in ENSEMBLES]
     total = sum(after[name][0] - before[name][0] for name in steps)
+    rows = []
     for name in sorted(steps, key=lambda name: before[name][0] - after[name][0]):
         compute = after[name][0] - before[name][0]
         queued = after[name][1] - before[name][1]
-        print(f"step     {name:15}{compute:7.2f} s computing {100 * compute / total:5.1f} %{queued:9.2f} s queued")
+        rows.append([name, f"{compute:.2f}", f"{100 * compute / total:.1f}", f"{queued:.2f}"])
+    show([Table(header=["step", "computing s", "share %", "queued s"], rows=rows, align="lrrr")])
 
 
 if __name__ == "__main__":

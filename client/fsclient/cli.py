@@ -19,8 +19,46 @@ _COMMANDS = {
 """Name of each subcommand to its line in the help; its module is `fsclient.commands.<name>`."""
 
 
+class ClientGroup(LazyGroup):
+    """The client's own commands, and those of packages above it; see `fsclient.extensions`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the subcommands in the order of the help, those of other packages last."""
+        return [*super().list_commands(ctx), *self._extensions()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a subcommand.
+
+        Raises:
+            MissingDependencyError: It is one of another package that is not installed.
+        """
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        from fsclient.extensions import find_extension
+
+        return find_extension(cmd_name)
+
+    def summaries(self) -> dict[str, str]:
+        """Return the lines of the help by subcommand."""
+        return {**super().summaries(), **self._extensions()}
+
+    def install_text(self, ctx: click.Context) -> str:
+        """Return what brings the libraries of the subcommand that is run."""
+        from fsclient.extensions import EXTENSIONS
+
+        extension = EXTENSIONS.get(ctx.invoked_subcommand or "")
+        return super().install_text(ctx) if extension is None else extension.install_text
+
+    def _extensions(self) -> dict[str, str]:
+        from fsclient.extensions import available_extensions
+
+        own = super().summaries()
+        return {name: summary for name, summary in available_extensions().items() if name not in own}
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=ClientGroup,
     lazy={name: (f"fsclient.commands.{name}", summary) for name, summary in _COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"]},
 )

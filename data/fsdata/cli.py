@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from fsengine.command_group import ExplainedGroup
+from fsengine.terminal.progress import progress_bar
+from fsengine.terminal.tables import show
 
 # Typed here, so that `--help` reads no table library; a test compares them with the enums.
 KINDS = ("fairface", "utkface", "scut", "table", "folder")
@@ -69,8 +71,6 @@ def check(
       fsdata check utkface/ --kind utkface --json
       fsdata check people/ --kind folder --attribute identity
     """
-    from tqdm import tqdm
-
     from fsdata.labels.check.checks import check_records
     from fsdata.labels.readers.data_sets import Kind, read_labels
     from fsdata.labels.readers.label_table import Attribute
@@ -81,8 +81,11 @@ def check(
         attribute=None if attribute is None else Attribute(attribute),
         columns=dict(columns),
     )
-    with tqdm(total=len({record.path for record in records}), unit="photo", desc="check", delay=0.5) as bar:
-        report = check_records(records, rating_range=rating_range, on_photo=bar.update)
-    click.echo(json_text.dumps(report.to_json(), indent=2) if json else report.to_text())
+    with progress_bar("check", len({record.path for record in records}), "photo") as bar:
+        report = check_records(records, rating_range=rating_range, on_photo=bar.advance)
+    if json:
+        click.echo(json_text.dumps(report.to_json(), indent=2))
+    else:
+        show(report.to_blocks())
     if report.problems:
         raise SystemExit(EXIT_PROBLEMS)

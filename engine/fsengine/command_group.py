@@ -39,8 +39,12 @@ class ExplainedGroup(click.Group):
             raise kind(str(exc)) from exc
         except ImportError as exc:
             raise click.ClickException(
-                f"{exc.name or exc} is not installed, and this command needs it: pip install 'facestats[server,export]'"
+                f"{exc.name or exc} is not installed, and this command needs it: {self.install_text(ctx)}"
             ) from exc
+
+    def install_text(self, ctx: click.Context) -> str:
+        """Return what the user types to get the libraries of the subcommand that is run."""
+        return "pip install 'facestats[server,export]'"
 
 
 class LazyGroup(ExplainedGroup):
@@ -72,7 +76,11 @@ class LazyGroup(ExplainedGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of subcommands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in self._lazy.items()])
+            formatter.write_dl(list(self.summaries().items()))
+
+    def summaries(self) -> dict[str, str]:
+        """Return the lines of the help by subcommand."""
+        return {name: summary for name, (_, summary) in self._lazy.items()}
 
 
 def _mark_paragraphs(command: click.Command) -> None:

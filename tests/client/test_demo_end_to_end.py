@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from PIL import Image
 
 from fsdata.sample_photos import sample_photos
 from fsengine.server.embedded import EmbeddedServer
+from terminal_for_tests import on_terminal
 
 pytestmark = pytest.mark.triton
 
@@ -236,17 +236,13 @@ def test_ctrl_c_writes_what_is_done_and_stops_the_server(
     many_photos(tmp_path / "photos", photos, 40)
     before = server_processes()
     command = [*fsclient_command, "ingest", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
-    client = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert client.stderr is not None
-    seen = ""
-    # The progress bar shows a number of faces once photos are done.
-    while not re.search(r"[1-9]\d* faces", seen):
-        character = client.stderr.read(1)
-        assert character, seen
-        seen += character
-    client.send_signal(signal.SIGINT)
-    rest = client.stderr.read()
-    assert client.wait(60) == 130
+    with on_terminal(command) as (client, shown):
+        # The progress bar shows a number of faces once photos are done.
+        assert shown.wait_for(r"[1-9]\d* face", TIMEOUT_S), shown.text
+        before_ctrl_c = len(shown.text)
+        client.send_signal(signal.SIGINT)
+        assert client.wait(60) == 130
+    rest = shown.text[before_ctrl_c:]
     rows = rows_of(tmp_path / "out")
     assert 1 <= len(rows) < 40
     assert "unfinished; run the same command again" in rest

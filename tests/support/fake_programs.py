@@ -18,7 +18,7 @@ NOT_IN_THE_SERVER_IMAGE = (
     "pyarrow",
     "PIL",
     "requests",
-    "tqdm",
+    "rich",
 )
 
 _PROGRAM = f"""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsclient.bench.stages import ModelStatistics
+from fsclient.backend.statistics import ModelStatistics
 from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
 from fsengine.contracts.steps import DECODE, DECODE_ISOLATED, ENCODED_IMAGE, ENSEMBLE, ENSEMBLE_ISOLATED, HEADS
 from fsengine.errors import (
@@ -118,7 +118,7 @@ class TritonBackend:
         return {head.outputs[name]: array for name, array in arrays.items()}
 
     async def statistics(self) -> dict[str, ModelStatistics] | None:
-        """Return what the server counted of each model; see `fsclient.bench.measure.MeasuredBackend.statistics`."""
+        """Return what the server counted of each model, or None where it does not give its statistics."""
         client = self._connected()
         try:
             with _translated(self._url):
@@ -130,7 +130,10 @@ class TritonBackend:
         return {model.name: _counted(model) for model in answer.model_stats}
 
     async def instances(self) -> dict[str, int]:
-        """Return each step's number of instances; see `fsclient.bench.measure.MeasuredBackend.instances`."""
+        """Return the ensemble's steps in its order, each with the number of its model's instances.
+
+        Where the server can decode a photo alone, as `served` last found, the step that does is among them.
+        """
         client = self._connected()
         numbers = {}
         with _translated(self._url):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fsclient.bench.stages import Stage
+from fsclient.bench.bottleneck import Stage
 from fsclient.bench.workload import Failure
 
 PERCENTILES = (50, 90, 95, 99)
@@ -66,8 +66,8 @@ class Level:
         traffic: The requests.
         failures: Source to its first failure, of photos of which any request failed and of those that their header
             refused.
-        stages: The steps of the ensemble in its order; none where the server's statistics cannot be had.
-        bound_by: See `fsclient.bench.stages.bound_by`; None without stages or without answers.
+        stages: The steps of the ensemble in its order; none where the server's statistics are unavailable.
+        bound_by: See `fsclient.bench.bottleneck.bound_by`; None without stages or without answers.
         notes: What a reader must know of these numbers.
     """
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
+from fsclient.backend.statistics import Statistics
+from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.level import Level, Traffic
-from fsclient.bench.stages import Stage, Statistics, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.workload import DEADLINE, UNAVAILABLE, Failure, Workload
 from fsclient.photos.photo_file import Photo
 from fsclient.score.one_photo import score_once
@@ -30,7 +31,7 @@ MAX_CONCURRENCY = 1024
 _READING_S = 0.1
 _READINGS = 20
 
-_ASK_AGAIN_S = (0.1, 0.4, 1.0)
+_RETRY_WAITS_S = (0.1, 0.4, 1.0)
 """Waits before asking again on a connection that broke: gRPC's own first wait for a new one is a second."""
 
 Tick = Callable[[], object]
@@ -97,7 +98,7 @@ class Bench:
             instances: What it says of its steps.
         """
         self._photos = workload.photos
-        self._never_sent = workload.refused
+        self._refused_unsent = workload.refused
         self._config = config
         self._backend = backend
         self._model_set_id = served.models.model_set_id
@@ -122,16 +123,16 @@ class Bench:
 
         Raises:
             ServerUnavailableError: The server was lost.
-            DeadlineError: It does not even say what it serves.
+            DeadlineError: It does not answer what it serves.
             InferenceError: It serves another model set than at first.
         """
-        before = await self._settled(lambda _: True)
+        before = await self._steady_statistics(lambda _: True)
         started = time.perf_counter()
         traffic = await self._send(self._rounds(started), concurrency, tick)
         seconds = time.perf_counter() - started
         await self._check_model_set()
-        after = await self._settled(lambda now: before is None or self._holds(before, now, traffic))
-        stages, bound, notes = self._judged(before, after, traffic, seconds)
+        after = await self._steady_statistics(lambda now: before is None or self._counts_all(before, now, traffic))
+        stages, bound, notes = self._stages_and_bound(before, after, traffic, seconds)
         if traffic.requests < concurrency:
             notes.append(f"only {traffic.requests} requests were made, too few to have {concurrency} in flight")
         return Level(
@@ -139,20 +140,20 @@ class Bench:
             rounds=traffic.requests // len(self._photos),
             seconds=seconds,
             traffic=traffic,
-            failures={**self._never_sent, **traffic.failures},
+            failures={**self._refused_unsent, **traffic.failures},
             stages=stages,
             bound_by=bound,
             notes=tuple(notes),
         )
 
-    def _judged(
+    def _stages_and_bound(
         self, before: Statistics | None, after: Statistics | None, traffic: Traffic, seconds: float
     ) -> tuple[list[Stage], str | None, list[str]]:
         """Return the stages, what bounds the speed, and notes."""
         if before is None or after is None:
             return [], None, ["the server does not give its statistics (they may be restricted): no stages"]
         counted = since(before, after)
-        if counted is None or not self._holds(before, after, traffic):
+        if counted is None or not self._counts_all(before, after, traffic):
             return [], None, ["the server began to count anew, it was restarted: no stages"]
         stages = stages_of(counted, self._instances, seconds)
         notes = []
@@ -168,11 +169,11 @@ class Bench:
     def _rounds(self, started: float) -> Iterator[Photo]:
         """Yield every photo as often as every other, so that all levels have the same mix of photos."""
         done = 0
-        while self._goes_on(done, time.perf_counter() - started):
+        while self._another_round(done, time.perf_counter() - started):
             yield from self._photos
             done += 1
 
-    def _goes_on(self, rounds: int, seconds: float) -> bool:
+    def _another_round(self, rounds: int, seconds: float) -> bool:
         if self._config.rounds is not None:
             return rounds < self._config.rounds
         return rounds == 0 or seconds < self._config.seconds
@@ -219,14 +220,14 @@ class Bench:
         traffic.failures.setdefault(photo.file.source, failure)
 
     async def _check_model_set(self) -> None:
-        served = await _asked(self._backend.served)
+        served = await _with_retry(self._backend.served)
         if served.models.model_set_id != self._model_set_id:
             raise InferenceError(
                 f"the server now serves model set {served.models.model_set_id}, this run began with "
                 f"{self._model_set_id}; one run measures one set: run again"
             )
 
-    async def _settled(self, enough: Callable[[Statistics], bool]) -> Statistics | None:
+    async def _steady_statistics(self, enough: Callable[[Statistics], bool]) -> Statistics | None:
         """Return the server's counters when they are enough and stand still.
 
         A server counts a request a moment after its answer. Where others use it they never stand still: the last
@@ -234,14 +235,14 @@ class Bench:
         """
         earlier = None
         for _ in range(_READINGS):
-            now = await _asked(self._backend.statistics)
+            now = await _with_retry(self._backend.statistics)
             if now is None or (now == earlier and enough(now)):
                 return now
             earlier = now
             await asyncio.sleep(_READING_S)
         return earlier
 
-    def _holds(self, before: Statistics, now: Statistics, traffic: Traffic) -> bool:
+    def _counts_all(self, before: Statistics, now: Statistics, traffic: Traffic) -> bool:
         """Return whether the ensembles and each step counted all that they answered."""
         counted = since(before, now)
         least = {
@@ -251,9 +252,9 @@ class Bench:
         return counted is None or all(model.requests >= least.get(name, 0) for name, model in counted.items())
 
 
-async def _asked(ask: Callable[[], Awaitable[T]]) -> T:
-    """Return an answer of the server; ask again where it is not to be had, as where a connection broke."""
-    for wait_s in _ASK_AGAIN_S:
+async def _with_retry(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return an answer of the server; ask again while it is unavailable, as where a connection broke."""
+    for wait_s in _RETRY_WAITS_S:
         try:
             return await ask()
         except (ServerUnavailableError, PhotoRejectedError):

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from fsclient.photos.photo_file import Photo, read_photo
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import counted
 
 MAX_BYTES = 4 << 30
 """The most bytes of photos that are held in memory."""
 
 UNAVAILABLE = "unavailable"
 DEADLINE = "deadline"
-"""Reasons beside those of `Status`: the server lives but had no room, or did not answer in time."""
+"""Reasons in addition to those of `Status`: the server lives but had no room, or did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +71,11 @@ def read_workload(paths: Sequence[bytes], on_photo: Callable[[], object]) -> Wor
             refused[photo.file.source] = Failure(reason=status.value, message=message)
         if num_bytes > MAX_BYTES:
             raise InvalidInputError(
-                f"the first {len(photos)} of {len(paths)} photos have more than {MAX_BYTES >> 30} GiB, the most that "
-                "is held in memory while a server is measured; give fewer"
+                f"the first {len(photos)} of {counted(len(paths), 'photo')} have more than {MAX_BYTES >> 30} GiB, "
+                "the most that is held in memory while a server is measured; give fewer"
             )
         on_photo()
     if not photos:
-        told = "".join(f", for example {source}: {failure.message}" for source, failure in [*refused.items()][:1])
-        raise InvalidInputError(f"none of {len(paths)} files can be sent to a server{told}; expected photos")
+        example = "".join(f", for example {source}: {failure.message}" for source, failure in [*refused.items()][:1])
+        raise InvalidInputError(f"none of {len(paths)} files can be sent to a server{example}; expected photos")
     return Workload(photos=photos, refused=refused)

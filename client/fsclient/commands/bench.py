@@ -7,11 +7,13 @@ import math
 
 import click
 
+from fsclient.bench.benchmark import run_bench
 from fsclient.bench.measure import MAX_CONCURRENCY, BenchConfig
-from fsclient.bench.measured_text import bench_json, bench_text, notes_text
-from fsclient.bench.whole_bench import run_bench
-from fsclient.commands.options import say, server_choice, server_options
+from fsclient.bench.speed_report import bench_blocks, bench_json, notes_text
+from fsclient.commands.options import server_choice, server_options
 from fsengine.errors import DeadlineError, ServerUnavailableError
+from fsengine.terminal.messages import say
+from fsengine.terminal.tables import show
 
 _DEFAULTS = BenchConfig()
 
@@ -87,8 +89,8 @@ def bench(
     machine with this program.
 
     \b
-    Exit codes: 0 every photo was answered; 3 some failed; 4 the server was not
-    to be had, or was lost; 130 Ctrl-C; 2 usage; 1 any other error.
+    Exit codes: 0 every photo was answered; 3 some failed; 4 the server was
+    unavailable or lost; 130 Ctrl-C; 2 usage; 1 any other error.
 
     Example: fsclient bench photos/ --server localhost:8001 --concurrency 8,32,128
     """
@@ -102,7 +104,10 @@ def bench(
     )
     try:
         result = run_bench(photos, config, server_choice(server, models, without, gpu), say)
-        click.echo(json.dumps(bench_json(result), indent=1) if as_json else bench_text(result))
+        if as_json:
+            click.echo(json.dumps(bench_json(result), indent=1))
+        else:
+            show(bench_blocks(result))
         for line in notes_text(result):
             say(line)
     except KeyboardInterrupt:

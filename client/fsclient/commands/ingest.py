@@ -8,10 +8,11 @@ import click
 
 from fsclient.client import Client
 from fsclient.commands.ingest_bar import IngestBar
-from fsclient.commands.options import program_name, say, server_choice, server_options
+from fsclient.commands.options import program_name, server_choice, server_options
 from fsclient.ingest.summary_text import summary_text
 from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError
+from fsengine.terminal.messages import say
 
 
 @click.command()

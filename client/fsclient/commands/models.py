@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
-from fsclient.commands.options import program_name, say
+from fsclient.commands.options import program_name
 from fsclient.models.build_on_request import BuildChoice, read_choices, source_names
 from fsclient.models.fetching import LicenceChoice, fetch_named, import_named, source_rows
-from fsclient.models.listing import packs_text, sources_text
+from fsclient.models.listing import packs_blocks, sources_table
 from fsclient.models.pack_folders import DEFAULT_PACK, list_packs, served_repository
 from fsclient.models.verify import verify_everything, verify_named
 from fsengine.command_group import ExplainedGroup
@@ -21,6 +21,8 @@ from fsengine.packs.pack import PRECISIONS
 from fsengine.registry.source import find_source
 from fsengine.registry.store import source_path
 from fsengine.repository.assemble import Target
+from fsengine.terminal.messages import say
+from fsengine.terminal.tables import show
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,9 +65,7 @@ def list_command(commercial_ok: bool, as_json: bool) -> None:
         }
         click.echo(json.dumps(record, indent=1))
         return
-    click.echo(packs_text(packs, DEFAULT_PACK))
-    click.echo()
-    click.echo(sources_text(sources))
+    show([*packs_blocks(packs, DEFAULT_PACK), "", sources_table(sources)])
     say(f"next: {program_name()} models fetch NAME, or {program_name()} models build PACK")
 
 

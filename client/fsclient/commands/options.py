@@ -49,11 +49,6 @@ def program_name() -> str:
     return called if os.path.basename(called) == "fsclient" and shutil.which("fsclient") is None else "fsclient"
 
 
-def say(line: str) -> None:
-    """Write a line for people, to stderr."""
-    click.echo(line, err=True)
-
-
 def _models_options() -> list[Callable[[F], F]]:
     return [
         click.option(

@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from fsclient.client import Client
-from fsclient.commands.options import say, server_choice, server_options
+from fsclient.commands.options import server_choice, server_options
 from fsclient.photos.sources import find_photos
 from fsclient.score.answer_text import photo_text
 from fsdata.results.status import SCORED
+from fsengine.terminal.messages import say
 
 _CONCURRENCY = 4
 

@@ -7,7 +7,8 @@ import signal
 import click
 
 from fsclient.backend.server_choice import ServerChoice, open_server
-from fsclient.commands.options import models_options, say
+from fsclient.commands.options import models_options
+from fsengine.terminal.messages import say
 
 
 @click.command()

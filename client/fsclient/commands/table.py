@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
-from fsclient.commands.options import program_name, say
-from fsclient.commands.results_text import info_text
+from fsclient.commands.options import program_name
+from fsclient.commands.results_text import info_blocks
 from fsdata.results.master_table import build_table, describe
 from fsengine.command_group import ExplainedGroup
+from fsengine.terminal.messages import say
+from fsengine.terminal.tables import show
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
@@ -41,4 +43,4 @@ def info(folder: Path) -> None:
 
     Example: fsclient table info results
     """
-    click.echo(info_text(describe(folder)))
+    show(info_blocks(describe(folder)))

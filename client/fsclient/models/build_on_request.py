@@ -1,4 +1,8 @@
-"""Build packs that are made on request: fetch their sources, export them, put them together."""
+"""Build packs that are made on request: fetch their sources, export them, put them together.
+
+The one module of the client that imports the exporter, and only inside functions: the rest of the client works
+without it.
+"""
 
 from __future__ import annotations
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from fsengine.registry.fetch import FetchPolicy, check_licences, fetch, installed_text
 from fsengine.registry.source import ModelSource, find_source, read_registry
 from fsengine.registry.store import import_file, read_record, source_path, stored
+from fsengine.terminal.progress import BYTES, ProgressBar, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def known_names(names: Iterable[str]) -> list[str]:
 
 
 def _hash_state(source: ModelSource, has_record: bool) -> str:
-    """Say where the hash of a source is from."""
+    """Return where the hash of a source is from."""
     if source.sha256:
         return f"known: {source.hash_source or 'the table'}"
     return "pinned when it first came" if has_record else "not known: pinned on first fetch"
@@ -118,22 +118,19 @@ def _hash_state(source: ModelSource, has_record: bool) -> str:
 
 @contextmanager
 def _bars() -> Iterator[Callable[[str], Progress]]:
-    """Give a progress bar for each download, closed at the end."""
-    opened: dict[str, tqdm[None]] = {}
+    """Give a progress bar for each download, one at a time."""
+    with ExitStack() as last:
 
-    def open_bar(title: str) -> Progress:
-        def progress(here: int, total: int | None) -> None:
-            if title not in opened:
-                opened[title] = tqdm(
-                    total=total, initial=here, unit="B", unit_scale=True, unit_divisor=1024, desc=title, leave=False
-                )
-            opened[title].total = total
-            opened[title].update(here - opened[title].n)
+        def open_bar(title: str) -> Progress:
+            last.close()
+            bar: ProgressBar | None = None
 
-        return progress
+            def progress(here: int, total: int | None) -> None:
+                nonlocal bar
+                if bar is None:
+                    bar = last.enter_context(progress_bar(title, total, BYTES))
+                bar.reach(here, total)
 
-    try:
+            return progress
+
         yield open_bar
-    finally:
-        for bar in opened.values():
-            bar.close()

@@ -10,6 +10,7 @@ from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import verify_pack
 from fsengine.registry.source import ModelSource, read_registry
 from fsengine.registry.store import read_record, source_path, verify_source
+from fsengine.terminal.messages import counted
 
 
 def verify_everything() -> Iterator[str]:
@@ -53,7 +54,7 @@ def verify_named(name: str) -> str:
 
 def _pack_line(folder: Path) -> str:
     pack = verify_pack(folder)
-    return f"{pack.name}: {len(pack.models)} files are what {pack.served().model_set_id} says"
+    return f"{pack.name}: {counted(len(pack.models), 'file')} as {pack.served().model_set_id} says"
 
 
 def _source_line(source: ModelSource) -> str:

@@ -22,6 +22,7 @@ from fsdata.results.staging import RefreshMode, Staging, drop_staged
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import ResultsError
+from fsengine.terminal.messages import counted
 
 _UP_TO_DATE = "refreshed: nothing, the results are of the served models already"
 
@@ -41,7 +42,7 @@ async def refresh(
 
     Args:
         config: The run.
-        paths: Of the photos, see `fsclient.ingest.pipeline.find_inputs`.
+        paths: Of the photos, see `find_inputs`.
         backend: What runs the models.
         progress: What shows people how far it is.
         interruption: How the run may be told to stop while photos are scored.
@@ -130,7 +131,7 @@ async def _score_again(
     summary = await ingest_photos(staged, list(again), backend, progress.photos(len(todo)), interruption)
     if not summary.num_left:
         staging.replace_parts()
-        summary.refreshed = f"refreshed: {_counted(len(again), 'photo')} scored again, because {because}"
+        summary.refreshed = f"refreshed: {counted(len(again), 'photo')} scored again, because {because}"
     else:
         summary.refreshed = f"not refreshed yet: {because}; the results in {config.out} are those from before"
     return summary
@@ -148,16 +149,12 @@ def _held_photos(parts: list[HeldPart]) -> dict[str, Status]:
 
 def _renewed_text(change: ModelChange, num_faces: int, num_photos: int) -> str:
     """Say what was done to faces of which no photo was read."""
-    faces = f"{_counted(num_faces, 'face')} of {_counted(num_photos, 'photo')}"
+    faces = f"{counted(num_faces, 'face')} of {counted(num_photos, 'photo')}"
     said = []
     if change.heads:
         said.append(f"{', '.join(change.heads)} on {faces}")
     if change.gone:
         said.append(f"{', '.join(change.gone)} removed" + ("" if change.heads else f" from {faces}"))
     if not said:
-        said.append(f"what the parts of {_counted(num_photos, 'photo')} say of their models")
+        said.append(f"what the parts of {counted(num_photos, 'photo')} say of their models")
     return f"refreshed: {', '.join(said)}, no photo was read"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -13,11 +13,14 @@ from fsengine.gpu import find_gpu
 from fsengine.packs.shipped import shipped_photos
 from fsengine.plans.build import BuildRequest, build_repository
 from fsengine.plans.build_key import BuildSettings
-from fsengine.plans.layout import choose_layout, layout_text
+from fsengine.plans.layout import choose_layout, layout_blocks
 from fsengine.plans.layout_inputs import read_stage_times, step_needs
 from fsengine.plans.tensorrt_builder import OnPhase
 from fsengine.plans.toolchain import TensorRT
 from fsengine.repository.assemble import check_gpu_repository
+from fsengine.terminal.messages import say
+from fsengine.terminal.progress import progress_bar
+from fsengine.terminal.tables import show
 
 _DEFAULTS = BuildSettings()
 
@@ -86,9 +89,9 @@ def build(
     )
     check_gpu_repository(repository)
     toolchain = TensorRT(gpu)
-    _say(f"TensorRT {toolchain.version} on {toolchain.gpu.name} ({toolchain.gpu.capability_text})")
-    layout = build_repository(request, toolchain, _say, _bar)
-    _say(layout_text(layout, request.times))
+    say(f"TensorRT {toolchain.version} on {toolchain.gpu.name} ({toolchain.gpu.capability_text})")
+    layout = build_repository(request, toolchain, say, _bar)
+    show(layout_blocks(layout, request.times), err=True)
     click.echo(out)
 
 
@@ -114,10 +117,9 @@ def plan(repository: Path, gpu: int, memory_mib: int | None, times: Path | None)
     if memory_mib is None:
         found = find_gpu(gpu)
         memory_mib = found.memory_mib
-        _say(f"{found.name}, {memory_mib} MiB")
-    click.echo(
-        layout_text(choose_layout(memory_mib, step_needs(repository, measured), len(os.sched_getaffinity(0))), measured)
-    )
+        say(f"{found.name}, {memory_mib} MiB")
+    layout = choose_layout(memory_mib, step_needs(repository, measured), len(os.sched_getaffinity(0)))
+    show(layout_blocks(layout, measured))
 
 
 def _photos(folder: Path | None) -> list[Path]:
@@ -130,20 +132,14 @@ def _photos(folder: Path | None) -> list[Path]:
     return found
 
 
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
 @contextmanager
 def _bar(step: str) -> Iterator[OnPhase]:
     """Show how far the plan of a step is, on stderr."""
-    from tqdm import tqdm
-
-    with tqdm(total=1, desc=step, unit="step", delay=0.2, leave=False) as bar:
+    with progress_bar(step, 1, "step") as bar:
 
         def on_phase(phase: str, done: int, total: int) -> bool:
-            bar.total, bar.n = max(total, 1), done
-            bar.set_postfix_str(phase)
+            bar.note = phase
+            bar.reach(done, max(total, 1))
             return True
 
         yield on_phase

@@ -9,6 +9,8 @@ from fsengine.contracts import steps
 from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX, MAX_PHOTO_PIXELS, MAX_SIDE_PX
 from fsengine.errors import ServerError
 from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
+from fsengine.terminal.messages import counted
+from fsengine.terminal.tables import Block, Table
 
 CONTEXT_MIB = 700
 """What CUDA and the libraries on it take of a GPU before any model does (a rule of thumb, not measured here)."""
@@ -183,16 +185,27 @@ def _doubled(step: StepLayout, need: StepNeeds, slowest: float) -> StepLayout:
     )
 
 
-def layout_text(layout: GpuLayout, times: Mapping[str, float]) -> str:
-    """Return a layout as a table for people."""
-    lines = [f"{'step':16}{'instances':>10}{'batch':>8}{'MiB':>9}{'us/photo':>11}  why"]
-    for step in layout.steps:
-        time = f"{times[step.name]:.0f}" if step.name in times else "-"
-        batch = step.max_batch_size or "-"
-        lines.append(f"{step.name:16}{step.instances:>10}{batch:>8}{step.memory_mib:>9.0f}{time:>11}  {step.why}")
-    lines.append(
-        f"{layout.photos_per_step} photos at each step at most, {layout.decode_threads} threads to decode; "
+def layout_blocks(layout: GpuLayout, times: Mapping[str, float]) -> list[Block]:
+    """Return a layout as a table for people, and what all of it takes.
+
+    Args:
+        layout: What was chosen.
+        times: Step to the microseconds of one photo; steps may lack.
+    """
+    rows = [
+        (
+            step.name,
+            str(step.instances),
+            str(step.max_batch_size or "-"),
+            f"{step.memory_mib:.0f}",
+            f"{times[step.name]:.0f}" if step.name in times else "-",
+            step.why,
+        )
+        for step in layout.steps
+    ]
+    return [
+        Table(header=("step", "instances", "batch", "MiB", "us/photo", "why"), rows=rows, align="lrrrrl"),
+        f"{counted(layout.photos_per_step, 'photo')} at each step at most, {layout.decode_threads} threads to decode; "
         f"{layout.used_mib:.0f} of {layout.memory_mib} MiB, "
-        f"with CUDA itself ({CONTEXT_MIB}) and what lies between the steps ({CUDA_MEMORY_MIB})"
-    )
-    return "\n".join(lines)
+        f"with CUDA itself ({CONTEXT_MIB}) and what lies between the steps ({CUDA_MEMORY_MIB})",
+    ]

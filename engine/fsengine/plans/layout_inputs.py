@@ -1,4 +1,4 @@
-"""What a layout is chosen from: the steps of a repository, and times that `fsclient bench` measured."""
+"""What a layout is chosen from: the steps of a repository, and times that a benchmark measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fsengine.contracts import steps
+from fsengine.contracts.bench_report import BenchReport
 from fsengine.contracts.preprocessing import MAX_SIDE_PX
 from fsengine.contracts.tensors import DYNAMIC
 from fsengine.errors import InvalidInputError, PackError
@@ -24,35 +27,31 @@ _MIB = 1 << 20
 
 
 def read_stage_times(path: Path) -> dict[str, float]:
-    """Return the microseconds that one photo takes of each step, from what `fsclient bench --json` wrote.
+    """Return the microseconds that one photo takes of each step, from a benchmark report.
 
     Of each step, the time that its instances worked over the photos that the first step was asked for.
+
+    Args:
+        path: Of a `BenchReport` as JSON.
 
     Raises:
         InvalidInputError: The file is something else, or holds no stages.
     """
     try:
-        record: Any = json.loads(path.read_text())
-        photos = next(stage["requests"] for stage in record["stages"])
+        report = msgspec.json.decode(path.read_bytes(), type=BenchReport)
         times = {
-            str(stage["name"]): 1e6
-            * float(stage["busy_share"])
-            * int(stage["instances"])
-            * float(record["seconds"])
-            / float(photos)
-            for stage in record["stages"]
+            stage.name: 1e6 * stage.busy_share * stage.instances * report.seconds / report.stages[0].requests
+            for stage in report.stages
         }
         if not all(math.isfinite(time) and time >= 0 for time in times.values()):
             raise ValueError(f"times of {times}")
-    except StopIteration:
-        times = {}
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as exc:
+    except (OSError, msgspec.DecodeError, ValueError, ArithmeticError, RecursionError) as exc:
         raise InvalidInputError(
-            f"{path} holds no stage times ({type(exc).__name__}: {exc}); expected what this writes: "
-            "fsclient bench PHOTOS --server HOST:PORT --json > times.json"
+            f"{path} holds no stage times ({type(exc).__name__}: {exc}); expected a benchmark report (JSON) of a "
+            "server with these models"
         ) from exc
     if not times:
-        raise InvalidInputError(f"{path} has no stages: the server kept its statistics from fsclient bench")
+        raise InvalidInputError(f"{path} has no stages: the server kept its statistics from the benchmark")
     return times
 
 

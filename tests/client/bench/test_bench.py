@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from fsclient.backend.statistics import ModelStatistics
+from fsclient.bench.benchmark import BenchResult, levels_within
+from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.level import Level, latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig
-from fsclient.bench.measured_text import bench_json, bench_text, notes_text
-from fsclient.bench.stages import ModelStatistics, Stage, bound_by, foreign_requests, since, stages_of
-from fsclient.bench.whole_bench import BenchResult, levels_within
+from fsclient.bench.speed_report import bench_blocks, bench_json, bench_report, notes_text
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.cli import main
 from fsclient.testing import FakeBackend, answer, ensemble
+from fsengine.contracts.bench_report import BenchReport
 from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, PhotoRejectedError, ServerUnavailableError
+from fsengine.terminal.tables import plain_text
 
 INSTANCES = {"decode": 1, "detect": 2}
 JPEG = b"\xff\xd8\xff\xe0 "
@@ -262,7 +267,8 @@ def test_without_an_answer_nothing_is_said_to_bound_the_speed(tmp_path: Path) ->
     assert (level.traffic.answered, level.bound_by) == (0, None)
     assert level.stages
     assert "no photo was answered" in level.notes[0]
-    text = bench_text(BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level]))
+    result = BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level])
+    text = plain_text(bench_blocks(result))
     assert text.splitlines()[-1].startswith("no photo was answered")
 
 
@@ -371,8 +377,24 @@ def test_json_has_the_best_level_on_top_and_all_below(result: BenchResult) -> No
     assert result.exit_code == 3
 
 
+def test_json_is_the_report_that_the_engine_reads(result: BenchResult) -> None:
+    written = json.dumps(bench_json(result)).encode()
+    read = msgspec.json.decode(written, type=BenchReport, strict=True)
+    assert read == bench_report(result)
+    assert set(json.loads(written)) == set(BenchReport.__struct_fields__)
+    assert read.latency_ms is not None
+    assert read.levels[0].stages[0].requests == read.stages[0].requests
+
+
+def test_a_level_without_an_answer_has_no_latency(tmp_path: Path) -> None:
+    photos = workload(tmp_path, [JPEG + b"\144"])
+    level = measure(CountingBackend(faces_or(PhotoRejectedError("cut short"))), photos, rounds=1, warm_up_photos=0)
+    told = bench_json(BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level]))
+    assert (told["latency_ms"], told["bound_by"], told["failures"]) == (None, None, 1)
+
+
 def test_the_table_has_a_line_for_each_level_and_each_stage(result: BenchResult) -> None:
-    levels, stages = (part.splitlines() for part in bench_text(result).split("\n\n"))
+    levels, stages = (part.splitlines() for part in plain_text(bench_blocks(result)).split("\n\n"))
     assert [line.split()[0] for line in levels] == ["in", "1", "2"]
     assert levels[1].split()[-2:] == ["6", "3"]
     assert [line.split()[0] for line in stages] == ["with", "stage", *INSTANCES, "bound"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from fsclient.models.pack_folders import served_repository
 from fsdata.sample_photos import sample_photos
 from fsengine.server import binary
 from fsengine.server.embedded import EmbeddedServer
+from terminal_for_tests import Shown, on_terminal
 
 pytestmark = pytest.mark.triton
 
@@ -45,22 +45,14 @@ def serving(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
         server.communicate(timeout=TIMEOUT_S)
 
 
-def begun(command: list[str], photos: Path, url: str) -> subprocess.Popen[str]:
-    """Start a bench that would take ten minutes, and return it when it measures."""
-    client = subprocess.Popen(
-        [*command, "bench", str(photos), "--server", url, "--seconds", "600", "--warm-up", "1", "--concurrency", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert client.stderr is not None
-    seen = ""
-    # The progress bar shows a number of photos once some are done.
-    while not re.search(r"in flight: [1-9]", seen):
-        character = client.stderr.read(1)
-        assert character, seen
-        seen += character
-    return client
+@contextmanager
+def measuring(command: list[str], photos: Path, url: str) -> Iterator[tuple[subprocess.Popen[str], Shown]]:
+    """Start a bench that would take ten minutes, and give it when it measures, with what it shows on a terminal."""
+    options = ["--server", url, "--seconds", "600", "--warm-up", "1", "--concurrency", "2"]
+    with on_terminal([*command, "bench", str(photos), *options]) as (client, shown):
+        # The progress bar shows a number of photos once some are done.
+        assert shown.wait_for(r"2 in flight[^\r\n]* [1-9]\d* photos", TIMEOUT_S), shown.text
+        yield client, shown
 
 
 @pytest.fixture
@@ -133,14 +125,16 @@ def test_a_table_alone_is_on_stdout_and_the_rest_on_stderr(photos: Path, fsclien
 
 def test_ctrl_c_and_a_lost_server_have_their_exit_codes(photos: Path, fsclient_command: list[str]) -> None:
     with serving(fsclient_command) as (server, url):
-        client = begun(fsclient_command, photos, url)
-        client.send_signal(signal.SIGINT)
-        out, said = client.communicate(timeout=TIMEOUT_S)
+        with measuring(fsclient_command, photos, url) as (client, shown):
+            client.send_signal(signal.SIGINT)
+            out, _ = client.communicate(timeout=TIMEOUT_S)
+        said = shown.text
         assert client.returncode == 130, said
         assert (out, "interrupted" in said, "Traceback" in said) == ("", True, False)
-        client = begun(fsclient_command, photos, url)
-        server.terminate()
-        out, said = client.communicate(timeout=TIMEOUT_S)
+        with measuring(fsclient_command, photos, url) as (client, shown):
+            server.terminate()
+            out, _ = client.communicate(timeout=TIMEOUT_S)
+        said = shown.text
         assert client.returncode == 4, said
         assert (out, "is unavailable" in said, "Traceback" in said) == ("", True, False)
 

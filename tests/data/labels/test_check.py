@@ -16,6 +16,7 @@ from fsdata.labels.readers.data_sets import Kind
 from fsdata.labels.readers.label_table import Attribute, read_label_table
 from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.tables import plain_text
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_clean_records_have_no_findings(clean: list[LabelledPhoto]) -> None:
     assert (report.num_records, report.num_contents, len(seen)) == (40, 40, 40)
     assert report.classes["gender"] == {"female": 20, "male": 20}
     assert report.classes["age"] == {"20-29": 20, "30-39": 20}
-    assert "no problems" in report.to_text()
+    assert "no problems" in plain_text(report.to_blocks())
 
 
 @pytest.mark.parametrize(

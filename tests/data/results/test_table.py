@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsclient.commands.results_text import info_text
+from fsclient.commands.results_text import info_blocks
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.plan import find_inputs
 from fsclient.ingest.settings import IngestConfig
@@ -25,6 +25,7 @@ from fsclient.testing import FakeBackend, answer
 from fsdata.results.master_table import build_table, describe
 from fsdata.results.parts import locked
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.tables import plain_text
 
 
 def write_photos(folder: Path, shades: dict[str, int]) -> None:
@@ -101,9 +102,9 @@ def test_a_folder_of_results_reads_as_parts_alone(results: Path) -> None:
 
 
 def test_info_says_what_is_there_and_whether_the_table_is_current(results: Path, tmp_path: Path) -> None:
-    assert "not built" in info_text(describe(results))
+    assert "not built" in plain_text(info_blocks(describe(results)))
     build_table(results)
-    text = info_text(describe(results))
+    text = plain_text(info_blocks(describe(results)))
     for expected in (
         "4 in 3 parts",
         "3 ok",
@@ -116,7 +117,7 @@ def test_info_says_what_is_there_and_whether_the_table_is_current(results: Path,
         assert expected in text
     write_photos(tmp_path / "photos", {"e.png": 200})
     run(tmp_path / "photos", results)
-    assert "not built" in info_text(describe(results))
+    assert "not built" in plain_text(info_blocks(describe(results)))
 
 
 def test_photos_without_any_face_make_an_empty_table(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_photos_without_any_face_make_an_empty_table(tmp_path: Path) -> None:
     table = pq.read_table(build_table(tmp_path / "out"))
     assert table.num_rows == 0
     assert table.schema.field("embedding").type.list_size == 8
-    assert "(none)" in info_text(describe(tmp_path / "out"))
+    assert "(none)" in plain_text(info_blocks(describe(tmp_path / "out")))
 
 
 def test_a_folder_without_parts_is_refused(tmp_path: Path) -> None:

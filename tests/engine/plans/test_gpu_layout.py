@@ -80,11 +80,39 @@ def test_the_sum_is_of_all_that_takes_memory() -> None:
 
 
 def bench_record(**changes: Any) -> dict[str, Any]:
-    stages = [
-        {"name": "detect", "requests": 500, "compute_us": 9000.0, "busy_share": 0.8, "instances": 2},
-        {"name": "embed", "requests": 480, "compute_us": 4000.0, "busy_share": 0.4, "instances": 1},
-    ]
-    return {"photos_per_second": 960.0, "seconds": 0.5, "photos": 10, "failures": 1, "stages": stages, **changes}
+    level = {
+        "concurrency": 8,
+        "photos_per_second": 960.0,
+        "faces_per_second": 1200.0,
+        "latency_ms": {"p50": 8.0, "p90": 9.0, "p95": 9.5, "p99": 12.0, "max": 20.0},
+        "seconds": 0.5,
+        "rounds": 50,
+        "requests": 500,
+        "failed_requests": 20,
+        "failures": 1,
+        "failure_reasons": {"corrupt": 1},
+        "stages": [
+            stage_record(name="detect", requests=500, compute_us=9000.0, busy_share=0.8, instances=2),
+            stage_record(name="embed", requests=480, compute_us=4000.0, busy_share=0.4, instances=1),
+        ],
+        "bound_by": "detect",
+        "notes": [],
+    }
+    whole = {
+        "photos": 10,
+        **level,
+        "levels": [level],
+        "server": "localhost:8001",
+        "runtime": "triton 2.51.0",
+        "models": {"pack": "demo", "model_set_id": "set-1", "preprocessing_id": "pre-1"},
+        "marks": {"demonstration": ["detect"]},
+    }
+    return {**whole, **changes}
+
+
+def stage_record(**changes: Any) -> dict[str, Any]:
+    stage = {"name": "detect", "compute_us": 9000.0, "queue_us": 10.0, "batch_size": 4.0, "busy_share": 0.8}
+    return {**stage, "instances": 1, "requests": 500, "rows": 500, "executions": 125, **changes}
 
 
 def test_a_photo_takes_of_a_stage_what_its_instances_were_busy_with(tmp_path: Path) -> None:
@@ -102,10 +130,13 @@ def test_a_photo_takes_of_a_stage_what_its_instances_were_busy_with(tmp_path: Pa
         "[" * 100_000,
         json.dumps(bench_record(seconds=float("nan"))),
         json.dumps(bench_record(seconds=-1.0)),
-        json.dumps(bench_record(stages=[{"name": "detect", "requests": 0, "busy_share": 0.8, "instances": 1}])),
-        json.dumps(bench_record(stages=[{"name": "detect", "requests": 1, "busy_share": 0.8, "instances": 10**400}])),
+        json.dumps(bench_record(stages=[stage_record(requests=0)])),
+        json.dumps(bench_record(stages=[stage_record(instances=10**400)])),
+        json.dumps(bench_record(stages=[{"name": "detect", "requests": 1, "busy_share": 0.8, "instances": 1}])),
+        json.dumps(bench_record(seconds="0.5")),
+        '{"x": ' + "[" * 100_000,
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_what_bench_did_not_write_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "times.json").write_text(text)

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+from fsengine.terminal.messages import counted
+from fsengine.terminal.tables import Block, Table
+
 
 class FindingKind(str, Enum):
     """What can be wrong with labelled photos."""
@@ -72,7 +75,7 @@ class Finding:
 
     @property
     def is_problem(self) -> bool:
-        """Whether it needs a correction, and is no mere warning."""
+        """Return whether it needs a correction, and is no mere warning."""
         return self.kind in PROBLEMS
 
 
@@ -119,24 +122,25 @@ class CheckReport:
         ]
         return content
 
-    def to_text(self) -> str:
+    def to_blocks(self) -> list[Block]:
         """Return the report for people."""
-        lines = [f"{self.num_records} photos, {self.num_contents} different: {_counts(self.datasets)}"]
+        photos = counted(self.num_records, "photo")
+        blocks: list[Block] = [f"{photos}, {self.num_contents:,} different: {_counts(self.datasets)}"]
         if self.folds:
-            lines.append(f"folds: {_counts(self.folds)}")
+            blocks.append(f"folds: {_counts(self.folds)}")
         for attribute, counts in self.classes.items():
-            lines.append(f"{attribute}: {sum(counts.values())} labelled")
-            widest = max(map(len, counts))
             total = sum(counts.values())
-            lines += [f"  {label:{widest}}  {count:7}  {count / total:6.1%}" for label, count in counts.items()]
+            blocks.append(f"{attribute}: {total} labelled")
+            rows = [(label, str(count), f"{count / total:.1%}") for label, count in counts.items()]
+            blocks.append(Table(rows=rows, align="lrr", indent=2))
         for finding in self.findings:
-            lines.append(f"{'PROBLEM' if finding.is_problem else 'warning'}: {finding.count} {_TITLES[finding.kind]}")
-            lines += [f"  {example}" for example in finding.examples]
+            blocks.append(f"{'PROBLEM' if finding.is_problem else 'warning'}: {finding.count} {_TITLES[finding.kind]}")
+            blocks += [f"  {example}" for example in finding.examples]
             if finding.count > len(finding.examples):
-                lines.append(f"  ... {finding.count - len(finding.examples)} more")
+                blocks.append(f"  ... {finding.count - len(finding.examples)} more")
         if not self.findings:
-            lines.append("no problems, no warnings")
-        return "\n".join(lines)
+            blocks.append("no problems, no warnings")
+        return blocks
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,12 +1,9 @@
-"""One whole `bench`: photos read, a server found or started, progress bars, all levels."""
+"""A whole benchmark: photos read, a server found or started, every level measured, progress shown."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-
-from tqdm import tqdm
 
 from fsclient.backend.server_choice import OpenServer, ServerChoice, open_server
 from fsclient.backend.triton import TritonBackend
@@ -17,6 +14,8 @@ from fsclient.models.fetching import Say
 from fsclient.photos.sources import find_photos
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import counted
+from fsengine.terminal.progress import progress_bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +56,20 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
 
     Raises:
         InvalidInputError: The sources name no photo.
-        ServerUnavailableError: The server is not to be had, or was lost.
+        ServerUnavailableError: The server is unavailable, or was lost.
         FaceStatsError: The models or the server cannot be used.
     """
     paths = find_photos(sources)
     if not paths:
         raise InvalidInputError(f"{', '.join(sources)} holds no file; expected photos")
-    with _bar("reading", len(paths)) as bar:
-        workload = read_workload(paths, bar.update)
+    with progress_bar("reading", len(paths), "photo") as bar:
+        workload = read_workload(paths, bar.advance)
     with open_server(choice, say) as server:
         levels = levels_within(config.concurrencies, server.photos_in_flight)
         if levels != config.concurrencies:
-            say(f"/dev/shm has room for {server.photos_in_flight} photos in flight: levels are cut to that")
+            assert server.photos_in_flight is not None
+            room = counted(server.photos_in_flight, "photo")
+            say(f"/dev/shm has room for {room} in flight: levels are cut to that")
         config = replace(config, concurrencies=levels)
         try:
             return asyncio.run(_measured(workload, config, server, say))
@@ -89,13 +90,13 @@ async def _measured(workload: Workload, config: BenchConfig, server: OpenServer,
             instances=await backend.instances(),
         )
         say(_about(workload, config, server, served))
-        with _bar("warm-up", config.warm_up_photos) as bar:
-            await bench.warm_up(bar.update)
+        with progress_bar("warm-up", config.warm_up_photos, "photo") as bar:
+            await bench.warm_up(bar.advance)
         levels = []
         for concurrency in config.concurrencies:
             total = None if config.rounds is None else config.rounds * len(workload.photos)
-            with _bar(f"{concurrency} in flight", total) as bar:
-                levels.append(await bench.measure(concurrency, bar.update))
+            with progress_bar(f"{concurrency} in flight", total, "photo") as bar:
+                levels.append(await bench.measure(concurrency, bar.advance))
             say(f"{concurrency} in flight: {levels[-1].photos_per_second:.1f} photos/s")
     finally:
         await backend.close()
@@ -114,16 +115,12 @@ def _about(workload: Workload, config: BenchConfig, server: OpenServer, served: 
             length = f"each photo {rounds} times"
     return (
         f"measuring {server.url} ({served.runtime}), models {models.pack} ({models.model_set_id}), "
-        f"with {workload.num_photos} photos\n"
-        f"{config.warm_up_photos} photos to warm up, not counted; then {length}, with each number of photos in flight"
+        f"with {counted(workload.num_photos, 'photo')}\n"
+        f"{counted(config.warm_up_photos, 'photo')} to warm up, not counted; then {length}, "
+        "with each number of photos in flight"
     )
 
 
-def _bar(what: str, total: int | None) -> AbstractContextManager[tqdm[None]]:
-    bar: AbstractContextManager[tqdm[None]] = tqdm(total=total, unit="photo", desc=what, leave=False, delay=0.2)
-    return bar
-
-
-def levels_within(asked: tuple[int, ...], room: int | None) -> tuple[int, ...]:
+def levels_within(levels: tuple[int, ...], room: int | None) -> tuple[int, ...]:
     """Return levels of which none has more photos in flight than a server has room for; None where that is unknown."""
-    return asked if room is None else tuple(dict.fromkeys(min(level, room) for level in asked))
+    return levels if room is None else tuple(dict.fromkeys(min(level, room) for level in levels))

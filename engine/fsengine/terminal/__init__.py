@@ -1,0 +1,1 @@
+"""What all commands show people: tables, progress and messages, in one style."""
