@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsexport.artifact.figures import mean_with_interval, share_with_interval
+from fstraining.evaluate.figures import mean_with_interval, share_with_interval
 
 Figure = Mapping[str, Any]
 """`n`, `value`, `interval` (low, high)."""

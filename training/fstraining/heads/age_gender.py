@@ -22,7 +22,6 @@ from fsengine.contracts.steps import (
 )
 from fsengine.errors import InvalidInputError
 from fsexport.artifact.exported import Exported, ExportJob, Made, export_artifact
-from fsexport.artifact.figures import constant_error, constant_share, share_with_interval
 from fsexport.artifact.ort_run import run_graph
 from fsexport.artifact.parity import compare
 from fsexport.heads.linear_age_gender import (
@@ -35,6 +34,7 @@ from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
 from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import groups_of
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width
+from fstraining.evaluate.figures import constant_error, constant_share, share_with_interval
 from fstraining.evaluate.metrics import (
     Figure,
     class_figures,

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from fsengine.contracts.steps import ATTRACTIVENESS, ATTRACTIVENESS_INTERVAL, ATTRACTIVENESS_SCORE
 from fsengine.errors import InvalidInputError
 from fsexport.artifact.exported import Exported
-from fsexport.artifact.figures import constant_error, share_with_interval
 from fsexport.artifact.ort_run import run_graph
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
 from fsexport.heads.head_inputs import HeadInputs
@@ -22,6 +21,7 @@ from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
 from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import groups_of
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width, label_weights
+from fstraining.evaluate.figures import constant_error, share_with_interval
 from fstraining.evaluate.metrics import Figure, group_table, meaningful, regression_figures
 from fstraining.evaluate.plots import loss_curve, scatter, size_curve
 from fstraining.evaluate.training_report import TrainingReport, write_report

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from fsengine.contracts.steps import ETHNICITY
 from fsengine.errors import InvalidInputError
 from fsexport.artifact.exported import Exported, file_hashes
-from fsexport.artifact.figures import constant_share, share_with_interval
 from fsexport.heads.forest_artifact import export_forest_artifact
 from fsexport.heads.trees import (
     FAIRFACE_CLASSES,
@@ -25,6 +24,7 @@ from fsexport.heads.trees import (
 from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
 from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import groups_of
+from fstraining.evaluate.figures import constant_share, share_with_interval
 from fstraining.evaluate.metrics import Figure, class_figures, confusion, group_table, meaningful, reliability
 from fstraining.evaluate.plots import confusion_matrix, loss_curve, reliability_diagram, size_curve
 from fstraining.evaluate.training_report import TrainingReport, write_report
