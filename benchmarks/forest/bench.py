@@ -18,7 +18,7 @@ from shutil import which
 import numpy as np
 import treelite
 
-from fsexport.heads.trees import fit_classifier
+from fstraining.fits.forest import fit_classifier
 
 ROWS = (1, 8, 64, 256)
 REPEATS = 30
