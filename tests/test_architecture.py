@@ -51,6 +51,9 @@ HEAVY = (
     "tritonclient",
     "cv2",
     "rich",
+    "scipy",
+    "sklearn",
+    "matplotlib",
 )
 
 

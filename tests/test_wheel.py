@@ -40,6 +40,7 @@ def test_the_wheel_holds_code_models_and_photos_and_little_else(wheel: Path) -> 
         "fsengine/shipped/packs/demo/pack.json",
         "fsengine/shipped/packs/demo/embed/model.onnx",
         "fsdata/photos/solvay_conference_1927.jpg",
+        "fstraining/evaluate/templates/report.md.j2",
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("tests/", "docs/")) or "__pycache__" in name]

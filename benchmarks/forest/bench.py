@@ -19,7 +19,7 @@ import numpy as np
 import treelite
 
 from fsengine.terminal.tables import Table, show
-from fsexport.heads.trees import fit_classifier
+from fstraining.fits.forest import fit_classifier
 
 ROWS = (1, 8, 64, 256)
 REPEATS = 30

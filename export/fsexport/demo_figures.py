@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsexport.artifact.figures import constant_error, constant_share, mean_with_interval, share_with_interval
+from fstraining.evaluate.figures import constant_error, constant_share, mean_with_interval, share_with_interval
 
 
 def head_figures(

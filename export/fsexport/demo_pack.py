@@ -41,8 +41,8 @@ from fsexport.demo_labels import LabelledFace, Split, read_fairface
 from fsexport.demo_projection import fit_projection
 from fsexport.detect.blazeface import BlazeFaceSettings, export_blazeface
 from fsexport.heads.genderage import GENDER_LABELS
-from fsexport.heads.linear_age_gender import export_linear_age_gender, fit_age_gender, predict_age_gender
-from fsexport.heads.trees import FAIRFACE_CLASSES, best_temperature, export_trees, fit_classifier, fold_temperature
+from fsexport.heads.linear_age_gender import export_linear_age_gender, predict_age_gender
+from fsexport.heads.trees import FAIRFACE_CLASSES, export_trees, fold_temperature
 from fsexport.packs.pack_builder import build_pack
 from fsexport.sources.mediapipe_wheel import (
     FACE_DETECTION_FULL_RANGE,
@@ -52,6 +52,8 @@ from fsexport.sources.mediapipe_wheel import (
     WheelModel,
 )
 from fsexport.sources.mesh_features import MESH_SIDE_PX, export_mesh_features
+from fstraining.fits.forest import best_temperature, fit_classifier
+from fstraining.fits.linear import fit_age_gender
 
 DEMONSTRATION = "demonstration"
 FIGURES_FILE = "figures.json"

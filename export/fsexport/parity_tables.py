@@ -25,9 +25,9 @@ from fsexport.heads.genderage_artifact import export_age_gender_artifact
 from fsexport.heads.head_inputs import HeadInputs
 from fsexport.heads.linear_head import LinearHead, export_linear_head_artifact
 from fsexport.heads.rating_mlp import read_torch_mlp
-from fsexport.heads.trees import fit_classifier
 from fsexport.sources.sklearn_pickle import read_scaled_classifier
 from fsexport.test_pack import assets_folder
+from fstraining.fits.forest import fit_classifier
 
 Say = Callable[[str], None]
 

@@ -29,8 +29,9 @@ from fsexport.heads.attractiveness_artifact import export_attractiveness_artifac
 from fsexport.heads.forest_artifact import export_forest_artifact
 from fsexport.heads.genderage_artifact import export_age_gender_artifact
 from fsexport.heads.rating_mlp import read_torch_mlp
-from fsexport.heads.trees import FAIRFACE_CLASSES, fit_classifier
+from fsexport.heads.trees import FAIRFACE_CLASSES
 from fsexport.packs.pack_builder import build_pack
+from fstraining.fits.forest import fit_classifier
 
 ASSETS_VARIABLE = "FACESTATS_TEST_ASSETS"
 

@@ -12,11 +12,11 @@ import pytest
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import verify_pack
 from fsengine.packs.shipped import shipped_folder
-from fsexport.artifact.figures import mean_with_interval, share_with_interval
 from fsexport.demo_card import CARD_FILE, card_text
 from fsexport.demo_figures import head_figures
 from fsexport.demo_labels import Split, read_fairface, split_of
 from fsexport.demo_projection import fit_projection
+from fstraining.evaluate.figures import mean_with_interval, share_with_interval
 
 DEMO = shipped_folder("packs") / "demo"
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_THERE = click.Path(path_type=Path, exists=True)
+_EXISTING = click.Path(path_type=Path, exists=True)
 
 
 @click.group(cls=ExplainedGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,9 +40,9 @@ def main() -> None:
 def _options(function: F) -> F:
     for option in reversed(
         [
-            click.option("--results", type=_THERE, help="Folder that `fsclient ingest --out` wrote."),
-            click.option("--table", type=_THERE, help="Or Parquet with a column embedding and labels beside it."),
-            click.option("--labels", type=_THERE, help="Labels of the photos in --results, a file or a folder."),
+            click.option("--results", type=_EXISTING, help="Folder that `fsclient ingest --out` wrote."),
+            click.option("--table", type=_EXISTING, help="Or Parquet with a column embedding and labels beside it."),
+            click.option("--labels", type=_EXISTING, help="Labels of the photos in --results, a file or a folder."),
             click.option("--kind", type=click.Choice(KINDS), help="What --labels is.  [default: told by its names]"),
             click.option("--encoder", default="", help="encoder_id of a --table's embeddings, where it is known."),
             click.option("--out", type=_FOLDER, required=True, help="Folder of the head."),
@@ -108,7 +108,7 @@ def _train(train: Callable[..., object], values: dict[str, Any], columns: dict[s
     try:
         train(_faces(values, columns), _training_options(values), _say)
     except KeyboardInterrupt:
-        _say("interrupted; run the same command again to go on")
+        _say("interrupted; the same command starts again, and finished trials of a search count")
         raise SystemExit(130) from None
     click.echo(values["out"])
 

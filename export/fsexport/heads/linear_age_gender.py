@@ -1,22 +1,36 @@
-"""Age and gender as linear functions of the embedding: fitted in closed form, exported as one small graph."""
+"""Age and gender as linear functions of the embedding, exported as one small graph."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.contracts.steps import AGE_INTERVAL, AGE_YEARS, age_gender_spec, face_embedding, gender_probability
+from fsengine.contracts.served import GENDER
+from fsengine.contracts.steps import (
+    AGE_GENDER,
+    AGE_INTERVAL,
+    AGE_YEARS,
+    age_gender_spec,
+    face_embedding,
+    gender_probability,
+)
+from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
 from fsexport.artifact.onnx_file import save_onnx
+from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.parity import compare
 from fsexport.graphs.contract_io import model_values
 from fsexport.graphs.graph_builder import GraphBuilder
+from fsexport.heads.head_inputs import HeadInputs
 
 OLDEST_YEARS = 100.0
-
-_NEWTON_STEPS = 25
-_CONVERGED = 1e-12
+PROBABILITY_LIMIT = 1e-5
+AGE_LIMIT_YEARS = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,37 +48,6 @@ class LinearAgeGender:
     gender_bias: float
     age_weight: NDArray[np.float32]
     age_bias: float
-
-
-def fit_age_gender(
-    embeddings: NDArray[np.float32], is_second_gender: NDArray[np.bool_], years: NDArray[np.float64], ridge: float
-) -> LinearAgeGender:
-    """Fit a logistic regression and a linear one, both with an L2 penalty on their weights.
-
-    Args:
-        embeddings: float32 (N, D), L2-normalized.
-        is_second_gender: bool (N,).
-        years: float64 (N,).
-        ridge: Weight of the penalty.
-    """
-    points = np.column_stack([embeddings.astype(np.float64), np.ones(len(embeddings))])
-    penalty = np.diag([*np.full(embeddings.shape[1], ridge), 0.0])
-    age = np.linalg.solve(points.T @ points + penalty, points.T @ years)
-    gender = np.zeros(points.shape[1])
-    for _ in range(_NEWTON_STEPS):  # iteratively reweighted least squares
-        chance = 1 / (1 + np.exp(-points @ gender))
-        weight = np.maximum(chance * (1 - chance), 1e-9)
-        step = points.T @ (is_second_gender - chance) - penalty @ gender
-        change = np.linalg.solve(points.T @ (points * weight[:, None]) + penalty, step)
-        gender = gender + change
-        if np.abs(change).max() <= _CONVERGED * np.abs(gender).max():
-            break
-    return LinearAgeGender(
-        gender_weight=gender[:-1].astype(np.float32),
-        gender_bias=float(gender[-1]),
-        age_weight=age[:-1].astype(np.float32),
-        age_bias=float(age[-1]),
-    )
 
 
 def predict_age_gender(
@@ -104,3 +87,73 @@ def export_linear_age_gender(head: LinearAgeGender, out_path: Path, half_width_y
         ends = graph.add("Add", years, graph.constant(np.array([[-half_width_years, half_width_years]], np.float32)))
         graph.rename(graph.add("Clip", ends, graph.number(0), graph.number(OLDEST_YEARS)), AGE_INTERVAL.name)
     return save_onnx(graph.model(spec.name, *model_values(spec)), out_path)
+
+
+def export_linear_age_gender_artifact(
+    head: LinearAgeGender,
+    labels: Sequence[str],
+    origin: Origin,
+    folder: Path,
+    say: Callable[[str], None],
+    inputs: HeadInputs,
+    *,
+    half_width_years: float,
+    reads: str,
+    options: Mapping[str, Any],
+) -> Exported:
+    """Export a head as the step of age and gender, compared with itself in float64.
+
+    Args:
+        head: The head.
+        labels: The two genders, in its order.
+        origin: Where it comes from.
+        folder: Where the artifact shall lie.
+        say: Called with each line for people.
+        inputs: Embeddings to compare on.
+        half_width_years: Half of the age's conformal interval.
+        reads: The encoder that the head was trained on; empty where it is not known.
+        options: How the head was made, for its record.
+
+    Raises:
+        ExportError: The graph differs from the head.
+    """
+    weights = head.gender_weight.tobytes() + head.age_weight.tobytes()
+    job = ExportJob(
+        step=AGE_GENDER,
+        origin=origin,
+        options={
+            "weights": hashlib.sha256(weights).hexdigest()[:16],
+            "half_width_years": half_width_years,
+            "labels": list(labels),
+            **options,
+        },
+        libraries=("onnx", "onnxruntime"),
+    )
+
+    def make(path: Path) -> Made:
+        export_linear_age_gender(head, path, half_width_years)
+        found = run_graph(path, {"face_embedding": inputs.rows})
+        second, ages = predict_age_gender(head, inputs.rows)
+        reference = "the trained head in float64"
+        parity = (
+            compare(
+                found[gender_probability(2).name][:, 1],
+                second,
+                quantity="gender probability",
+                reference=reference,
+                inputs=inputs.text,
+                limit=PROBABILITY_LIMIT,
+            ),
+            compare(
+                found[AGE_YEARS.name][:, 0],
+                ages,
+                quantity="age, years",
+                reference=reference,
+                inputs=inputs.text,
+                limit=AGE_LIMIT_YEARS,
+            ),
+        )
+        spec = age_gender_spec(face_embedding(inputs.rows.shape[1]), with_interval=True)
+        return Made(spec=spec, labels={GENDER: list(labels)}, parity=parity, reads=reads)
+
+    return export_artifact(job, folder, make, say)

@@ -33,41 +33,6 @@ def import_lightgbm() -> None:
         raise MissingDependencyError(f"LightGBM needs libgomp.so.1: apt install libgomp1 ({exc})") from exc
 
 
-def fit_classifier(
-    features: NDArray[np.float32], labels: NDArray[np.int64], num_classes: int, *, rounds: int, leaves: int, seed: int
-) -> Booster:
-    """Fit a small multiclass LightGBM, deterministic for its seed.
-
-    Args:
-        features: float32 (N, D).
-        labels: int64 (N,), 0 to `num_classes` - 1.
-        num_classes: Classes.
-        rounds: Boosting rounds; each grows one tree a class.
-        leaves: Leaves of a tree.
-        seed: Of everything random.
-    """
-    import_lightgbm()
-    import lightgbm
-
-    settings = {
-        "objective": "multiclass",
-        "num_class": num_classes,
-        "num_leaves": leaves,
-        "learning_rate": 0.05,
-        "feature_fraction": 0.3,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "min_data_in_leaf": 8,
-        "lambda_l2": 5.0,
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "verbose": -1,
-    }
-    return lightgbm.train(settings, lightgbm.Dataset(features, labels), rounds)
-
-
 def fold_temperature(booster: Booster, temperature: float) -> None:
     """Divide every leaf by a temperature, in place.
 
@@ -83,23 +48,6 @@ def fold_temperature(booster: Booster, temperature: float) -> None:
         for leaf in range(tree["num_leaves"]):
             index = tree["tree_index"]
             booster.set_leaf_output(index, leaf, booster.get_leaf_output(index, leaf) / temperature)
-
-
-def best_temperature(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Return the temperature whose softmax gives labels the largest likelihood (Guo et al. 2017), 0.25 to 8.
-
-    Args:
-        scores: float64 (N, classes), raw scores.
-        labels: int64 (N,).
-    """
-
-    def loss(temperature: float) -> float:
-        scaled = scores / temperature
-        scaled = scaled - scaled.max(axis=1, keepdims=True)
-        log_likelihood = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(axis=1))
-        return -float(log_likelihood.mean())
-
-    return float(min(np.geomspace(0.25, 8.0, 201), key=loss))
 
 
 def export_trees(booster: Booster, out_path: Path) -> Path:

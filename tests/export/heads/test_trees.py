@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from fsengine.errors import ExportError, MissingDependencyError
-from fsexport.heads.trees import (
-    best_temperature,
-    checkpoint_probabilities,
-    export_trees,
-    fit_classifier,
-    fold_temperature,
-    import_lightgbm,
-)
+from fsexport.heads.trees import checkpoint_probabilities, export_trees, fold_temperature, import_lightgbm
+from fstraining.fits.forest import fit_classifier
 
 try:
     import_lightgbm()
@@ -43,12 +37,6 @@ def test_the_checkpoint_gives_what_lightgbm_gives(tmp_path: Path, data: tuple[np
     assert (found.argmax(axis=1) != found[0].argmax()).any()
 
 
-def test_the_same_seed_gives_the_same_trees(data: tuple[np.ndarray, np.ndarray]) -> None:
-    features, labels = data
-    models = [fit_classifier(features, labels, CLASSES, rounds=5, leaves=4, seed=9).model_to_string() for _ in range(2)]
-    assert models[0] == models[1]
-
-
 def test_a_folded_temperature_is_the_softmax_of_cooler_scores(data: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = data
     booster = fit_classifier(features, labels, CLASSES, rounds=10, leaves=5, seed=1)
@@ -58,9 +46,3 @@ def test_a_folded_temperature_is_the_softmax_of_cooler_scores(data: tuple[np.nda
     np.testing.assert_allclose(booster.predict(features), expected, atol=1e-12)
     with pytest.raises(ExportError, match="above 0"):
         fold_temperature(booster, 0.0)
-
-
-def test_the_best_temperature_cools_sure_mistakes() -> None:
-    scores = np.array([[9.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
-    assert best_temperature(scores, np.array([0, 1, 1])) > 5
-    assert best_temperature(scores * 0.1, np.array([0, 0, 1])) < 0.5

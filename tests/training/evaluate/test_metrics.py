@@ -152,3 +152,17 @@ def test_groups_are_those_that_the_data_know() -> None:
         LabelledPhoto(path=photo, dataset="d", age_low_years=30, age_high_years=40),
     ]
     assert groups_of(records) == {"gender": ["female", None], "age": [None, "30-39"]}
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    classes, probabilities = drawn_answers(300)
+    figures = class_figures(classes, probabilities)
+    predicted = probabilities.argmax(axis=1)
+    assert figures["balanced_accuracy"]["value"] == round(sklearn.balanced_accuracy_score(classes, predicted), 4)
+    assert figures["log_loss"]["value"] == round(sklearn.log_loss(classes, probabilities), 4)
+    # A class without a face counts for nothing, one of one face for as much as any other.
+    few = np.array([0] * 20 + [2])
+    balanced = class_figures(few, np.tile([0.6, 0.3, 0.1], (21, 1)))["balanced_accuracy"]
+    assert balanced["value"] == 0.5
+    assert balanced["interval"] == [0.5, 1.0]

@@ -1,9 +1,8 @@
-"""The perceptron learns, gives the same for its seed, and goes on from a checkpoint as if it had never stopped."""
+"""The perceptron learns, stops when it gets no better, and gives the same for its seed."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fsexport.heads.rating_mlp import layer_scores
-from fstraining.fits.mlp import CHECKPOINT_EPOCHS, MlpFit, MlpSettings, Rows, fit_mlp
+from fstraining.fits.mlp import MlpFit, MlpSettings, Rows, fit_mlp
 
 torch = pytest.importorskip("torch", reason="torch is missing; it trains the network")
 
@@ -35,23 +34,6 @@ def same(one: MlpFit, other: MlpFit) -> bool:
         for layer, layer_again in zip(one.layers, other.layers, strict=True)
         for part, again in zip(layer, layer_again, strict=True)
     )
-
-
-class BrokenError(RuntimeError):
-    """Stands for a run that is killed."""
-
-
-class Breaker:
-    """Notes epochs and stops the run after one."""
-
-    def __init__(self, last: int | None = None) -> None:
-        self.last, self.epochs = last, list[int]()
-
-    def __call__(self, epoch: int, loss: float) -> None:
-        assert np.isfinite(loss)
-        self.epochs.append(epoch)
-        if epoch == self.last:
-            raise BrokenError
 
 
 def test_it_learns_a_function_that_is_not_linear() -> None:
@@ -78,66 +60,6 @@ def test_one_seed_gives_one_network_whatever_was_drawn_before() -> None:
     assert same(first, again)
     assert (first.train_losses, first.validation_losses) == (again.train_losses, again.validation_losses)
     assert not same(first, fit_mlp(train, validation, replace(QUICK, seed=4)))
-
-
-@pytest.mark.parametrize("count", [60, 101, 130, 161])
-@pytest.mark.parametrize("last", [CHECKPOINT_EPOCHS, 33, 47])
-def test_a_broken_run_goes_on_to_the_layers_of_an_unbroken_one(tmp_path: Path, count: int, last: int) -> None:
-    train, validation, checkpoint = drawn(count, 0, 1.0), drawn(40, 1, 1.0), tmp_path / "run" / "checkpoint.pt"
-    unbroken = fit_mlp(train, validation, QUICK)
-    # What one run wrote, another one does not change.
-    with pytest.raises(BrokenError):
-        fit_mlp(train, validation, QUICK, checkpoint=checkpoint, progress=Breaker(last + 1))
-    assert checkpoint.exists()
-    rest = Breaker()
-    resumed = fit_mlp(train, validation, QUICK, checkpoint=checkpoint, progress=rest)
-    assert rest.epochs[0] == last // CHECKPOINT_EPOCHS * CHECKPOINT_EPOCHS + 1
-    assert len(resumed.validation_losses) == len(unbroken.validation_losses)
-    assert same(resumed, unbroken)
-    assert resumed.validation_losses == unbroken.validation_losses
-    assert resumed.train_losses == unbroken.train_losses
-    assert not checkpoint.exists()
-
-
-def changed_first(rows: Rows) -> Rows:
-    return replace(rows, targets=rows.targets + np.eye(1, len(rows.targets))[0])
-
-
-def changed_last_input(rows: Rows) -> Rows:
-    inputs = rows.inputs.copy()
-    inputs[-1] = -inputs[-1]
-    return replace(rows, inputs=inputs)
-
-
-def changed_weights(rows: Rows) -> Rows:
-    return replace(rows, weights=np.linspace(0.5, 1.5, len(rows.weights)))
-
-
-@pytest.mark.parametrize("side", [0, 1], ids=["train", "validation"])
-@pytest.mark.parametrize("change", [changed_first, changed_last_input, changed_weights])
-def test_a_checkpoint_of_other_data_is_not_used(tmp_path: Path, side: int, change: Any) -> None:
-    sides = [drawn(400, 0, 1.0), drawn(80, 1, 1.0)]
-    settings, checkpoint = replace(QUICK, most_epochs=24), tmp_path / "checkpoint.pt"
-    with pytest.raises(BrokenError):
-        fit_mlp(*sides, settings, checkpoint=checkpoint, progress=Breaker(CHECKPOINT_EPOCHS + 1))
-    sides[side] = change(sides[side])
-    epochs = Breaker()
-    fit = fit_mlp(*sides, settings, checkpoint=checkpoint, progress=epochs)
-    assert epochs.epochs[0] == 1
-    assert same(fit, fit_mlp(*sides, settings))
-
-
-def test_a_checkpoint_of_other_settings_or_of_none_is_not_used(tmp_path: Path) -> None:
-    train, validation, checkpoint = drawn(101, 0), drawn(40, 1), tmp_path / "checkpoint.pt"
-    settings = replace(QUICK, most_epochs=24)
-    with pytest.raises(BrokenError):
-        fit_mlp(train, validation, settings, checkpoint=checkpoint, progress=Breaker(CHECKPOINT_EPOCHS + 1))
-    kept = checkpoint.read_bytes()
-    for content in (kept, kept[: len(kept) // 2], b"", b"no checkpoint"):
-        checkpoint.write_bytes(content)
-        epochs = Breaker()
-        fit_mlp(train, validation, replace(settings, seed=9), checkpoint=checkpoint, progress=epochs)
-        assert epochs.epochs[0] == 1
 
 
 def test_predictions_are_those_of_torch() -> None:
@@ -208,3 +130,11 @@ def test_equal_targets_give_that_target() -> None:
 def test_settings_that_are_wrong_in_one_way_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         MlpSettings(**changes)
+
+
+def test_progress_is_told_of_every_epoch() -> None:
+    told: list[tuple[int, float]] = []
+    settings = replace(QUICK, most_epochs=7)
+    fit = fit_mlp(drawn(60, 0), drawn(40, 1), settings, lambda epoch, loss: told.append((epoch, loss)))
+    assert told == list(enumerate(fit.validation_losses, start=1))
+    assert len(told) == 7

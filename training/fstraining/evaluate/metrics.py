@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsexport.artifact.figures import mean_with_interval, share_with_interval
+from fstraining.evaluate.figures import mean_with_interval, share_with_interval, value_with_interval
 
 Figure = Mapping[str, Any]
 """`n`, `value`, `interval` (low, high)."""
 
-_DRAWS = 1000
-_SEED = 20260101
+_BINS = 10
 LEAST_CALIBRATION = 100
 """Faces below which the calibration error of ten bins is mostly noise."""
 LEAST_GROUP = 10
@@ -23,21 +22,21 @@ LEAST_GROUP = 10
 
 def regression_figures(targets: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, Figure]:
     """Return mean absolute error, Pearson's correlation and R^2 of predictions."""
-    errors = np.abs(targets - predicted)
+    from scipy.stats import pearsonr
+    from sklearn.metrics import r2_score
 
-    def correlation(rows: NDArray[np.int64]) -> float:
-        varies = np.ptp(targets[rows]) > 0 and np.ptp(predicted[rows]) > 0
-        return float(np.corrcoef(targets[rows], predicted[rows])[0, 1]) if varies else float("nan")
+    def correlation(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(pearsonr(targets[rows], predicted[rows], axis=1).statistic)
 
-    def r_squared(rows: NDArray[np.int64]) -> float:
-        residual = ((targets[rows] - predicted[rows]) ** 2).sum()
-        total = ((targets[rows] - targets[rows].mean()) ** 2).sum()
-        return float(1 - residual / total) if total > 0 else float("nan")
+    def r_squared(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        # The draws are the columns: each is an output of its own.
+        drawn = (targets[rows].T, predicted[rows].T)
+        return np.asarray(r2_score(*drawn, multioutput="raw_values", force_finite=False))
 
     return {
-        "mean_absolute_error": mean_with_interval(errors, 4),
-        "pearson": _bootstrapped(correlation, len(targets)),
-        "r_squared": _bootstrapped(r_squared, len(targets)),
+        "mean_absolute_error": mean_with_interval(np.abs(targets - predicted), 4),
+        "pearson": value_with_interval(correlation, len(targets)),
+        "r_squared": value_with_interval(r_squared, len(targets)),
     }
 
 
@@ -48,47 +47,48 @@ def class_figures(classes: NDArray[np.int64], probabilities: NDArray[np.float64]
         classes: int64 (N,).
         probabilities: float64 (N, classes).
     """
-    predicted = probabilities.argmax(axis=1)
+    hits = probabilities.argmax(axis=1) == classes
     likelihoods = -np.log(np.maximum(probabilities[np.arange(len(classes)), classes], 1e-12))
 
-    def balanced(rows: NDArray[np.int64]) -> float:
-        hits = predicted[rows] == classes[rows]
-        return float(np.mean([hits[classes[rows] == label].mean() for label in np.unique(classes[rows])]))
+    def balanced(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        shares = []
+        for label in np.unique(classes):
+            of_label = classes[rows] == label
+            counts = of_label.sum(axis=1)
+            found = (of_label & hits[rows]).sum(axis=1)
+            shares.append(np.where(counts > 0, found / np.maximum(counts, 1), np.nan))
+        return np.asarray(np.nanmean(shares, axis=0))
 
     return {
-        "accuracy": share_with_interval(predicted == classes),
-        "balanced_accuracy": _bootstrapped(balanced, len(classes)),
+        "accuracy": share_with_interval(hits),
+        "balanced_accuracy": value_with_interval(balanced, len(classes)),
         "log_loss": mean_with_interval(likelihoods, 4),
-        "calibration_error": _bootstrapped(
-            lambda rows: calibration_error(classes[rows], probabilities[rows]), len(classes)
-        ),
+        "calibration_error": value_with_interval(_calibration_errors(classes, probabilities), len(classes)),
     }
 
 
-def reliability(
-    classes: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int = 10
-) -> list[tuple[float, float, int]]:
-    """Return mean confidence, share right and number of faces of each bin of the likeliest class's probability."""
-    confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == classes
-    numbers = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+def reliability(classes: NDArray[np.int64], probabilities: NDArray[np.float64]) -> list[tuple[float, float, int]]:
+    """Return mean confidence, share right and number of faces of each of ten bins of the likeliest class's probability.
+
+    Bins without a face are left out.
+    """
+    bins, confidence, hits = _binned(classes, probabilities)
     return [
-        (float(confidence[numbers == b].mean()), float(hits[numbers == b].mean()), int((numbers == b).sum()))
-        for b in range(bins)
-        if (numbers == b).any()
+        (float(confidence[bins == number].mean()), float(hits[bins == number].mean()), int((bins == number).sum()))
+        for number in np.unique(bins)
     ]
 
 
 def calibration_error(classes: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
     """Return the expected calibration error over ten bins (Guo et al. 2017)."""
-    rows = reliability(classes, probabilities)
-    return sum(count * abs(confidence - share) for confidence, share, count in rows) / max(len(classes), 1)
+    return float(_calibration_errors(classes, probabilities)(np.arange(len(classes))[None])[0])
 
 
 def confusion(classes: NDArray[np.int64], predicted: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Return int64 (count, count): rows are what was labelled, columns what was predicted."""
-    matrix = np.zeros((count, count), np.int64)
-    np.add.at(matrix, (classes, predicted), 1)
-    return matrix
+    from sklearn.metrics import confusion_matrix
+
+    return np.asarray(confusion_matrix(classes, predicted, labels=np.arange(count)), np.int64)
 
 
 def group_table(
@@ -123,14 +123,23 @@ def meaningful(figures: Mapping[str, Figure]) -> dict[str, Figure]:
     }
 
 
-def _bootstrapped(value: Callable[[NDArray[np.int64]], float], count: int) -> Figure:
-    """Return a figure with a percentile interval over draws of its rows with replacement."""
-    rng = np.random.default_rng(_SEED)
-    draws = [value(rng.integers(0, count, count)) for _ in range(_DRAWS)]
-    finite = [draw for draw in draws if np.isfinite(draw)]
-    low, high = np.percentile(finite, [2.5, 97.5]) if finite else (float("nan"), float("nan"))
-    return {
-        "n": count,
-        "value": round(value(np.arange(count)), 4),
-        "interval": [round(float(low), 4), round(float(high), 4)],
-    }
+def _binned(
+    classes: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Return bin, probability of the likeliest class, and whether that class is right, of each face (N,)."""
+    confidence = probabilities.max(axis=1)
+    bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    return bins, confidence, probabilities.argmax(axis=1) == classes
+
+
+def _calibration_errors(
+    classes: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+    """Return what gives the expected calibration error of each line of rows, int64 (draws, N) to float64 (draws,)."""
+    bins, confidence, hits = _binned(classes, probabilities)
+
+    def errors(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        gaps = [np.where(bins == number, confidence - hits, 0.0)[rows].sum(axis=1) for number in np.unique(bins)]
+        return np.asarray(np.abs(gaps).sum(axis=0) / rows.shape[1])
+
+    return errors

@@ -37,7 +37,7 @@ def loss_curve(
         axes.legend()
 
 
-def size_curve(path: Path, sizes: Sequence[int], curves: Mapping[str, Sequence[float]], quantity: str) -> None:
+def size_curve(path: Path, sizes: Sequence[float], curves: Mapping[str, Sequence[float]], quantity: str) -> None:
     """Draw a metric over the number of faces trained on."""
     with _axes(path) as axes:
         for name, values in curves.items():

@@ -1,25 +1,18 @@
-"""A small multilayer perceptron: early stopping, weighted rows, deterministic for its seed, resumable."""
+"""A small multilayer perceptron: early stopping, weighted rows, deterministic for its seed."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import MissingDependencyError
-from fsengine.files.atomic import temporary_file
 from fsexport.heads.rating_mlp import Layer
-
-CHECKPOINT_EPOCHS = 20
 
 Progress = Callable[[int, float], None]
 """Called after each epoch with its number and the validation loss."""
@@ -95,88 +88,25 @@ class MlpFit:
         return int(np.argmin(self.validation_losses)) + 1
 
 
-def fit_mlp(
-    train: Rows,
-    validation: Rows,
-    settings: MlpSettings,
-    *,
-    checkpoint: Path | None = None,
-    progress: Progress | None = None,
-) -> MlpFit:
+def fit_mlp(train: Rows, validation: Rows, settings: MlpSettings, progress: Progress | None = None) -> MlpFit:
     """Train a network until the validation loss gets no better.
 
     Args:
         train: Rows to fit.
         validation: Rows that decide when to stop.
         settings: How.
-        checkpoint: File that keeps a long run: it goes on from there, to the same result; removed at the end.
         progress: Called after each epoch.
 
     Raises:
         MissingDependencyError: torch is not installed.
     """
     with _one_thread():
-        return _fit(train, validation, settings, checkpoint, progress)
-
-
-def _fit(
-    train: Rows, validation: Rows, settings: MlpSettings, checkpoint: Path | None, progress: Progress | None
-) -> MlpFit:
-    run = _Run(train, validation, settings)
-    key = "" if checkpoint is None else _key(train, validation, settings)
-    if checkpoint is not None and checkpoint.exists():
-        run.load(checkpoint, key)
-    while not run.finished:
-        run.epoch()
-        if progress is not None:
-            progress(len(run.validation_losses), run.validation_losses[-1])
-        if checkpoint is not None and len(run.validation_losses) % CHECKPOINT_EPOCHS == 0:
-            run.save(checkpoint, key)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+        run = _Run(train, validation, settings)
+        while not run.finished:
+            run.epoch()
+            if progress is not None:
+                progress(len(run.validation_losses), run.validation_losses[-1])
     return MlpFit(layers=run.layers(), train_losses=run.train_losses, validation_losses=run.validation_losses)
-
-
-def stored_fit(
-    train: Rows, validation: Rows, settings: MlpSettings, *, folder: Path, progress: Progress | None = None
-) -> MlpFit:
-    """Train a network, or return what the same training gave before; a broken-off one goes on.
-
-    Args:
-        train: See `fit_mlp`.
-        validation: See `fit_mlp`.
-        settings: See `fit_mlp`.
-        folder: Where finished and broken-off trainings are kept.
-        progress: See `fit_mlp`.
-    """
-    key = _key(train, validation, settings)[:16]
-    path = folder / f"fit-{key}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            count = len([name for name in stored.files if name.startswith("weight")])
-            return MlpFit(
-                layers=[(stored[f"weight{n}"], stored[f"bias{n}"]) for n in range(count)],
-                train_losses=stored["train"].tolist(),
-                validation_losses=stored["validation"].tolist(),
-            )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or damaged
-        pass
-    fit = fit_mlp(train, validation, settings, checkpoint=folder / f"fit-{key}.partial.pt", progress=progress)
-    arrays = {f"weight{n}": weight for n, (weight, _) in enumerate(fit.layers)}
-    arrays |= {f"bias{n}": bias for n, (_, bias) in enumerate(fit.layers)}
-    arrays |= {"train": np.array(fit.train_losses), "validation": np.array(fit.validation_losses)}
-    with temporary_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    return fit
-
-
-def _key(train: Rows, validation: Rows, settings: MlpSettings) -> str:
-    """Return a hash of all that decides a run."""
-    digest = hashlib.sha256(repr(asdict(settings)).encode())
-    for rows in (train, validation):
-        for part in (rows.inputs, rows.targets, rows.weights):
-            digest.update(repr(part.shape).encode() + part.tobytes())
-    return digest.hexdigest()
 
 
 @contextmanager
@@ -263,32 +193,3 @@ class _Run:
         weight, bias = layers[-1]
         layers[-1] = (weight * np.float32(self._spread), (bias * self._spread + self._centre).astype(np.float32))
         return layers
-
-    def save(self, path: Path, key: str) -> None:
-        """Write all that the next epoch depends on."""
-        state = {
-            "key": key,
-            "network": self._network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "best": self._best,
-            "losses": [self.train_losses, self.validation_losses],
-            "torch": self._torch.get_rng_state(),
-            "shuffle": json.dumps(self._shuffle.bit_generator.state),
-        }
-        with temporary_file(path) as temporary:
-            self._torch.save(state, temporary)
-
-    def load(self, path: Path, key: str) -> None:
-        """Go on from a checkpoint of the same run; another run's is not used."""
-        try:
-            state = self._torch.load(path, weights_only=True)
-        except Exception:  # torch raises pickle, zip and runtime errors alike
-            return
-        if state.get("key") != key:
-            return
-        self._network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._best = state["best"]
-        self.train_losses, self.validation_losses = state["losses"]
-        self._torch.set_rng_state(state["torch"])
-        self._shuffle.bit_generator.state = json.loads(state["shuffle"])

@@ -2,296 +2,225 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.contracts.served import GENDER
-from fsengine.contracts.steps import (
-    AGE_GENDER,
-    AGE_INTERVAL,
-    AGE_YEARS,
-    age_gender_spec,
-    face_embedding,
-    gender_probability,
-)
+from fsdata.labels.record import LabelledPhoto
+from fsengine.contracts.steps import AGE_GENDER, AGE_INTERVAL, AGE_YEARS, gender_probability
 from fsengine.errors import InvalidInputError
-from fsexport.artifact.exported import Exported, ExportJob, Made, export_artifact
-from fsexport.artifact.figures import constant_error, constant_share, share_with_interval
-from fsexport.artifact.ort_run import run_graph
-from fsexport.artifact.parity import compare
+from fsexport.artifact.exported import Exported
 from fsexport.heads.linear_age_gender import (
     LinearAgeGender,
-    export_linear_age_gender,
-    fit_age_gender,
+    export_linear_age_gender_artifact,
     predict_age_gender,
 )
-from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
 from fstraining.data.faces import TrainingFaces
-from fstraining.data.groups import groups_of
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width
-from fstraining.evaluate.metrics import (
-    Figure,
-    class_figures,
-    confusion,
-    group_table,
-    meaningful,
-    regression_figures,
-    reliability,
-)
+from fstraining.evaluate.figures import constant_error, constant_share, share_with_interval
+from fstraining.evaluate.metrics import Figure, class_figures, confusion, regression_figures, reliability
 from fstraining.evaluate.plots import confusion_matrix, reliability_diagram, scatter, size_curve
-from fstraining.evaluate.training_report import TrainingReport, write_report
-from fstraining.fits.search import search
-from fstraining.heads.training_options import Say, TrainingOptions, describe_data
+from fstraining.fits.linear import fit_age_gender
+from fstraining.heads.course import Findings, Head, Served, Task, train
+from fstraining.heads.training_options import Say, TrainingOptions
 
 if TYPE_CHECKING:
     import optuna
 
 _RIDGES = np.geomspace(0.01, 30.0, 12)
-PROBABILITY_LIMIT = 1e-5
-AGE_LIMIT_YEARS = 1e-3
 
-LIMITS = (
-    "Gender is what annotators saw in a photo, in two classes; it is neither sex nor what a person says of themselves.",
-    "Age is how old a face looks; children, old people and made-up faces are wrong by more than the average.",
-    "Where labels are buckets, errors and intervals are about the bucket's middle, not about the true age.",
-    "The interval holds on average over faces like those trained on, and not for every group alike: see the table.",
-)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeGenderLabels:
+    """The two genders by name, the gender of each face, int64 (N,), and its age, float64 (N,)."""
+
+    names: list[str]
+    genders: NDArray[np.int64]
+    years: NDArray[np.float64]
+
+    @property
+    def array(self) -> NDArray[np.float64]:
+        """Return float64 (2, N), genders and years."""
+        return np.stack([self.genders, self.years])
+
+
+@dataclass(frozen=True, slots=True)
+class Ridges:
+    """Weights of the penalties."""
+
+    gender: float
+    age: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeGenderFit:
+    """The fitted head, and half of the age's interval."""
+
+    head: LinearAgeGender
+    half_width_years: float
+
+
+class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
+    """Penalties by cross-validation, a fit on all faces but those kept out, an interval from the residuals."""
+
+    step = AGE_GENDER
+    title = "age and gender"
+    unlabelled = "without a gender or an age"
+    stops_early = False
+    limits = (
+        "Gender is what annotators saw in a photo, in two classes; it is neither sex nor what a person says of "
+        "themselves.",
+        "Age is how old a face looks; children, old people and made-up faces are wrong by more than the average.",
+        "Where labels are buckets, errors and intervals are about the bucket's middle, not about the true age.",
+        "The interval holds on average over faces like those trained on, and not for every group alike: see the table.",
+    )
+
+    def is_labelled(self, record: LabelledPhoto) -> bool:
+        return record.gender is not None and record.age_years is not None
+
+    def read_labels(self, records: Sequence[LabelledPhoto], say: Say) -> AgeGenderLabels:
+        names = sorted({str(record.gender) for record in records})
+        if len(names) != 2:
+            raise InvalidInputError(f"the faces are labelled {names}, expected two genders")
+        return AgeGenderLabels(
+            names=names,
+            genders=np.array([names.index(str(record.gender)) for record in records]),
+            years=np.array([record.age_years for record in records], np.float64),
+        )
+
+    def choose_settings(self, task: Task[AgeGenderLabels]) -> Ridges:
+        folds = task.options.folds
+        task.say(f"choosing penalties by cross-validation over {folds} folds")
+        if task.options.trials:
+
+            def loss(trial: optuna.Trial) -> float:
+                gender = trial.suggest_float("gender", 0.001, 100.0, log=True)
+                age = trial.suggest_float("age", 0.001, 100.0, log=True)
+                log_loss, error_years = _losses(task, Ridges(gender, age))
+                return log_loss + error_years / 20.0  # brought to the size of a log loss
+
+            return Ridges(**task.search(loss, f"age and gender, data {task.data.digest}, {folds} folds"))
+        grid = []
+        for number, ridge in enumerate(_RIDGES.tolist(), start=1):
+            grid.append(_losses(task, Ridges(ridge, ridge)))
+            task.say(f"  penalty {number} of {len(_RIDGES)}: log loss {grid[-1][0]:.4f}, {grid[-1][1]:.2f} years")
+        gender, age = np.argmin(grid, axis=0)
+        return Ridges(float(_RIDGES[gender]), float(_RIDGES[age]))
+
+    def fit(self, task: Task[AgeGenderLabels], settings: Ridges) -> AgeGenderFit:
+        residuals = task.labels.years[task.rows] - _out_of_fold(task, settings)[:, 1]
+        return AgeGenderFit(head=_fit(task, settings, task.rows), half_width_years=half_width(residuals))
+
+    def least_part(self, labels: AgeGenderLabels) -> int:
+        return 8
+
+    def scores_of_part(
+        self, task: Task[AgeGenderLabels], settings: Ridges, part: NDArray[np.int64]
+    ) -> Mapping[str, float]:
+        test = task.splits.test
+        second, ages = predict_age_gender(_fit(task, settings, part), task.embeddings(test))
+        return {
+            "gender accuracy": float(((second > 0.5) == (task.labels.genders[test] == 1)).mean()),
+            "age error, years": float(np.abs(task.labels.years[test] - ages).mean()),
+        }
+
+    def export(self, task: Task[AgeGenderLabels], settings: Ridges, fit: AgeGenderFit) -> Exported:
+        options = task.options
+        return export_linear_age_gender_artifact(
+            fit.head,
+            task.labels.names,
+            options.origin("linear heads", task.faces.encoder_id),
+            options.out,
+            task.say,
+            task.test_inputs(),
+            half_width_years=fit.half_width_years,
+            reads=task.faces.encoder_id,
+            options=task.record(ridges=list(astuple(settings)), coverage=COVERAGE),
+        )
+
+    def findings(
+        self,
+        task: Task[AgeGenderLabels],
+        settings: Ridges,
+        fit: AgeGenderFit,
+        served: Served,
+        sizes: Mapping[str, list[float]],
+    ) -> Findings:
+        genders, years = task.labels.genders[task.splits.test], task.labels.years[task.splits.test]
+        probabilities = served[gender_probability(2).name].astype(np.float64)
+        ages = served[AGE_YEARS.name][:, 0].astype(np.float64)
+        hits = covered(served[AGE_INTERVAL.name], years)
+
+        def figures(rows: NDArray[np.int64]) -> dict[str, Figure]:
+            gender = class_figures(genders[rows], probabilities[rows])
+            age = regression_figures(years[rows], ages[rows])
+            return {
+                "gender_accuracy": gender["accuracy"],
+                "gender_calibration_error": gender["calibration_error"],
+                **{f"age_{name}": figure for name, figure in age.items()},
+                "age_interval_coverage": share_with_interval(hits[rows]),
+            }
+
+        folder, steps = task.options.report_folder, sizes["sizes"]
+        shares, errors = {"kept out": sizes["gender accuracy"]}, {"kept out": sizes["age error, years"]}
+        curve = reliability(genders, probabilities)
+        matrix = confusion(genders, probabilities.argmax(axis=1), 2)
+        size_curve(folder / "sizes_gender.png", steps, shares, "share of genders right")
+        size_curve(folder / "sizes_age.png", steps, errors, "mean absolute error, years")
+        confusion_matrix(folder / "confusion.png", matrix, task.labels.names)
+        reliability_diagram(folder / "reliability.png", curve)
+        scatter(folder / "age.png", years, ages, fit.half_width_years, "years")
+        return Findings(
+            about=f"Linear heads on the embedding; the age with a conformal interval of {COVERAGE:.0%}, plus or minus "
+            f"{fit.half_width_years:.1f} years.",
+            settings={
+                "seed": task.options.seed,
+                "folds": task.options.folds,
+                "trials": task.options.trials,
+                "ridges": list(astuple(settings)),
+            },
+            figures=figures,
+            chance={
+                "gender_accuracy": constant_share(genders, 4),
+                "age_mean_absolute_error": constant_error(years, 4),
+            },
+            curves={"reliability": curve},
+            pictures={
+                "sizes_gender.png": "Share of genders right over the number of faces trained on",
+                "sizes_age.png": "Error of the age over the number of faces trained on",
+                "confusion.png": "Confusion matrix of the gender",
+                "reliability.png": "Reliability of the served gender",
+                "age.png": "Predicted over labelled age",
+            },
+        )
 
 
 def train_age_gender(faces: TrainingFaces, options: TrainingOptions, say: Say) -> Exported:
-    """Train, export and report.
-
-    Args:
-        faces: Faces; those without a gender or an age are left out.
-        options: How.
-        say: Called with each line for people.
-
-    Raises:
-        InvalidInputError: There are too few labelled faces, or genders other than two.
-        MissingDependencyError: optuna or matplotlib is not installed.
-        ExportError: The exported head differs from the trained one.
-    """
-    options.claim_folder(AGE_GENDER)
-    known = [record.gender is not None and record.age_years is not None for record in faces.records]
-    faces = faces.take(np.flatnonzero(known), "without a gender or an age")
-    labels = sorted({str(record.gender) for record in faces.records})
-    if len(labels) != 2:
-        raise InvalidInputError(f"the faces are labelled {labels or 'with nothing'}, expected two genders")
-    genders = np.array([labels.index(str(record.gender)) for record in faces.records])
-    years = np.array([record.age_years for record in faces.records], np.float64)
-    splits = split_faces(faces, options.seed)
-    kept = splits.fitted
-
-    def fit(rows: NDArray[np.int64], ridges: tuple[float, float]) -> LinearAgeGender:
-        """Fit the gender with one penalty and the age with another."""
-        fits = {r: fit_age_gender(faces.embeddings[rows], genders[rows] == 1, years[rows], r) for r in set(ridges)}
-        gender, age = (fits[ridge] for ridge in ridges)
-        return replace(gender, age_weight=age.age_weight, age_bias=age.age_bias)
-
-    def out_of_fold(ridges: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        folds = splits.folds(kept, options.folds, options.seed)
-        second, ages = np.zeros(len(kept)), np.zeros(len(kept))
-        for fold in range(options.folds):
-            held = folds == fold
-            second[held], ages[held] = predict_age_gender(fit(kept[~held], ridges), faces.embeddings[kept[held]])
-        return second, ages
-
-    data = describe_data(faces, splits, np.stack([genders, years]), options)
-    ridges = _ridges(out_of_fold, genders[kept], years[kept], options, data.digest, say)
-    say(f"training on {len(kept)} faces")
-    head = fit(kept, ridges)
-    width = half_width(years[kept] - out_of_fold(ridges)[1])
-    curve = _size_curve(fit, ridges, faces, genders, years, splits, options.seed)
-    exported = _export(head, width, labels, faces, splits, data.digest, ridges, options, say)
-    served = run_graph(options.out / exported.file, {"face_embedding": faces.embeddings[splits.test]})
-    probabilities = served[gender_probability(2).name].astype(np.float64)
-    ages = served[AGE_YEARS.name][:, 0].astype(np.float64)
-    truth, target = genders[splits.test], years[splits.test]
-    hits = covered(served[AGE_INTERVAL.name], target)
-
-    def figures(rows: NDArray[np.int64]) -> dict[str, Figure]:
-        gender = class_figures(truth[rows], probabilities[rows])
-        age = regression_figures(target[rows], ages[rows])
-        return {
-            "gender_accuracy": gender["accuracy"],
-            "gender_calibration_error": gender["calibration_error"],
-            **{f"age_{name}": figure for name, figure in age.items()},
-            "age_interval_coverage": share_with_interval(hits[rows]),
-        }
-
-    pictures = _draw(options.report_folder, curve, truth, probabilities, target, ages, width, labels)
-    write_report(
-        TrainingReport(
-            head="age and gender",
-            about=f"Linear heads on the embedding; the age with a conformal interval of {COVERAGE:.0%}, plus or minus "
-            f"{width:.1f} years.",
-            data=data,
-            settings={"seed": options.seed, "folds": options.folds, "trials": options.trials, "ridges": list(ridges)},
-            figures=meaningful(figures(np.arange(len(truth)))),
-            chance={
-                "gender_accuracy": constant_share(truth, 4),
-                "age_mean_absolute_error": constant_error(target, 4),
-            },
-            groups=group_table(groups_of([faces.records[row] for row in splits.test]), figures),
-            curves={"sizes": curve, "reliability": reliability(truth, probabilities)},
-            limits=LIMITS,
-            pictures=pictures,
-        ),
-        options.report_folder,
-        say,
-    )
-    return exported
+    """Train age and gender; faces without either are left out. See `fstraining.heads.course.train`."""
+    return train(_AgeGenderHead(), faces, options, say)
 
 
-Fit = Callable[[NDArray[np.int64], tuple[float, float]], LinearAgeGender]
-OutOfFold = Callable[[tuple[float, float]], tuple[NDArray[np.float64], NDArray[np.float64]]]
-
-
-def _ridges(
-    out_of_fold: OutOfFold,
-    genders: NDArray[np.int64],
-    years: NDArray[np.float64],
-    options: TrainingOptions,
-    digest: str,
-    say: Say,
-) -> tuple[float, float]:
-    """Return the penalties of gender and age with the least out-of-fold losses."""
-    say(f"choosing penalties by cross-validation over {options.folds} folds")
-
-    def losses(ridges: tuple[float, float]) -> tuple[float, float]:
-        second, ages = out_of_fold(ridges)
-        likelihood = np.where(genders == 1, second, 1 - second)
-        return float(-np.log(np.maximum(likelihood, 1e-12)).mean()), float(np.abs(years - ages).mean())
-
-    if options.trials:
-
-        def loss(trial: optuna.Trial) -> float:
-            drawn = (
-                trial.suggest_float("gender", 0.001, 100.0, log=True),
-                trial.suggest_float("age", 0.001, 100.0, log=True),
-            )
-            gender, age = losses(drawn)
-            return gender + age / 20.0  # years, brought to the size of a log loss
-
-        best = search(
-            loss,
-            trials=options.trials,
-            seed=options.seed,
-            about=f"age and gender, data {digest}, {options.folds} folds",
-            folder=options.work_folder,
-            progress=lambda done, value: say(f"  trial {done} of {options.trials}: best loss {value:.4f}"),
-        )
-        return best["gender"], best["age"]
-    grid = []
-    for number, ridge in enumerate(_RIDGES, start=1):
-        grid.append(losses((float(ridge), float(ridge))))
-        say(f"  penalty {number} of {len(_RIDGES)}: log loss {grid[-1][0]:.4f}, {grid[-1][1]:.2f} years")
-    gender, age = (int(np.argmin([pair[index] for pair in grid])) for index in range(2))
-    return float(_RIDGES[gender]), float(_RIDGES[age])
-
-
-def _export(
-    head: LinearAgeGender,
-    width: float,
-    labels: list[str],
-    faces: TrainingFaces,
-    splits: FaceSplits,
-    digest: str,
-    ridges: tuple[float, float],
-    options: TrainingOptions,
-    say: Say,
-) -> Exported:
-    weights = b"".join(part.tobytes() for part in (head.gender_weight, head.age_weight))
-    job = ExportJob(
-        step=AGE_GENDER,
-        origin=options.origin("linear heads", faces.encoder_id),
-        options={
-            "data": digest,
-            "weights": hashlib.sha256(weights).hexdigest()[:16],
-            "seed": options.seed,
-            "ridges": list(ridges),
-            "half_width_years": width,
-            "coverage": COVERAGE,
-            "labels": labels,
-        },
-        libraries=("onnx", "onnxruntime"),
+def _fit(task: Task[AgeGenderLabels], ridges: Ridges, rows: NDArray[np.int64]) -> LinearAgeGender:
+    labels = task.labels
+    return fit_age_gender(
+        task.embeddings(rows), labels.genders[rows] == 1, labels.years[rows], ridges.gender, ridges.age
     )
 
-    def make(path: Path) -> Made:
-        export_linear_age_gender(head, path, width)
-        rows = faces.embeddings[splits.test]
-        found = run_graph(path, {"face_embedding": rows})
-        second, ages = predict_age_gender(head, rows)
-        inputs = f"{len(rows)} faces kept out of training"
-        parity = (
-            compare(
-                found[gender_probability(2).name][:, 1],
-                second,
-                quantity="gender probability",
-                reference="the trained head in float64",
-                inputs=inputs,
-                limit=PROBABILITY_LIMIT,
-            ),
-            compare(
-                found[AGE_YEARS.name][:, 0],
-                ages,
-                quantity="age, years",
-                reference="the trained head in float64",
-                inputs=inputs,
-                limit=AGE_LIMIT_YEARS,
-            ),
-        )
-        spec = age_gender_spec(face_embedding(rows.shape[1]), with_interval=True)
-        return Made(spec=spec, labels={GENDER: labels}, parity=parity, reads=faces.encoder_id)
 
-    return export_artifact(job, options.out, make, say)
+def _out_of_fold(task: Task[AgeGenderLabels], ridges: Ridges) -> NDArray[np.float64]:
+    """Return float64 (N, 2) for the fitted rows: the probability of the second gender, and the age in years."""
+    return task.out_of_fold(
+        lambda fitted, held: np.column_stack(predict_age_gender(_fit(task, ridges, fitted), task.embeddings(held)))
+    )
 
 
-def _size_curve(
-    fit: Fit,
-    ridges: tuple[float, float],
-    faces: TrainingFaces,
-    genders: NDArray[np.int64],
-    years: NDArray[np.float64],
-    splits: FaceSplits,
-    seed: int,
-) -> dict[str, list[float]]:
-    """Return the kept-out figures of heads trained on ever more faces."""
-    curve: dict[str, list[float]] = {"sizes": [], "gender accuracy": [], "age error, years": []}
-    for part in growing_parts(splits.fitted, 8, seed):
-        second, ages = predict_age_gender(fit(part, ridges), faces.embeddings[splits.test])
-        curve["sizes"].append(len(part))
-        curve["gender accuracy"].append(float(((second > 0.5) == (genders[splits.test] == 1)).mean()))
-        curve["age error, years"].append(float(np.abs(years[splits.test] - ages).mean()))
-    return curve
+def _losses(task: Task[AgeGenderLabels], ridges: Ridges) -> tuple[float, float]:
+    """Return the log loss of the gender and the mean absolute error of the age, out of fold."""
+    from sklearn.metrics import log_loss
 
-
-def _draw(
-    folder: Path,
-    curve: dict[str, list[float]],
-    truth: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    target: NDArray[np.float64],
-    ages: NDArray[np.float64],
-    width: float,
-    labels: list[str],
-) -> dict[str, str]:
-    sizes = [int(size) for size in curve["sizes"]]
-    size_curve(folder / "sizes_gender.png", sizes, {"kept out": curve["gender accuracy"]}, "share of genders right")
-    size_curve(folder / "sizes_age.png", sizes, {"kept out": curve["age error, years"]}, "mean absolute error, years")
-    confusion_matrix(folder / "confusion.png", confusion(truth, probabilities.argmax(axis=1), 2), labels)
-    reliability_diagram(folder / "reliability.png", reliability(truth, probabilities))
-    scatter(folder / "age.png", target, ages, width, "years")
-    return {
-        "sizes_gender.png": "Share of genders right over the number of faces trained on",
-        "sizes_age.png": "Error of the age over the number of faces trained on",
-        "confusion.png": "Confusion matrix of the gender",
-        "reliability.png": "Reliability of the served gender",
-        "age.png": "Predicted over labelled age",
-    }
+    second, ages = _out_of_fold(task, ridges).T
+    genders, years = task.labels.genders[task.rows], task.labels.years[task.rows]
+    return float(log_loss(genders, second, labels=[0, 1])), float(np.abs(years - ages).mean())

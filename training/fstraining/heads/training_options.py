@@ -54,7 +54,7 @@ class TrainingOptions:
 
     @property
     def work_folder(self) -> Path:
-        """Return the folder of checkpoints and trials."""
+        """Return the folder of the search's trials."""
         return self.out / "training"
 
     def claim_folder(self, step: str) -> None:
@@ -68,7 +68,7 @@ class TrainingOptions:
                 made.
         """
         try:
-            self.work_folder.mkdir(parents=True, exist_ok=True)
+            self.out.mkdir(parents=True, exist_ok=True)
             names = {path.name for path in self.out.iterdir()}
         except OSError as exc:
             raise InvalidInputError(f"--out {self.out} cannot be written: {exc.strerror or exc}") from exc
@@ -76,9 +76,9 @@ class TrainingOptions:
             found = exported_step(self.out)
             if found not in (None, step):
                 raise InvalidInputError(f"--out {self.out} holds a head of {found}, not of {step}; choose another")
-        elif strangers := sorted(names - {self.work_folder.name}):
+        elif others := sorted(names - {self.work_folder.name}):
             raise InvalidInputError(
-                f"--out {self.out} holds {', '.join(strangers[:5])}, and no head; give an empty folder or a new one"
+                f"--out {self.out} holds {', '.join(others[:5])}, and no head; give an empty folder or a new one"
             )
 
     def origin(self, source: str, encoder_id: str) -> Origin:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fstraining.heads.ethnicity import best_threshold
+from fstraining.fits.forest import best_threshold
 
 
 def two_classes(*rows: tuple[float, bool]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
