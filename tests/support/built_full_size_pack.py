@@ -1,4 +1,4 @@
-"""The test pack as the exporters write it now, whatever `FACESTATS_MODELS` holds of it."""
+"""The full-size pack as the exporters write it now, whatever `FACESTATS_MODELS` holds of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.models.build_on_request import BuildChoice
-from fsclient.models.pack_folders import pack_folder
+from fsengine.registry.home import models_home
+
+
+def full_size_artifacts() -> Path:
+    """Return the folder of the pack's artifacts, a folder for each step."""
+    return models_home() / "artifacts" / "full-size"
 
 
 @cache
-def built_test_pack() -> Path:
-    """Return the pack's folder; what has not changed is not exported again."""
-    pytest.importorskip("torch", reason="torch is missing; it makes the test pack's CLIP graph")
-    return pack_folder("test", print, BuildChoice())
+def built_full_size_pack(assets: Path) -> Path:
+    """Return the pack's folder; what has not changed since an earlier call or run is not exported again.
+
+    Args:
+        assets: Folder of the test assets.
+    """
+    pytest.importorskip("torch", reason="torch is missing; it makes the pack's CLIP graph")
+    from full_size_pack import PACK_NAME, build_full_size_pack
+
+    folder = models_home() / "packs" / PACK_NAME
+    build_full_size_pack(assets, folder, full_size_artifacts(), print)
+    return folder

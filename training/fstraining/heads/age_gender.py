@@ -21,9 +21,9 @@ from fsengine.contracts.steps import (
     gender_probability,
 )
 from fsengine.errors import InvalidInputError
-from fsexport.artifact.exported import Exported, ExportJob, Made, export_artifact
+from fsexport.artifact.exported import Exported, ExportJob, ExportResult, export_artifact
 from fsexport.artifact.figures import constant_error, constant_share, share_with_interval
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.artifact.parity import compare
 from fsexport.heads.linear_age_gender import (
     LinearAgeGender,
@@ -223,7 +223,7 @@ def _export(
         libraries=("onnx", "onnxruntime"),
     )
 
-    def make(path: Path) -> Made:
+    def make(path: Path) -> ExportResult:
         export_linear_age_gender(head, path, width)
         rows = faces.embeddings[splits.test]
         found = run_graph(path, {"face_embedding": rows})
@@ -248,7 +248,7 @@ def _export(
             ),
         )
         spec = age_gender_spec(face_embedding(rows.shape[1]), with_interval=True)
-        return Made(spec=spec, labels={GENDER: labels}, parity=parity, reads=faces.encoder_id)
+        return ExportResult(spec=spec, labels={GENDER: labels}, parity=parity, reads=faces.encoder_id)
 
     return export_artifact(job, options.out, make, say)
 

@@ -14,7 +14,7 @@ from fsengine.contracts.steps import ATTRACTIVENESS, ATTRACTIVENESS_INTERVAL, AT
 from fsengine.errors import InvalidInputError
 from fsexport.artifact.exported import Exported
 from fsexport.artifact.figures import constant_error, share_with_interval
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
 from fsexport.heads.head_inputs import HeadInputs
 from fsexport.heads.rating_mlp import layer_scores
