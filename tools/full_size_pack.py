@@ -103,8 +103,9 @@ def require_assets(assets: Path, files: Iterable[str]) -> None:
         InvalidInputError: One is missing.
     """
     if missing := [file for file in files if not (assets / file).is_file()]:
+        others = {0: "", 1: " and 1 other file"}.get(len(missing) - 1, f" and {len(missing) - 1} other files")
         raise InvalidInputError(
-            f"{assets} is not a complete folder of test assets: expected {', '.join(missing)} in it; name the folder "
+            f"{assets} is not a complete folder of test assets: expected {missing[0]}{others} in it; name the folder "
             f"with --assets or {ASSETS_VARIABLE}"
         )
 

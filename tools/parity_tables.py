@@ -73,7 +73,8 @@ def _files() -> list[str]:
     """Return the files of the assets that are read, but for the photos."""
     regressors = [file for name, (table, _) in _REGRESSORS.items() for file in (f"{name}/{_REGRESSOR}", table)]
     classifiers = [f"src_models/{head.value}_clf.pkl" for head in LinearHead]
-    return [*_DETECTORS, _GENDERAGE, *(f"{_V4}/{file}" for file in (_GOLDEN, *regressors, *classifiers))]
+    v4 = dict.fromkeys((_GOLDEN, *regressors, *classifiers))
+    return [*_DETECTORS, _GENDERAGE, *(f"{_V4}/{file}" for file in v4)]
 
 
 def _encoders(folder: Path, photos: list[Path], say: Say) -> Iterator[Exported]:

@@ -38,8 +38,8 @@ def test_every_tool_has_help_with_an_example_as_it_is_typed(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "file"),
     [
-        ("full_size_pack", "weights/insightface/det_500m.onnx"),
-        ("parity_tables", "weights/insightface/scrfd_2.5g_bnkps_dynamic.onnx"),
+        ("full_size_pack", "weights/insightface/det_500m.onnx and 2 other files in it"),
+        ("parity_tables", "weights/insightface/det_500m.onnx and 8 other files in it"),
     ],
 )
 def test_missing_assets_are_named(name: str, file: str, tmp_path: Path) -> None:
