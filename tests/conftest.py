@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from built_full_size_pack import built_full_size_pack
 from fsclient.models.pack_folders import served_repository
 from fsdata.sample_photos import sample_folder
 from fsengine.server.embedded import EmbeddedServer
@@ -43,7 +44,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep built models, logs and caches of the suite out of the user's folders."""
     home = tmp_path_factory.mktemp("home")
     saved = dict(os.environ)
-    # A folder that outlives the run saves building the test pack again.
+    # A folder that outlives the run saves building the full-size pack again.
     os.environ.setdefault("FACESTATS_MODELS", str(home / "models"))
     os.environ["XDG_STATE_HOME"] = str(home / "state")
     yield
@@ -66,9 +67,8 @@ def demo_server() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture(scope="session")
 def full_server(shared: Path) -> Iterator[EmbeddedServer]:
-    """A running embedded server of the test pack: full-size graphs, every head."""
-    pytest.importorskip("torch", reason="torch is missing; it makes the test pack's CLIP graph")
-    with EmbeddedServer(served_repository("test", print)) as server:
+    """A running embedded server of the full-size pack: every head."""
+    with EmbeddedServer(served_repository(str(built_full_size_pack(shared)), print)) as server:
         yield server
 
 

@@ -43,7 +43,9 @@ def test_the_wheel_holds_code_models_and_photos_and_little_else(wheel: Path) -> 
         "fstraining/evaluate/templates/report.md.j2",
     ):
         assert name in names
-    assert not [name for name in names if name.startswith(("tests/", "docs/")) or "__pycache__" in name]
+    assert not [name for name in names if name.startswith(("tests/", "docs/", "tools/")) or "__pycache__" in name]
+    makers = ("full_size_pack", "demo_pack", "parity_tables", "tool_command")
+    assert not [name for name in names if any(maker in name for maker in makers)]
     assert wheel.stat().st_size < 10e6
 
 

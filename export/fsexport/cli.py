@@ -175,7 +175,7 @@ def attractiveness(
 
 @main.command("linear")
 @click.argument("source", metavar="SOURCE")
-@click.option("--head", type=click.Choice(["gender", "ethnicity"]), required=True, help="What it tells.")
+@click.option("--head", type=click.Choice(["gender", "ethnicity"]), required=True, help="What it classifies.")
 @_licence
 @_out
 def linear(source: str, head: str, licence: str | None, commercial_use: bool, out: Path) -> None:
@@ -242,48 +242,6 @@ def parity(artifacts: tuple[Path, ...]) -> None:
     click.echo(parity_table([read_exported(folder) for folder in artifacts]), nl=False)
 
 
-@main.command("parity-tables")
-@click.option("--artifacts", type=_FOLDER, required=True, help="Folder of the artifacts; unchanged ones are kept.")
-def parity_tables(artifacts: Path) -> None:
-    """Print the tables of docs/models.md: all that the test assets hold (FACESTATS_TEST_ASSETS), in every precision.
-
-    Example: fsexport parity-tables --artifacts build/parity
-    """
-    from fsexport.parity_tables import write_tables
-
-    click.echo(write_tables(artifacts, _say), nl=False)
-
-
-@main.command("demo-pack")
-@click.option("--wheel", type=_FILE, required=True, help="Wheel of mediapipe 0.10.14; it is read, not installed.")
-@click.option("--labels", type=_FILE, required=True, help="Table of labelled FairFace crops (tab-separated).")
-@click.option("--out", type=_FOLDER, required=True, help="Folder of the pack.")
-def demo_pack(wheel: Path, labels: Path, out: Path) -> None:
-    r"""Make the demo pack that ships with the project.
-
-    \b
-    Example:
-      pip download --no-deps mediapipe==0.10.14
-      fsexport demo-pack --wheel mediapipe-0.10.14-*.whl --labels labels.tsv --out packs/demo
-    """
-    from fsexport.demo_pack import build_demo_pack
-
-    _report(build_demo_pack(wheel, labels, out, _say), out)
-
-
-@main.command("test-pack")
-@click.option("--out", type=_FOLDER, required=True, help="Folder of the pack.")
-@click.option("--artifacts", type=_FOLDER, required=True, help="Folder of its artifacts; unchanged ones are kept.")
-def test_pack(out: Path, artifacts: Path) -> None:
-    """Make the test pack: full-size graphs from the test assets (FACESTATS_TEST_ASSETS).
-
-    Example: fsexport test-pack --artifacts build --out packs/test
-    """
-    from fsexport.test_pack import build_test_pack
-
-    _report(build_test_pack(out, artifacts, _say), out)
-
-
 def _stated(licence: str | None, commercial_use: bool) -> Any:
     """Return what the user says of a file's licence."""
     from fsexport.artifact.origins import LICENCE_NOT_STATED, StatedLicence
@@ -294,9 +252,9 @@ def _stated(licence: str | None, commercial_use: bool) -> Any:
 
 
 def _photo_list(folder: Path | None) -> list[Path]:
-    from fsexport.align.face_crops import list_photos, shipped_photos
+    from fsexport.inputs.decoded_photos import default_photos, list_photos
 
-    return shipped_photos() if folder is None else list_photos(folder)
+    return default_photos() if folder is None else list_photos(folder)
 
 
 def _say(line: str) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from demo_pack.fairface_crops import Split, split_of
 from fsdata.sample_photos import sample_photos
 from fsengine.packs.shipped import shipped_folder
 from fsengine.server.embedded import EmbeddedServer
-from fsexport.demo_labels import Split, split_of
 
 pytestmark = pytest.mark.triton
 
@@ -25,7 +25,7 @@ TIMEOUT_S = 900
 Rows = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=["demo", "test"])
+@pytest.fixture(scope="module", params=["demo", "full-size"])
 def server(request: pytest.FixtureRequest) -> EmbeddedServer:
     running: EmbeddedServer = request.getfixturevalue("demo_server" if request.param == "demo" else "full_server")
     return running

@@ -17,9 +17,6 @@ from fsengine.packs.pack import PACK_NAME, PACK_NAME_RULE
 from fsengine.registry.home import models_home
 from fsengine.registry.source import read_registry
 
-TEST_PACK = "test"
-_TEST_SUMMARY = "full-size graphs for tests: SCRFD, seeded CLIP, every head; needs the test assets and torch"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildChoice:
@@ -47,7 +44,7 @@ def packs_on_request() -> dict[str, str]:
     """Return the packs that are made on request, each with what it is."""
     from fsexport.packs.recipes import RECIPES
 
-    return {**{name: recipe.description for name, recipe in RECIPES.items()}, TEST_PACK: _TEST_SUMMARY}
+    return {name: recipe.description for name, recipe in RECIPES.items()}
 
 
 def built_folder(name: str) -> Path:
@@ -72,15 +69,6 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
         ExportError: A model cannot be converted.
     """
     artifacts = models_home() / "artifacts"
-    if name == TEST_PACK:
-        folder = built_folder(name)
-        try:
-            from fsexport.test_pack import build_test_pack
-        except ImportError as exc:
-            raise _missing(name, exc) from exc
-        say(f"building the {name} pack in {folder}")
-        build_test_pack(folder, artifacts / name, say)
-        return changed_pack(folder, name, choice, say)
     from fsexport.packs.recipes import RECIPES, with_choices, with_precision
 
     recipe = with_precision(with_choices(RECIPES[name], choice.use), choice.precision)

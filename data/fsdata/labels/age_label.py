@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fsengine.errors import InvalidInputError
 
 OPEN_BUCKET_YEARS = 20.0
-"""Width that an open bucket such as `70+` is given: 70 to 90, middle 80.
+"""Width that an open bucket such as `70+` is given: 70 to 90, since few people on photos are older than 90.
 
-A bucket without an end has no middle, and training needs one; few people on photos are older than 90.
+Where the mean age of a data set's open bucket is known better than its middle, `known_labels` says so.
 """
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")

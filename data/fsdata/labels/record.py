@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
 
+from fsdata.labels.known_labels import bucket_mean
 from fsengine.errors import InvalidInputError
 
 OLDEST_YEARS = 130.0
@@ -101,10 +102,10 @@ class LabelledPhoto:
 
     @property
     def age_years(self) -> float | None:
-        """Middle of the age bucket in years."""
+        """Mean age of the bucket in years; see `known_labels.bucket_mean`."""
         if self.age_low_years is None or self.age_high_years is None:
             return None
-        return (self.age_low_years + self.age_high_years) / 2
+        return bucket_mean(self.dataset, self.age_low_years, self.age_high_years)
 
     @property
     def identity_key(self) -> str | None:

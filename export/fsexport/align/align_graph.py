@@ -7,27 +7,19 @@ face is sampled from the level that suits its size. Points are as in `fsexport.a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.preprocessing import CropSpec
 from fsengine.contracts.steps import align_spec
 from fsengine.contracts.tensors import DType
-from fsexport.align import crop_geometry as geometry
-from fsexport.align.pyramid import LEVEL_BIAS, NUM_LEVELS
+from fsexport.align.crop_geometry import LEVEL_BIAS, NUM_LEVELS
+from fsexport.align.geometry_graph import Complex, column, magnitude, write_crop_geometry
 from fsexport.artifact.onnx_file import save_onnx
 from fsexport.graphs.contract_io import ELEMENT_TYPES, spec_values
 from fsexport.graphs.graph_builder import GraphBuilder
-
-
-class _Complex(NamedTuple):
-    """Two float32 values of one shape: a complex number."""
-
-    real: str
-    imag: str
 
 
 class _Atlas(NamedTuple):
@@ -91,7 +83,7 @@ class _Faces(NamedTuple):
     landmarks: str
     score: str
     image_box: str
-    image_points: _Complex
+    image_points: Complex
 
 
 class _AlignBuilder:
@@ -127,7 +119,7 @@ class _AlignBuilder:
             landmarks=landmarks,
             score=score,
             image_box=image_box,
-            image_points=_Complex(self._column(points, 2, 0), self._column(points, 2, 1)),
+            image_points=Complex(column(g, points, 2, 0), column(g, points, 2, 1)),
         )
 
     def atlas(self) -> _Atlas:
@@ -147,13 +139,13 @@ class _AlignBuilder:
         pixels = g.add("Concat", *padded, axis=2)
         # The host knows shapes, the GPU uses numbers: one table of them goes over; (NUM_LEVELS, 2): width, height.
         table = g.add("Cast", g.add("Concat", *sizes, axis=0), to=ELEMENT_TYPES[DType.FP32])
-        heights = self._column(table, 1, 1, keep=True)
+        heights = column(g, table, 1, 1, keep=True)
         photo = g.add("Gather", table, g.ints(0), axis=0)  # (1, 2)
         total = g.add("ReduceSum", heights, g.ints(0), keepdims=1)
         first_rows = g.add("CumSum", heights, g.constant(np.int64(0).reshape(())), exclusive=1)
         return _Atlas(
             pixels=pixels,
-            size=g.add("Concat", self._column(photo, 1, 0, keep=True), total, axis=1),
+            size=g.add("Concat", column(g, photo, 1, 0, keep=True), total, axis=1),
             levels=g.add("Concat", table, first_rows, axis=1),
             photo=photo,
         )
@@ -161,7 +153,7 @@ class _AlignBuilder:
     def crops(self, atlas: _Atlas, faces: _Faces, crop: CropSpec) -> str:
         """Sample one kind of crop: float32 (F, S, S, 3), whole numbers of 0 to 255."""
         g, side = self.graph, crop.side_px
-        origin, step = self._geometry(faces, crop)
+        origin, step = write_crop_geometry(g, faces.image_box, faces.image_points, crop)
         x, y = self._grid(origin, step, side)
         inside = self._inside(x, y, atlas)
         x, y = self._in_atlas(x, y, step, atlas)
@@ -173,80 +165,7 @@ class _AlignBuilder:
         rounded = g.add("Clip", g.add("Round", sampled), g.number(0), g.number(255))
         return str(g.add("Transpose", rounded, perm=[1, 2, 3, 0]))  # -> (F, S, S, 3)
 
-    def _geometry(self, faces: _Faces, crop: CropSpec) -> tuple[_Complex, _Complex]:
-        """Return (origin, step), each (F,); see `crop_geometry`."""
-        match crop.kind:
-            case CropKind.PORTRAIT:
-                return self._portrait(faces, crop.side_px)
-            case CropKind.ARCFACE:
-                return self._arcface(faces, crop.side_px)
-            case CropKind.BOX:
-                return self._box(faces, crop)
-        raise AssertionError(f"no geometry for {crop.kind}")
-
-    def _portrait(self, faces: _Faces, side: int) -> tuple[_Complex, _Complex]:
-        g = self.graph
-        points = [self._point(faces.image_points, i) for i in range(5)]
-        eye_to_eye = self._plus(points[1], points[0], -1.0)
-        eyes = self._scaled(self._plus(points[0], points[1]), 0.5)
-        mouth = self._scaled(self._plus(points[3], points[4]), 0.5)
-        eye_to_mouth = self._plus(mouth, eyes, -1.0)
-        # right = eye_to_eye - i * eye_to_mouth
-        right = _Complex(
-            g.add("Add", eye_to_eye.real, eye_to_mouth.imag), g.add("Sub", eye_to_eye.imag, eye_to_mouth.real)
-        )
-        half_side = g.add(
-            "Max",
-            g.add("Mul", self._abs(eye_to_eye), g.number(geometry.FFHQ_EYE_FACTOR)),
-            g.add("Mul", self._abs(eye_to_mouth), g.number(geometry.FFHQ_MOUTH_FACTOR)),
-        )
-        length = g.add("Div", half_side, g.add("Max", self._abs(right), g.number(1e-6)))
-        right = _Complex(g.add("Mul", right.real, length), g.add("Mul", right.imag, length))
-        centre = self._plus(eyes, eye_to_mouth, geometry.FFHQ_CENTRE_SHIFT)
-        # origin = centre - (right - step / 2) * (1 + i)
-        inner = self._scaled(right, 1 - 1 / side)
-        return self._minus_diagonal(centre, inner), self._scaled(right, 2 / side)
-
-    def _arcface(self, faces: _Faces, side: int) -> tuple[_Complex, _Complex]:
-        g = self.graph
-        template = geometry.ARCFACE_TEMPLATE.astype(np.float64) * side / geometry.ARCFACE_SIDE_PX
-        mean = template.mean(axis=0)
-        target = (template - mean).astype(np.float32)
-        p, q = faces.image_points
-        mean_p, mean_q = (g.add("ReduceMean", part, g.ints(1), keepdims=1) for part in (p, q))
-        p, q = g.add("Sub", p, mean_p), g.add("Sub", q, mean_q)
-        tx, ty = g.constant(target[:, 0]), g.constant(target[:, 1])
-
-        def total(*products: tuple[str, str]) -> str:
-            terms = [g.add("Mul", a, b) for a, b in products]
-            summed = terms[0] if len(terms) == 1 else g.add("Add", *terms)
-            return str(g.add("ReduceSum", summed, g.ints(1), keepdims=0))
-
-        # to_crop = sum(conj(p) * t) / sum(|p|^2); step = 1 / to_crop = sum(|p|^2) * conj(s) / |s|^2
-        power = total((p, p), (q, q))
-        s = _Complex(total((p, tx), (q, ty)), g.add("Sub", total((p, ty)), total((q, tx))))
-        norm = g.add("Max", g.add("Add", g.add("Mul", s.real, s.real), g.add("Mul", s.imag, s.imag)), g.number(1e-6))
-        ratio = g.add("Div", power, norm)
-        step = _Complex(g.add("Mul", s.real, ratio), g.add("Neg", g.add("Mul", s.imag, ratio)))
-        mx, my = g.number(mean[0]), g.number(mean[1])
-        shift = _Complex(
-            g.add("Sub", g.add("Mul", step.real, mx), g.add("Mul", step.imag, my)),
-            g.add("Add", g.add("Mul", step.real, my), g.add("Mul", step.imag, mx)),
-        )
-        centre = _Complex(*(g.add("Squeeze", part, g.ints(1)) for part in (mean_p, mean_q)))
-        return self._plus(centre, shift, -1.0), step
-
-    def _box(self, faces: _Faces, crop: CropSpec) -> tuple[_Complex, _Complex]:
-        g = self.graph
-        x0, y0, x1, y1 = (self._column(faces.image_box, 1, i) for i in range(4))
-        longer = g.add("Max", g.add("Sub", x1, x0), g.add("Sub", y1, y0))
-        half = g.add("Mul", longer, g.number(crop.box_margin / 2))
-        centre = self._scaled(_Complex(g.add("Add", x0, x1), g.add("Add", y0, y1)), 0.5)
-        zero = g.add("Mul", half, g.number(0))
-        step = _Complex(g.add("Mul", half, g.number(2 / crop.side_px)), zero)
-        return self._minus_diagonal(centre, _Complex(half, zero)), step
-
-    def _grid(self, origin: _Complex, step: _Complex, side: int) -> _Complex:
+    def _grid(self, origin: Complex, step: Complex, side: int) -> Complex:
         """Return the photo's points of every crop pixel, each part (F, S, S)."""
         g = self.graph
         index = np.arange(side, dtype=np.float32)
@@ -254,24 +173,24 @@ class _AlignBuilder:
         ox, oy, sx, sy = (g.add("Unsqueeze", part, g.ints(1, 2)) for part in (*origin, *step))
         x = g.add("Add", g.add("Add", g.add("Mul", sx, u), ox), g.add("Neg", g.add("Mul", sy, v)))
         y = g.add("Add", g.add("Add", g.add("Mul", sy, u), oy), g.add("Mul", sx, v))
-        return _Complex(x, y)
+        return Complex(x, y)
 
     def _inside(self, x: str, y: str, atlas: _Atlas) -> str:
         """Return float32 (F, S, S): 1 inside the photo, 0 outside."""
         g = self.graph
         flags = []
         for axis, part in enumerate((x, y)):
-            size = self._column(atlas.photo, 1, axis)
+            size = column(g, atlas.photo, 1, axis)
             half = g.add("Mul", size, g.number(0.5))
             centre = g.add("Sub", half, g.number(0.5))
             distance = g.add("Abs", g.add("Sub", part, centre))
             flags.append(g.add("LessOrEqual", distance, half))
         return str(g.add("Cast", g.add("And", *flags), to=ELEMENT_TYPES[DType.FP32]))
 
-    def _in_atlas(self, x: str, y: str, step: _Complex, atlas: _Atlas) -> tuple[str, str]:
+    def _in_atlas(self, x: str, y: str, step: Complex, atlas: _Atlas) -> tuple[str, str]:
         """Move points of the photo to the level of their face, clamped so that levels do not bleed."""
         g = self.graph
-        log2 = g.add("Div", g.add("Log", g.add("Max", self._abs(step), g.number(1e-6))), g.number(float(np.log(2))))
+        log2 = g.add("Div", g.add("Log", g.add("Max", magnitude(g, step), g.number(1e-6))), g.number(float(np.log(2))))
         level = g.add("Floor", g.add("Add", log2, g.number(LEVEL_BIAS)))
         level = g.add("Clip", level, g.number(0), g.number(NUM_LEVELS - 1))
         row = g.add("Gather", atlas.levels, g.add("Cast", level, to=ELEMENT_TYPES[DType.INT64]), axis=0)  # (F, 3)
@@ -280,11 +199,11 @@ class _AlignBuilder:
         moved = []
         for axis, part in enumerate((x, y)):
             scaled = g.add("Mul", g.add("Add", part, g.number(0.5)), inverse)
-            last = g.add("Sub", self._column(row, 1, axis), g.number(1.0))
+            last = g.add("Sub", column(g, row, 1, axis), g.number(1.0))
             last = g.add("Unsqueeze", last, g.ints(1, 2))
             clamped = g.add("Min", g.add("Max", g.add("Sub", scaled, g.number(0.5)), g.number(0)), last)
             moved.append(clamped)
-        first_row = g.add("Unsqueeze", self._column(row, 1, 2), g.ints(1, 2))
+        first_row = g.add("Unsqueeze", column(g, row, 1, 2), g.ints(1, 2))
         return moved[0], str(g.add("Add", moved[1], first_row))
 
     def _normalized(self, x: str, y: str, atlas: _Atlas) -> str:
@@ -293,7 +212,7 @@ class _AlignBuilder:
         parts = []
         for axis, part in enumerate((x, y)):
             doubled = g.add("Add", g.add("Mul", part, g.number(2)), g.number(1))
-            ratio = g.add("Div", doubled, self._column(atlas.size, 1, axis))
+            ratio = g.add("Div", doubled, column(g, atlas.size, 1, axis))
             parts.append(g.add("Unsqueeze", g.add("Sub", ratio, g.number(1)), g.ints(3)))
         return str(g.add("Concat", *parts, axis=3))
 
@@ -305,31 +224,3 @@ class _AlignBuilder:
 
     def _axis(self, value: str, axis: int) -> str:
         return str(self.graph.add("Shape", value, start=axis, end=axis + 1))
-
-    def _column(self, value: str, axis: int, index: int, *, keep: bool = False) -> str:
-        position = self.graph.ints(index) if keep else self.graph.constant(np.int64(index).reshape(()))
-        return str(self.graph.add("Gather", value, position, axis=axis))
-
-    def _point(self, points: _Complex, index: int) -> _Complex:
-        return _Complex(self._column(points.real, 1, index), self._column(points.imag, 1, index))
-
-    def _plus(self, a: _Complex, b: _Complex, factor: float = 1.0) -> _Complex:
-        scaled = b if factor == 1.0 else self._scaled(b, factor)
-        return _Complex(self.graph.add("Add", a.real, scaled.real), self.graph.add("Add", a.imag, scaled.imag))
-
-    def _scaled(self, a: _Complex, factor: float) -> _Complex:
-        number = self.graph.number(factor)
-        return _Complex(self.graph.add("Mul", a.real, number), self.graph.add("Mul", a.imag, number))
-
-    def _minus_diagonal(self, centre: _Complex, half: _Complex) -> _Complex:
-        """Return centre - half * (1 + i)."""
-        g = self.graph
-        return _Complex(
-            g.add("Sub", centre.real, g.add("Sub", half.real, half.imag)),
-            g.add("Sub", centre.imag, g.add("Add", half.real, half.imag)),
-        )
-
-    def _abs(self, a: _Complex) -> str:
-        g = self.graph
-        squares: Sequence[str] = [g.add("Mul", part, part) for part in a]
-        return str(g.add("Sqrt", g.add("Add", *squares)))

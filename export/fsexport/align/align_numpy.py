@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.contracts.preprocessing import CropSpec
-from fsexport.align.crop_geometry import crop_geometry
-from fsexport.align.pyramid import NUM_LEVELS, level_of
+from fsexport.align.crop_geometry import NUM_LEVELS, crop_geometry, level_of
 
 
 def reference_crops(

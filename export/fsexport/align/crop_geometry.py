@@ -1,11 +1,13 @@
-"""Where a face crop lies in a photo: similarities as complex numbers.
+"""Where a face crop lies in a photo, and how much the photo shrinks for it: similarities as complex numbers.
 
 A point (x, y) is the number x + iy, in pixels, the centre of the first pixel at 0. A crop is a pair (origin,
-step): its pixel (u, v) shows the photo at origin + step * (u + iv). `align_graph` writes the same formulas
+step): its pixel (u, v) shows the photo at origin + step * (u + iv). `geometry_graph` writes the same formulas
 as ONNX nodes; these are what it is tested against.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,14 @@ ARCFACE_SIDE_PX = 112
 FFHQ_EYE_FACTOR = 2.0
 FFHQ_MOUTH_FACTOR = 1.8
 FFHQ_CENTRE_SHIFT = 0.1
+
+NUM_LEVELS = 6
+"""Level n is the photo halved n times; 32 pixels of the photo to one of the crop are the most that occur."""
+
+LEVEL_BIAS = 0.75
+"""Added to log2 of the photo's pixels per pixel of the crop: one step of the crop is then 0.6 to 1.19 pixels
+of its level, so bilinear sampling neither skips pixels nor blurs, and a crop at the photo's own scale or larger
+comes from the photo itself, as OpenCV's warpAffine would cut it."""
 
 Crops = tuple[NDArray[np.complex128], NDArray[np.complex128]]
 
@@ -82,3 +92,12 @@ def _box(boxes: NDArray[np.float32], side_px: int, margin: float) -> Crops:
     step = (margin * np.maximum(x1 - x0, y1 - y0) / side_px).astype(np.complex128)
     centre = (x0 + x1) / 2 + 1j * (y0 + y1) / 2
     return centre - step * (side_px / 2) * (1 + 1j), step
+
+
+def level_of(step: float) -> int:
+    """Return the pyramid level that a face is sampled from, so that a large one shrinks without aliasing.
+
+    Args:
+        step: Photo pixels per crop pixel.
+    """
+    return min(max(math.floor(math.log2(max(step, 1e-6)) + LEVEL_BIAS), 0), NUM_LEVELS - 1)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fsengine.contracts.labels import check_labels
-from fsengine.contracts.preprocessing import CropKind, CropSpec
-from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
+from fsengine.contracts.preprocessing import CropSpec
+from fsengine.contracts.tensors import ModelSpec, TensorSpec
 from fsengine.errors import ExportError, FaceStatsError, InvalidInputError
 from fsengine.files.atomic import temporary_file
 from fsengine.files.hashing import file_sha256
@@ -67,7 +69,7 @@ class ExportJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class ExportResult:
     """What an exporter says of the artifact that it wrote.
 
     Attributes:
@@ -89,7 +91,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """The record of an artifact; see `ExportJob`, `Origin` and `Made` for what it repeats.
+    """The record of an artifact; see `ExportJob`, `Origin` and `ExportResult` for what it repeats.
 
     Attributes:
         sha256: Hash of the artifact.
@@ -119,7 +121,9 @@ class Exported:
     thresholds: Mapping[str, float]
 
 
-def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], say: Callable[[str], None]) -> Exported:
+def export_artifact(
+    job: ExportJob, folder: Path, make: Callable[[Path], ExportResult], say: Callable[[str], None]
+) -> Exported:
     """Export a model into a folder, whole or not at all; one that is there and would be the same is kept.
 
     Args:
@@ -153,21 +157,21 @@ def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], 
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
             path = Path(temporary) / job.file
-            made = _made(job, make, path)
-            require_parity(made.parity)
+            result = _run_exporter(job, make, path)
+            require_parity(result.parity)
             if before is None:
                 # Should the run die between the two, the folder is known as ours and its artifact as not whole.
                 (folder / RECORD_FILE).write_text("{}")
             path.replace(folder / job.file)
             exported = Exported(
                 sha256=file_sha256(folder / job.file),
-                inputs=made.spec.inputs,
-                outputs=made.spec.outputs,
-                crop=made.crop,
-                labels=dict(made.labels),
-                parity=made.parity,
-                reads=made.reads,
-                thresholds=dict(made.thresholds),
+                inputs=result.spec.inputs,
+                outputs=result.spec.outputs,
+                crop=result.crop,
+                labels=dict(result.labels),
+                parity=result.parity,
+                reads=result.reads,
+                thresholds=dict(result.thresholds),
                 **key,
             )
             with temporary_file(folder / RECORD_FILE) as record:
@@ -177,13 +181,13 @@ def export_artifact(job: ExportJob, folder: Path, make: Callable[[Path], Made], 
     finally:
         if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    for row in made.parity:
+    for row in result.parity:
         cosine = "" if row.least_cosine is None else f", least cosine {row.least_cosine:.7f}"
         say(f"  {row.quantity}: within {row.largest_difference:.2g} of {row.reference}{cosine}, on {row.inputs}")
     return exported
 
 
-def _made(job: ExportJob, make: Callable[[Path], Made], path: Path) -> Made:
+def _run_exporter(job: ExportJob, make: Callable[[Path], ExportResult], path: Path) -> ExportResult:
     """Run an exporter; what a model that is not what it seems to be makes a library raise is explained."""
     try:
         return make(path)
@@ -249,8 +253,8 @@ def _key(job: ExportJob) -> dict[str, Any]:
 
 
 def _key_of(exported: Exported) -> dict[str, Any]:
-    made = {"sha256", "inputs", "outputs", "crop", "labels", "parity", "reads", "thresholds"}
-    return {item.name: getattr(exported, item.name) for item in fields(Exported) if item.name not in made}
+    results = {"sha256", "inputs", "outputs", "crop", "labels", "parity", "reads", "thresholds"}
+    return {item.name: getattr(exported, item.name) for item in fields(Exported) if item.name not in results}
 
 
 def _code_hash() -> str:
@@ -270,33 +274,10 @@ def _is_whole(exported: Exported, folder: Path) -> bool:
 def _read(folder: Path) -> Exported | None:
     """Return a folder's record; None where it has none, or one of another version."""
     try:
-        record = json.loads((folder / RECORD_FILE).read_text())
-        for key, kind in _TYPES.items():
-            if not isinstance(record[key], kind):
-                raise TypeError(f"{key} is {record[key]!r}")
-        if Path(record["file"]).name != record["file"]:
-            raise ValueError(f"file is {record['file']!r}")
-        record["marks"] = tuple(str(mark) for mark in record["marks"])
-        record["inputs"], record["outputs"] = _tensors(record["inputs"]), _tensors(record["outputs"])
-        record["crop"] = record["crop"] and CropSpec(**{**record["crop"], "kind": CropKind(record["crop"]["kind"])})
-        record["parity"] = tuple(Parity(**row) for row in record["parity"])
-        for label in record["labels"].values():
-            check_labels(label)
-        return Exported(**record) if record["inputs"] and record["outputs"] else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        exported = msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=Exported)
+        for labels in exported.labels.values():
+            check_labels(labels)
+    except (OSError, ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
-
-
-_TYPES = {
-    **dict.fromkeys(("step", "file", "sha256", "precision", "source", "licence", "exporter", "code", "reads"), str),
-    **dict.fromkeys(("sources", "options", "libraries", "labels", "thresholds"), dict),
-    **dict.fromkeys(("marks", "inputs", "outputs", "parity"), list),
-    "commercial_use": bool,
-}
-
-
-def _tensors(records: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(name=record["name"], dtype=DType(record["dtype"]), shape=tuple(record["shape"]))
-        for record in records
-    )
+    is_complete = exported.inputs and exported.outputs and Path(exported.file).name == exported.file
+    return exported if is_complete else None

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from fsengine.contracts.steps import DETECT, DETECTOR_INPUT, detect_spec
 from fsengine.errors import InvalidInputError
-from fsexport.align.face_crops import detector_squares
-from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.artifact.parity import Parity, compare
-from fsexport.artifact.photo_digest import photo_digest
 from fsexport.detect.blazeface import (
     FULL_RANGE_LAYERS,
     FULL_RANGE_PX,
@@ -41,6 +39,7 @@ from fsexport.detect.scrfd import ScrfdSettings, export_scrfd
 from fsexport.detect.views import View
 from fsexport.detect.yunet import KINDS, STRIDES, YuNetSettings, export_yunet
 from fsexport.graphs.graph_splice import network_inputs, read_network
+from fsexport.inputs.decoded_photos import detector_squares, photo_digest
 from fsexport.sources.mediapipe_wheel import (
     FACE_DETECTION_FULL_RANGE,
     FACE_DETECTION_SHORT_RANGE,
@@ -64,8 +63,8 @@ class Family(str, Enum):
 Settings = ScrfdSettings | YuNetSettings | BlazeFaceSettings
 
 
-def tell_family(sources: Sequence[Path]) -> Family:
-    """Tell a detector's family by its files.
+def detector_family(sources: Sequence[Path]) -> Family:
+    """Return which family of detectors some files hold.
 
     Raises:
         InvalidInputError: It is none that is known.
@@ -96,7 +95,7 @@ def settings_for(sources: Sequence[Path], max_faces: int) -> Settings:
         InvalidInputError: The family is not known, or the number is out of range.
     """
     settings: Settings
-    match tell_family(sources):
+    match detector_family(sources):
         case Family.SCRFD:
             settings = ScrfdSettings()
         case Family.YUNET:
@@ -138,7 +137,7 @@ def export_detector_artifact(
         libraries=("onnx", "onnxruntime", *(["ai-edge-litert"] if isinstance(settings, BlazeFaceSettings) else [])),
     )
 
-    def make(path: Path) -> Made:
+    def make(path: Path) -> ExportResult:
         match settings:
             case ScrfdSettings():
                 export_scrfd(sources[0], path, settings)
@@ -148,7 +147,7 @@ def export_detector_artifact(
                 export_blazeface(sources, path, settings)
         squares = detector_squares(photos)
         parity = _compare(path, squares, _reference_views(settings, sources), settings.merge)
-        return Made(spec=detect_spec(settings.merge.max_faces), parity=parity)
+        return ExportResult(spec=detect_spec(settings.merge.max_faces), parity=parity)
 
     return export_artifact(job, folder, make, say)
 

@@ -50,7 +50,7 @@ def largest_magnitudes(
     watched.CopyFrom(model)
     watched.graph.output.extend(onnx.helper.make_tensor_value_info(name, element_type, None) for name in values)
     options = ort.SessionOptions()
-    # See `fsexport.artifact.ort_run`: graphs in fp16 crash at the highest level.
+    # See `fsexport.artifact.onnx_file`: graphs in fp16 crash at the highest level.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     session = ort.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
     largest = dict.fromkeys(values, 0.0)

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from fsengine.contracts.steps import EMBED, embed_spec, face_embedding, portrait_crop
 from fsengine.packs.pack import HALF_PRECISIONS
-from fsexport.align.face_crops import all_faces
-from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.artifact.parity import compare
-from fsexport.artifact.photo_digest import photo_digest
-from fsexport.embed.clip_graph import clip_crop, embed_with_torch, export_clip
 from fsexport.embed.open_clip_loader import ClipSource, load_visual_tower
 from fsexport.embed.static_int8 import quantize_encoder
 from fsexport.embed.symmetric_qdq import FP8, INT8_SYMMETRIC, quantize_half_encoder
+from fsexport.embed.vit_graph import clip_crop, embed_with_torch, export_clip
+from fsexport.inputs.decoded_photos import photo_digest
+from fsexport.inputs.real_faces import all_faces
 
 UNTRAINED = "untrained weights"
 
@@ -93,7 +93,7 @@ def export_clip_artifact(
         libraries=("onnx", "onnxruntime", "open_clip_torch", "torch"),
     )
 
-    def make(path: Path) -> Made:
+    def make(path: Path) -> ExportResult:
         visual = load_visual_tower(source)
         crop = clip_crop(visual)
         faces = all_faces(photos, crop)
@@ -101,8 +101,8 @@ def export_clip_artifact(
         if precision in _CALIBRATED:
             # What it is calibrated on is not what it is compared on.
             calibration, compared = faces.crops[::2], faces.crops[1::2]
-            with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
-                full = Path(beside) / "full.onnx"
+            with tempfile.TemporaryDirectory(prefix="facestats-") as temporary:
+                full = Path(temporary) / "full.onnx"
                 width = export_clip(visual, full, half=precision.half)
                 _quantize(full, calibration, path, precision)
         else:
@@ -119,7 +119,7 @@ def export_clip_artifact(
             cosine_limit=cosine_limit,
             note=_note(source, precision),
         )
-        return Made(spec=embed_spec(crop, width), crop=crop, parity=(row,))
+        return ExportResult(spec=embed_spec(crop, width), crop=crop, parity=(row,))
 
     return export_artifact(job, folder, make, say)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fsexport.artifact.onnx_file import save_onnx
 from fsexport.embed.calibration import calibration_batches
-from fsexport.embed.clip_graph import plain
+from fsexport.embed.vit_graph import plain
 
 
 def quantize_encoder(source: Path, crops: NDArray[np.uint8], out_path: Path) -> Path:

@@ -17,8 +17,8 @@ from fsengine.contracts.steps import (
     attractiveness_spec,
 )
 from fsengine.errors import InvalidInputError, MissingDependencyError
-from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.artifact.parity import compare
 from fsexport.heads.head_inputs import HeadInputs, drawn_inputs
 from fsexport.heads.rating_mlp import NUM_QUANTILES, Layer, export_attractiveness, layer_scores
@@ -72,7 +72,7 @@ def export_attractiveness_artifact(
         libraries=("onnx", "onnxruntime"),
     )
 
-    def make(path: Path) -> Made:
+    def make(path: Path) -> ExportResult:
         export_attractiveness(layers, reference, path, half_width=half_width)
         width = layers[0][0].shape[1]
         given = inputs or drawn_inputs(width)
@@ -97,7 +97,7 @@ def export_attractiveness_artifact(
             ),
         )
         spec = attractiveness_spec(width, with_interval=half_width is not None)
-        return Made(spec=spec, parity=parity, reads=reads)
+        return ExportResult(spec=spec, parity=parity, reads=reads)
 
     return export_artifact(job, folder, make, say)
 

@@ -14,7 +14,7 @@ from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.contracts.steps import ethnicity_spec
 from fsengine.errors import ExportError, InvalidInputError
-from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
+from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
 from fsexport.artifact.parity import compare
 from fsexport.heads.trees import checkpoint_probabilities, export_trees, import_lightgbm
 
@@ -66,7 +66,7 @@ def export_forest_artifact(
         libraries=("lightgbm", "treelite"),
     )
 
-    def make(path: Path) -> Made:
+    def make(path: Path) -> ExportResult:
         try:
             booster = lightgbm.Booster(model_file=str(source))
         except lightgbm.basic.LightGBMError as exc:
@@ -91,7 +91,9 @@ def export_forest_artifact(
         )
         spec = ethnicity_spec(booster.num_feature(), classes)
         thresholds = {} if threshold is None else {ETHNICITY: threshold}
-        return Made(spec=spec, labels={ETHNICITY: list(labels)}, parity=(row,), reads=reads, thresholds=thresholds)
+        return ExportResult(
+            spec=spec, labels={ETHNICITY: list(labels)}, parity=(row,), reads=reads, thresholds=thresholds
+        )
 
     return export_artifact(job, folder, make, say)
 

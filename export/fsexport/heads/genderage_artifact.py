@@ -12,13 +12,13 @@ from fsengine.contracts.preprocessing import CropSpec
 from fsengine.contracts.served import GENDER
 from fsengine.contracts.steps import AGE_GENDER, AGE_YEARS, age_gender_crop, age_gender_spec, gender_probability
 from fsengine.errors import ExportError
-from fsexport.align.face_crops import all_faces
-from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.artifact.parity import compare
-from fsexport.artifact.photo_digest import photo_digest
 from fsexport.graphs.graph_splice import network_inputs, read_network
 from fsexport.heads.genderage import BUFFALO_CROP, GENDER_LABELS, V1_CROP, export_genderage, normalizes_itself
+from fsexport.inputs.decoded_photos import photo_digest
+from fsexport.inputs.real_faces import all_faces
 
 PROBABILITY_LIMIT = 1e-4
 # An age is a sum of a hundred decisions (v1) or a number of years; float32 keeps either to far less than a year.
@@ -49,7 +49,7 @@ def export_age_gender_artifact(
         libraries=("onnx", "onnxruntime"),
     )
 
-    def make(path: Path) -> Made:
+    def make(path: Path) -> ExportResult:
         export_genderage(source, crop, path)
         faces = all_faces(photos, crop)
         spec = age_gender_spec(age_gender_crop(crop))
@@ -74,7 +74,7 @@ def export_age_gender_artifact(
                 limit=AGE_LIMIT_YEARS,
             ),
         )
-        return Made(spec=spec, crop=crop, labels={GENDER: GENDER_LABELS}, parity=parity)
+        return ExportResult(spec=spec, crop=crop, labels={GENDER: GENDER_LABELS}, parity=parity)
 
     return export_artifact(job, folder, make, say)
 

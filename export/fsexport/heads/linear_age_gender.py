@@ -20,9 +20,8 @@ from fsengine.contracts.steps import (
     face_embedding,
     gender_probability,
 )
-from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
-from fsexport.artifact.onnx_file import save_onnx
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
+from fsexport.artifact.onnx_file import run_graph, save_onnx
 from fsexport.artifact.parity import compare
 from fsexport.graphs.contract_io import model_values
 from fsexport.graphs.graph_builder import GraphBuilder
@@ -130,7 +129,7 @@ def export_linear_age_gender_artifact(
         libraries=("onnx", "onnxruntime"),
     )
 
-    def make(path: Path) -> Made:
+    def make(path: Path) -> ExportResult:
         export_linear_age_gender(head, path, half_width_years)
         found = run_graph(path, {"face_embedding": inputs.rows})
         second, ages = predict_age_gender(head, inputs.rows)
@@ -154,6 +153,6 @@ def export_linear_age_gender_artifact(
             ),
         )
         spec = age_gender_spec(face_embedding(inputs.rows.shape[1]), with_interval=True)
-        return Made(spec=spec, labels={GENDER: list(labels)}, parity=parity, reads=reads)
+        return ExportResult(spec=spec, labels={GENDER: list(labels)}, parity=parity, reads=reads)
 
     return export_artifact(job, folder, make, say)

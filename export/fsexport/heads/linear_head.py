@@ -12,9 +12,8 @@ from fsengine.contracts.served import ETHNICITY, GENDER
 from fsengine.contracts.steps import AGE_GENDER, age_gender_spec, ethnicity_spec, face_embedding
 from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.contracts.tensors import ModelSpec
-from fsexport.artifact.exported import Exported, ExportJob, Made, Origin, export_artifact
-from fsexport.artifact.onnx_file import save_onnx
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
+from fsexport.artifact.onnx_file import run_graph, save_onnx
 from fsexport.artifact.parity import compare
 from fsexport.graphs.contract_io import model_values
 from fsexport.graphs.graph_builder import GraphBuilder
@@ -25,7 +24,7 @@ PROBABILITY_LIMIT = 1e-4
 
 
 class LinearHead(str, Enum):
-    """What a classifier tells."""
+    """What a classifier classifies."""
 
     GENDER = "gender"
     ETHNICITY = "ethnicity"
@@ -43,7 +42,7 @@ def export_linear_head_artifact(
 
     Args:
         classifier: From `read_scaled_classifier`.
-        head: What it tells. A gender head serves as the age_gender step, without an age.
+        head: What it classifies. A gender head serves as the age_gender step, without an age.
         origin: Where it comes from.
         folder: Where the artifact shall lie.
         say: Called with each line for people.
@@ -61,7 +60,7 @@ def export_linear_head_artifact(
         libraries=("onnx", "onnxruntime"),
     )
 
-    def make(path: Path) -> Made:
+    def make(path: Path) -> ExportResult:
         write_linear_head(classifier, spec, path)
         given = inputs or drawn_inputs(width)
         row = compare(
@@ -72,7 +71,7 @@ def export_linear_head_artifact(
             inputs=given.text,
             limit=PROBABILITY_LIMIT,
         )
-        return Made(spec=spec, labels={label: classifier.labels}, parity=(row,))
+        return ExportResult(spec=spec, labels={label: classifier.labels}, parity=(row,))
 
     return export_artifact(job, folder, make, say)
 

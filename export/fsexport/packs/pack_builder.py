@@ -57,8 +57,8 @@ def build_pack(name: str, description: str, folders: Sequence[Path], out: Path) 
         labels.update(artifact.labels)
         thresholds.update(artifact.thresholds)
     models = {step: _pack_model(artifact) for step, (_, artifact) in artifacts.items()}
-    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
-        align = Path(beside) / "model.onnx"
+    with tempfile.TemporaryDirectory(prefix="facestats-") as temporary:
+        align = Path(temporary) / "model.onnx"
         models[ALIGN] = _align(align, detect.outputs[0].shape[0], embed.crop, age_gender, embed.exporter)
         pack = Pack(
             name=name,
@@ -92,8 +92,8 @@ def change_heads(base: Path, changes: Mapping[str, Path | None], name: str, desc
     """
     if out.resolve() == base.resolve():
         raise InvalidInputError(f"{out} is the pack that is changed; give the new one another name")
-    if strangers := sorted(set(changes) - set(HEADS)):
-        raise InvalidInputError(f"{', '.join(strangers)} is no head that can be changed; heads are {', '.join(HEADS)}")
+    if unknown := sorted(set(changes) - set(HEADS)):
+        raise InvalidInputError(f"{', '.join(unknown)} is no head that can be changed; heads are {', '.join(HEADS)}")
     whole = verify_pack(base)
     former = whole.without(tuple(head for head in changes if head in whole.models))
     models, labels, thresholds = dict(former.models), dict(former.labels), dict(former.thresholds)
@@ -113,9 +113,9 @@ def change_heads(base: Path, changes: Mapping[str, Path | None], name: str, desc
         thresholds.update(artifact.thresholds)
         crop = artifact.crop if head == AGE_GENDER else crop
     preprocessing = replace(former.preprocessing, age_gender=crop)
-    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
+    with tempfile.TemporaryDirectory(prefix="facestats-") as temporary:
         if crop != former.preprocessing.age_gender:
-            sources[ALIGN] = Path(beside) / "model.onnx"
+            sources[ALIGN] = Path(temporary) / "model.onnx"
             exporter = f"fsexport {version('facestats')}"
             models[ALIGN] = _align(sources[ALIGN], former.max_faces, preprocessing.portrait, crop, exporter)
         pack = replace(

@@ -9,7 +9,6 @@ from pathlib import Path
 from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import Pack
-from fsexport.align.face_crops import shipped_photos
 from fsexport.artifact.exported import RECORD_FILE, read_exported
 from fsexport.artifact.origins import Given, StatedLicence, resolve
 from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
@@ -20,6 +19,7 @@ from fsexport.heads.attractiveness_artifact import export_attractiveness_artifac
 from fsexport.heads.genderage_artifact import export_age_gender_artifact
 from fsexport.heads.linear_head import LinearHead, export_linear_head_artifact
 from fsexport.heads.rating_mlp import read_torch_mlp
+from fsexport.inputs.decoded_photos import default_photos
 from fsexport.packs.pack_builder import build_pack
 from fsexport.packs.recipes import Recipe
 from fsexport.sources.sklearn_pickle import read_scaled_classifier
@@ -93,7 +93,7 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
     match step, suffixes:
         case steps.DETECT, _:
             settings = settings_for(given.files, MOST_FACES)
-            export_detector_artifact(given.files, given.origin, settings, shipped_photos(), folder, say)
+            export_detector_artifact(given.files, given.origin, settings, default_photos(), folder, say)
         case steps.EMBED, _ if "architecture" in given.settings:
             architecture = str(given.settings["architecture"])
             source = ClipSource(
@@ -102,7 +102,7 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
                 activation=architecture_activation(architecture),
                 archive=given.known,
             )
-            export_clip_artifact(source, given.origin, build.precision, shipped_photos(), folder, say)
+            export_clip_artifact(source, given.origin, build.precision, default_photos(), folder, say)
         case steps.ATTRACTIVENESS, (".pt", _):
             scores = read_scores(given.files[1], None)
             export_attractiveness_artifact(read_torch_mlp(first), scores, given.origin, folder, say)
@@ -110,7 +110,7 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
             head = LinearHead.ETHNICITY if step == steps.ETHNICITY else LinearHead.GENDER
             export_linear_head_artifact(read_scaled_classifier(first), head, given.origin, folder, say)
         case steps.AGE_GENDER, (".onnx",):
-            export_age_gender_artifact(first, given.origin, shipped_photos(), folder, say)
+            export_age_gender_artifact(first, given.origin, default_photos(), folder, say)
         case _:
             names = ", ".join(file.name for file in given.files)
             raise InvalidInputError(

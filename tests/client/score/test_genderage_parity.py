@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fsengine.registry.home import models_home
+from built_full_size_pack import full_size_artifacts
 from fsengine.repository.assemble import Target, assemble
 from fsengine.server.embedded import EmbeddedServer
 
@@ -57,7 +57,7 @@ def served_accuracy(
 
 @pytest.fixture(scope="module")
 def padded_server(full_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Any:
-    """The test pack's encoder and age/gender behind a detector that sees a photo in the middle of a black square."""
+    """The full-size pack's encoder and age/gender; its detector sees a photo in the middle of a black square."""
     from fsexport.artifact.origins import StatedLicence, resolve
     from fsexport.detect.detector_artifact import export_detector_artifact
     from fsexport.detect.scrfd import ScrfdSettings
@@ -69,7 +69,7 @@ def padded_server(full_server: EmbeddedServer, tmp_path_factory: pytest.TempPath
     settings = ScrfdSettings(views=(View(frame_px=320, window_px=640, score_threshold=0.5),))
     photos = [shared / "samples" / "photos" / "portrait" / "obama.jpg"]
     export_detector_artifact(given.files, given.origin, settings, photos, folder / "detect", print)
-    artifacts = models_home() / "artifacts" / "test"
+    artifacts = full_size_artifacts()
     build_pack("padded", "a test", [folder / "detect", artifacts / "embed", artifacts / "age_gender"], folder / "pack")
     assemble(folder / "pack", folder / "repository", target=Target.PIP)
     with EmbeddedServer(folder / "repository") as server:

@@ -14,7 +14,7 @@ from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsengine.contracts.steps import AGE_GENDER, EMBED, detect_spec, embed_spec
 from fsengine.errors import ExportError, InvalidInputError, PackError
 from fsengine.packs.pack import verify_pack
-from fsexport.artifact.exported import RECORD_FILE, ExportJob, Made, Origin, export_artifact, read_exported
+from fsexport.artifact.exported import RECORD_FILE, ExportJob, ExportResult, Origin, export_artifact, read_exported
 from fsexport.artifact.parity import Parity, compare, parity_table, require_parity
 from fsexport.heads.linear_head import LinearHead, export_linear_head_artifact
 from fsexport.packs.pack_builder import build_pack
@@ -42,12 +42,12 @@ class Maker:
     def __init__(self, row: Parity | None = None, content: bytes = b"graph", fail: bool = False) -> None:
         self.row, self.content, self.fail, self.times = row or parity(), content, fail, 0
 
-    def __call__(self, path: Path) -> Made:
+    def __call__(self, path: Path) -> ExportResult:
         self.times += 1
         path.write_bytes(self.content)
         if self.fail:
             raise ExportError("broken")
-        return Made(spec=embed_spec(CROP, 16), crop=CROP, parity=(self.row,))
+        return ExportResult(spec=embed_spec(CROP, 16), crop=CROP, parity=(self.row,))
 
 
 def say(_: str) -> None:
@@ -150,7 +150,7 @@ def test_a_folder_of_another_step_or_of_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_a_library_says_of_a_strange_model_is_explained(tmp_path: Path) -> None:
-    def make(_: Path) -> Made:
+    def make(_: Path) -> ExportResult:
         raise IndexError("list index (2) out of range")
 
     with pytest.raises(ExportError, match=r"a test cannot be exported \(IndexError: .*is it the model"):
@@ -195,9 +195,9 @@ def artifacts(folder: Path, width: int = 16) -> dict[str, Path]:
     """Make a detector and an encoder that are none, and a real head."""
     export_artifact(JOB, folder / "embed", Maker(), say)
 
-    def make_detect(path: Path) -> Made:
+    def make_detect(path: Path) -> ExportResult:
         path.write_bytes(b"detector")
-        return Made(spec=detect_spec(5))
+        return ExportResult(spec=detect_spec(5))
 
     export_artifact(ExportJob(step="detect", origin=ORIGIN), folder / "detect", make_detect, say)
     classifier = ScaledClassifier(

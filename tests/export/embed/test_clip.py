@@ -17,7 +17,6 @@ from fsengine.errors import ExportError, InvalidInputError
 from fsengine.packs.pack import HALF_PRECISIONS, PRECISIONS
 
 torch = pytest.importorskip("torch", reason="torch exports CLIP")
-from fsexport.align.face_crops import all_faces  # noqa: E402
 from fsexport.embed.open_clip_loader import (  # noqa: E402
     Activation,
     ClipSource,
@@ -26,6 +25,7 @@ from fsexport.embed.open_clip_loader import (  # noqa: E402
     import_open_clip,
     load_visual_tower,
 )
+from fsexport.inputs.real_faces import all_faces  # noqa: E402
 
 try:
     import_open_clip()
@@ -38,10 +38,10 @@ pytest.importorskip("onnxscript", reason="torch's exporter needs onnxscript")
 from fsexport.artifact.exported import Origin  # noqa: E402
 from fsexport.artifact.origins import StatedLicence  # noqa: E402
 from fsexport.embed.clip_artifact import Precision, export_clip_artifact  # noqa: E402
-from fsexport.embed.clip_graph import clip_crop, embed_with_torch, export_clip  # noqa: E402
 from fsexport.embed.clip_source import clip_given  # noqa: E402
 from fsexport.embed.static_int8 import quantize_encoder  # noqa: E402
 from fsexport.embed.symmetric_qdq import FP8, INT8_SYMMETRIC, Quantization, quantize_half_encoder  # noqa: E402
+from fsexport.embed.vit_graph import clip_crop, embed_with_torch, export_clip  # noqa: E402
 from seeded_weights import openai_archive  # noqa: E402
 
 CROP = CropSpec(kind=CropKind.PORTRAIT, side_px=224)

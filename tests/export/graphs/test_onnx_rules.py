@@ -12,7 +12,8 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper  # noqa: E402
 
-from fsexport.artifact.onnx_file import save_onnx, whole_file  # noqa: E402
+from fsengine.files.atomic import temporary_file  # noqa: E402
+from fsexport.artifact.onnx_file import save_onnx  # noqa: E402
 from fsexport.graphs.graph_builder import GraphBuilder  # noqa: E402
 
 
@@ -76,8 +77,8 @@ def test_newer_versions_are_refused(tmp_path: Path) -> None:
 
 def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
     def fail() -> None:
-        with whole_file(tmp_path / "artifact") as beside:
-            beside.write_text("half")
+        with temporary_file(tmp_path / "artifact") as temporary:
+            temporary.write_text("half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

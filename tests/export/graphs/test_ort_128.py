@@ -21,7 +21,7 @@ from fsengine.packs.shipped import shipped_folder
 ort = pytest.importorskip("onnxruntime")
 
 import ort_other  # noqa: E402
-from built_test_pack import built_test_pack  # noqa: E402
+from built_full_size_pack import built_full_size_pack  # noqa: E402
 
 DEMO = shipped_folder("packs") / "demo"
 STEPS = ("detect", "align", "embed", "attractiveness", "age_gender")
@@ -82,7 +82,8 @@ def test_the_graphs_of_the_demo_pack_give_the_same_there(step: str, other: Path,
     compare(DEMO, step, other, tmp_path)
 
 
-@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("step", STEPS)
-def test_the_graphs_of_the_test_pack_give_the_same_there(step: str, other: Path, tmp_path: Path) -> None:
-    compare(built_test_pack(), step, other, tmp_path)
+def test_the_graphs_of_the_full_size_pack_give_the_same_there(
+    step: str, other: Path, shared: Path, tmp_path: Path
+) -> None:
+    compare(built_full_size_pack(shared), step, other, tmp_path)

@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper  # noqa: E402
 
-from built_test_pack import built_test_pack  # noqa: E402
+from built_full_size_pack import built_full_size_pack  # noqa: E402
 from fsengine.packs.pack import read_pack  # noqa: E402
 from fsengine.packs.shipped import shipped_folder  # noqa: E402
 from fsexport.graphs.graph_builder import HALF_QUANTIZED_OPSET, OPSET, GraphBuilder  # noqa: E402
@@ -312,9 +312,8 @@ def test_every_graph_of_the_demo_pack_keeps_to_the_rules() -> None:
         assert not list(broken_rules(onnx.load(path))), path
 
 
-@pytest.mark.usefixtures("shared")
-def test_every_graph_of_the_test_pack_keeps_to_the_rules() -> None:
-    graphs = pack_graphs(built_test_pack())
+def test_every_graph_of_the_full_size_pack_keeps_to_the_rules(shared: Path) -> None:
+    graphs = pack_graphs(built_full_size_pack(shared))
     assert len(graphs) == 5
     for path in graphs:
         assert not list(broken_rules(onnx.load(path))), path
@@ -322,7 +321,9 @@ def test_every_graph_of_the_test_pack_keeps_to_the_rules() -> None:
 
 def test_no_graph_is_written_past_the_rules() -> None:
     """`save_onnx` checks what it writes; nothing else writes a graph."""
-    package = Path(__file__).resolve().parents[3] / "export" / "fsexport"
+    root = Path(__file__).resolve().parents[3]
     ways = (".write_bytes(", "save_model(")
-    writers = {path.name for path in package.rglob("*.py") if any(way in path.read_text() for way in ways)}
-    assert writers == {"artifact.py", "test_pack.py", "parity_tables.py"}  # the last two write a forest's text
+    sources = [*(root / "export" / "fsexport").rglob("*.py"), *(root / "tools").rglob("*.py")]
+    writers = {path.name for path in sources if any(way in path.read_text() for way in ways)}
+    # The last two write a forest's text.
+    assert writers == {"onnx_file.py", "full_size_pack.py", "parity_tables.py"}

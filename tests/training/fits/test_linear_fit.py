@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.linear_age_gender import export_linear_age_gender, predict_age_gender
 from fstraining.fits.linear import fit_age_gender
 

@@ -31,8 +31,16 @@ from fsengine.contracts.steps import (
 )
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs.pack import verify_pack
-from fsexport.artifact.exported import RECORD_FILE, Exported, ExportJob, Made, Origin, export_artifact, read_exported
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.exported import (
+    RECORD_FILE,
+    Exported,
+    ExportJob,
+    ExportResult,
+    Origin,
+    export_artifact,
+    read_exported,
+)
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.artifact.parity import Parity
 from fsexport.heads.trees import checkpoint_probabilities
 from fsexport.packs.pack_builder import build_pack
@@ -302,9 +310,9 @@ def encoder(tmp_path: Path) -> list[Path]:
     """Make a detector and an encoder that are none, for packs that are never served."""
     origin = Origin(source="a test", licence="MIT", commercial_use=True)
 
-    def make(path: Path, spec: Any, crop: CropSpec | None) -> Made:
+    def make(path: Path, spec: Any, crop: CropSpec | None) -> ExportResult:
         path.write_bytes(b"graph")
-        return Made(spec=spec, crop=crop, parity=(PARITY,))
+        return ExportResult(spec=spec, crop=crop, parity=(PARITY,))
 
     detect, embed = tmp_path / "parts" / "detect", tmp_path / "parts" / "embed"
     export_artifact(ExportJob(step="detect", origin=origin), detect, lambda path: make(path, detect_spec(5), None), say)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from built_full_size_pack import full_size_artifacts
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import (
     ATTRACTIVENESS,
@@ -24,11 +25,10 @@ from fsengine.contracts.steps import (
     FIL_OUTPUT,
 )
 from fsengine.packs.pack import read_pack
-from fsengine.registry.home import models_home
 from fsengine.repository.assemble import Target, assemble
 from fsengine.server.embedded import EmbeddedServer
 from fsexport.artifact.exported import read_exported
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities
 from fsexport.packs.pack_builder import build_pack, change_heads
 from fstraining.data.faces import join_results
@@ -98,7 +98,7 @@ def test_an_attractiveness_head_is_served_as_it_was_trained(
     )
     exported = read_exported(head)
     assert exported.licence == "MIT"
-    parts = models_home() / "artifacts" / "test"
+    parts = full_size_artifacts()
     build_pack("trained", "a test", [parts / "detect", parts / "embed", head], tmp_path / "pack")
     assemble(tmp_path / "pack", tmp_path / "repository", target=Target.PIP)
     table = pq.read_table(golden)

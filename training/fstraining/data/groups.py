@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fsdata.labels.known_labels import FAIRFACE_AGES
 from fsdata.labels.record import LabelledPhoto
-
-# Lower ends of FairFace's age buckets, in years.
-_BUCKETS = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 
 
 def groups_of(records: Sequence[LabelledPhoto]) -> dict[str, list[str | None]]:
@@ -21,7 +19,8 @@ def groups_of(records: Sequence[LabelledPhoto]) -> dict[str, list[str | None]]:
 
 
 def age_bucket(years: float) -> str:
-    """Return the bucket of FairFace that an age falls into."""
-    position = max(index for index, low in enumerate(_BUCKETS) if years >= low)
-    low = _BUCKETS[position]
-    return f"{low:02d}+" if position == len(_BUCKETS) - 1 else f"{low:02d}-{_BUCKETS[position + 1] - 1:02d}"
+    """Return the bucket of FairFace that an age falls into, such as `03-09` or `70+`; names sort by age."""
+    bucket = [bucket for bucket in FAIRFACE_AGES if years >= bucket.low_years][-1]
+    if bucket is FAIRFACE_AGES[-1]:
+        return bucket.short_name
+    return f"{bucket.low_years:02.0f}-{bucket.high_years - 1:02.0f}"

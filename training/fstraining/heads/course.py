@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
 from fsexport.artifact.exported import Exported
-from fsexport.artifact.ort_run import run_graph
+from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.head_inputs import HeadInputs
 from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
 from fstraining.data.faces import TrainingFaces

@@ -15,7 +15,11 @@ from fsengine.errors import InvalidInputError
 COLUMNS = ("file", "age", "gender", "race")
 """Columns that are read; the official `service_test` says nothing of the photo itself."""
 
-_BUCKETS = {text: parse_age(text) for text in (*FAIRFACE_AGES, "70+")}
+_BUCKETS = {
+    name: AgeLabel(low_years=bucket.low_years, high_years=bucket.high_years)
+    for bucket in FAIRFACE_AGES
+    for name in (bucket.name, bucket.short_name)
+}
 
 
 def read_fairface(labels: Path) -> list[LabelledPhoto]:
@@ -63,7 +67,7 @@ def _age(text: str) -> tuple[AgeLabel, tuple[ReaderNote, ...]]:
     except InvalidInputError:
         age = None
     if age is None or age.repaired not in _BUCKETS:
-        raise _unknown("age", text, FAIRFACE_AGES)
+        raise _unknown("age", text, tuple(bucket.name for bucket in FAIRFACE_AGES))
     return age, (ReaderNote(kind=NoteKind.MANGLED_BUCKET, text=f"age {text!r} was read as {age.repaired}"),)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from build_demo_pack import CROP
+from demo_pack.fairface_crops import largest_faces
+from demo_pack.mesh_encoder import LARGEST_MAP, export_mesh_features
+from demo_pack.projection import Projection
 from fsengine.packs.shipped import shipped_folder
-from fsexport.align.face_crops import largest_faces
-from fsexport.demo_pack import CROP
-from fsexport.demo_projection import Projection
 from fsexport.sources.mediapipe_wheel import FACE_LANDMARK, read_wheel_model
-from fsexport.sources.mesh_features import LARGEST_MAP, export_mesh_features
 from fsexport.sources.tflite_graph import TfliteNetwork
 
 ort = pytest.importorskip("onnxruntime")

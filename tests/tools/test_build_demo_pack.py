@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from demo_pack.fairface_crops import Split, read_fairface, split_of
+from demo_pack.pack_card import CARD_FILE, card_text, head_figures
+from demo_pack.projection import fit_projection
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import verify_pack
 from fsengine.packs.shipped import shipped_folder
-from fsexport.demo_card import CARD_FILE, card_text
-from fsexport.demo_figures import head_figures
-from fsexport.demo_labels import Split, read_fairface, split_of
-from fsexport.demo_projection import fit_projection
 from fstraining.evaluate.figures import mean_with_interval, share_with_interval
 
 DEMO = shipped_folder("packs") / "demo"

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from demo_pack.fairface_crops import LabelledFace, Split, largest_faces, read_fairface
+from demo_pack.pack_card import head_figures
 from fsengine.packs.shipped import shipped_folder
-from fsexport.align.face_crops import largest_faces
-from fsexport.demo_figures import head_figures
-from fsexport.demo_labels import LabelledFace, Split, read_fairface
 from fsexport.heads.genderage import GENDER_LABELS
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities
 

@@ -1,14 +1,18 @@
-"""Face features from MediaPipe's face mesh network: a small, real, permissively licensed description of a face."""
+"""The encoder of the `demo` pack: pooled features of MediaPipe's face mesh network, projected.
+
+A small, real, permissively licensed description of a face.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from demo_pack.projection import Projection
 from fsengine.contracts.preprocessing import CropSpec
-from fsengine.contracts.steps import portrait_crop
+from fsengine.contracts.steps import embed_spec, portrait_crop
 from fsengine.contracts.tensors import DType, TensorSpec
 from fsexport.artifact.onnx_file import save_onnx
-from fsexport.graphs.contract_io import ELEMENT_TYPES, spec_values
+from fsexport.graphs.contract_io import ELEMENT_TYPES, model_values, spec_values
 from fsexport.graphs.graph_builder import GraphBuilder
 from fsexport.sources.mediapipe_wheel import FACE_LANDMARK, read_wheel_model
 from fsexport.sources.tflite_graph import TfliteNetwork
@@ -59,3 +63,25 @@ def export_mesh_features(wheel: Path, crop: CropSpec, out_path: Path) -> Path:
     output = TensorSpec(name="features", dtype=DType.FP32, shape=(-1,))
     inputs, outputs = spec_values([spec], batched=True), spec_values([output], batched=True)
     return save_onnx(graph.model("mesh_features", inputs, outputs), out_path)
+
+
+def export_demo_encoder(wheel: Path, projection: Projection, crop: CropSpec, out_path: Path) -> Path:
+    """Write the embed graph of the `demo` pack.
+
+    Args:
+        wheel: The wheel of mediapipe.
+        projection: From features to the embedding.
+        crop: Its input, 192 px.
+        out_path: Where it shall lie.
+
+    Raises:
+        ExportError: The wheel is another one, or the graph is not valid.
+    """
+    spec = embed_spec(crop, projection.matrix.shape[1])
+    graph = GraphBuilder(prefix="demo_")
+    features = write_mesh_features(graph, wheel, spec.inputs[0].name)
+    projected = graph.add(
+        "Gemm", features, graph.constant(projection.matrix, "projection"), graph.constant(projection.shift, "shift")
+    )
+    graph.rename(graph.add("LpNormalization", projected, axis=1, p=2), spec.outputs[0].name)
+    return save_onnx(graph.model(spec.name, *model_values(spec)), out_path)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from fsengine.errors import InvalidInputError
+import numpy as np
+from numpy.typing import NDArray
 
-# Middle of each age bucket of FairFace, in years.
-AGE_YEARS = {
-    "0-2": 1.5,
-    "3-9": 6.5,
-    "10-19": 15.0,
-    "20-29": 25.0,
-    "30-39": 35.0,
-    "40-49": 45.0,
-    "50-59": 55.0,
-    "60-69": 65.0,
-    "70+": 76.0,
-}
+from fsdata.labels.known_labels import FAIRFACE_AGES
+from fsengine.contracts.steps import DETECTOR_INPUT, detected
+from fsengine.errors import InvalidInputError
+from fsexport.inputs.decoded_photos import decoded
+
+_BUCKETS = {bucket.short_name: bucket for bucket in FAIRFACE_AGES}
 
 
 class Split(str, Enum):
@@ -39,7 +35,7 @@ class LabelledFace:
     Attributes:
         path: Where it lies.
         gender: `female` or `male`.
-        age_years: Middle of its age bucket.
+        age_years: Mean age of its bucket, see `fsdata.labels.known_labels`.
         ethnicity: One of FairFace's seven classes.
         split: What it is for.
     """
@@ -75,7 +71,7 @@ def _face(row: dict[str, str], root: Path) -> LabelledFace:
     return LabelledFace(
         path=path,
         gender=row["gender"],
-        age_years=AGE_YEARS[row["age_bucket"]],
+        age_years=_BUCKETS[row["age_bucket"]].mean_years,
         ethnicity=row["race"],
         split=split_of(path.read_bytes()),
     )
@@ -87,3 +83,39 @@ def split_of(content: bytes) -> Split:
     if tenth < 6:
         return Split.FIT
     return Split.CALIBRATE if tenth == 6 else Split.TEST
+
+
+def largest_faces(paths: Iterable[Path], detect: Path, align: Path) -> Iterator[NDArray[np.uint8] | None]:
+    """Yield the encoder's crop of the largest face of each photo, or None where none is found.
+
+    Args:
+        paths: Photos.
+        detect: The detect graph.
+        align: The align graph.
+
+    Returns:
+        Crops, uint8 (S, S, 3), RGB.
+    """
+    import onnxruntime as ort
+
+    detector, aligner = (
+        ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in (detect, align)
+    )
+    for photo in decoded(paths):
+        if photo is None:
+            yield None
+            continue
+        boxes, landmarks, scores = detector.run(
+            [tensor.name for tensor in detected(1)], {DETECTOR_INPUT.name: photo.pop(DETECTOR_INPUT.name)}
+        )
+        count = int((scores > 0).sum())
+        if not count:
+            yield None
+            continue
+        sides = boxes[0, :count, 2:] - boxes[0, :count, :2]
+        largest = int(sides.prod(axis=1).argmax())
+        only = np.zeros_like(scores)
+        only[0, 0] = scores[0, largest]
+        boxes[0, 0], landmarks[0, 0] = boxes[0, largest], landmarks[0, largest]
+        feed = {**photo, "detected_box": boxes, "detected_landmarks": landmarks, "detected_score": only}
+        yield aligner.run(["portrait_crop"], feed)[0][0]

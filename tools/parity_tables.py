@@ -1,4 +1,7 @@
-"""The parity tables of docs/models.md: everything that the test assets hold, exported and compared on their photos."""
+"""Make the parity tables of docs/models.md: all that the test assets hold, exported and compared on their photos.
+
+python tools/parity_tables.py --assets ../shared --artifacts build/parity
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 
 from fsengine.contracts.steps import ATTRACTIVENESS, DETECT
 from fsengine.registry.source import find_source
 from fsengine.registry.store import stored
-from fsexport.align.face_crops import list_photos
 from fsexport.artifact.exported import Exported, Origin
 from fsexport.artifact.origins import StatedLicence, resolve
 from fsexport.artifact.parity import parity_table
@@ -25,38 +28,53 @@ from fsexport.heads.genderage_artifact import export_age_gender_artifact
 from fsexport.heads.head_inputs import HeadInputs
 from fsexport.heads.linear_head import LinearHead, export_linear_head_artifact
 from fsexport.heads.rating_mlp import read_torch_mlp
+from fsexport.inputs.decoded_photos import list_photos
 from fsexport.sources.sklearn_pickle import read_scaled_classifier
-from fsexport.test_pack import assets_folder
 from fstraining.fits.forest import fit_classifier
+from full_size_pack import ASSETS_VARIABLE, require_assets
+from tool_command import ToolCommand, say
 
 Say = Callable[[str], None]
 
-_DETECTORS = ("insightface/det_500m.onnx", "insightface/scrfd_2.5g_bnkps_dynamic.onnx")
+_DETECTORS = ("weights/insightface/det_500m.onnx", "weights/insightface/scrfd_2.5g_bnkps_dynamic.onnx")
+_GENDERAGE = "weights/genderage_v1/genderage_v1_112.onnx"
+_V4 = "weights/facestats_v4"
+_GOLDEN = "golden/clip_vitb32_embeddings.parquet"
 _BLAZEFACE = ("blazeface-short", "blazeface-full")
+_REGRESSOR = "attractiveness_regressor.pt"
 # Each regressor with the table and the column of the scores that it made.
 _REGRESSORS = {
     "src_models": ("metadata/attractiveness_scores.parquet", "attractiveness_raw"),
-    "models": ("golden/clip_vitb32_embeddings.parquet", "stored_attractiveness_models_pt"),
+    "models": (_GOLDEN, "stored_attractiveness_models_pt"),
 }
 _SEED = 20260101
 
 
-def write_tables(folder: Path, say: Say) -> str:
+def write_tables(assets: Path, folder: Path, say: Say) -> str:
     """Export everything and return the comparisons as a Markdown table.
 
     Args:
+        assets: Folder of the test assets.
         folder: Folder of the artifacts; unchanged ones are kept.
         say: Called with each line of progress.
 
     Raises:
-        InvalidInputError: The test assets are missing.
+        InvalidInputError: A file of the assets is missing.
         ExportError: A model cannot be converted, or differs from its source.
     """
-    assets = assets_folder()
+    require_assets(assets, _files())
     photos = list_photos(assets / "samples" / "photos")
     encoders = _encoders(folder, photos, say)
     detectors = _detectors(folder, assets, photos, say)
     return parity_table([*encoders, *detectors, *_heads(folder, assets, photos, say)])
+
+
+def _files() -> list[str]:
+    """Return the files of the assets that are read, but for the photos."""
+    regressors = [file for name, (table, _) in _REGRESSORS.items() for file in (f"{name}/{_REGRESSOR}", table)]
+    classifiers = [f"src_models/{head.value}_clf.pkl" for head in LinearHead]
+    v4 = dict.fromkeys((_GOLDEN, *regressors, *classifiers))
+    return [*_DETECTORS, _GENDERAGE, *(f"{_V4}/{file}" for file in v4)]
 
 
 def _encoders(folder: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
@@ -67,7 +85,7 @@ def _encoders(folder: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
 
 
 def _detectors(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
-    sources = [[str(assets / "weights" / file)] for file in _DETECTORS]
+    sources = [[str(assets / file)] for file in _DETECTORS]
     if all(stored(find_source(name)) for name in _BLAZEFACE):
         sources.append(list(_BLAZEFACE))
     else:
@@ -80,13 +98,12 @@ def _detectors(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iter
 
 
 def _heads(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
-    weights = assets / "weights"
-    genderage = resolve([str(weights / "genderage_v1" / "genderage_v1_112.onnx")], StatedLicence())
+    genderage = resolve([str(assets / _GENDERAGE)], StatedLicence())
     yield export_age_gender_artifact(genderage.files[0], genderage.origin, photos, folder / "genderage", say)
-    v4 = weights / "facestats_v4"
-    golden = _golden(v4 / "golden" / "clip_vitb32_embeddings.parquet")
+    v4 = assets / _V4
+    golden = _golden(v4 / _GOLDEN)
     for name, (table, column) in _REGRESSORS.items():
-        given = resolve([str(v4 / name / "attractiveness_regressor.pt")], StatedLicence())
+        given = resolve([str(v4 / name / _REGRESSOR)], StatedLicence())
         layers, reference = read_torch_mlp(given.files[0]), read_scores(v4 / table, column)
         out = folder / f"{ATTRACTIVENESS}-{name}"
         yield export_attractiveness_artifact(layers, reference, given.origin, out, say, golden)
@@ -110,8 +127,35 @@ def _forest(folder: Path, say: Say) -> Exported:
     rng = np.random.default_rng(_SEED)
     features = rng.normal(size=(700, 32)).astype(np.float32)
     forest = fit_classifier(features, features[:, :7].argmax(axis=1), 7, rounds=20, leaves=7, seed=_SEED)
-    with tempfile.TemporaryDirectory(prefix="facestats-") as beside:
-        text = Path(beside) / "forest.txt"
+    with tempfile.TemporaryDirectory(prefix="facestats-") as temporary:
+        text = Path(temporary) / "forest.txt"
         forest.save_model(str(text))
         origin = Origin(source="LightGBM on drawn numbers", licence="Apache-2.0", commercial_use=True)
         return export_forest_artifact(text, [str(label) for label in range(7)], origin, folder, say)
+
+
+@click.command(cls=ToolCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--assets",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    envvar=ASSETS_VARIABLE,
+    show_envvar=True,
+    help="Folder of the test assets.",
+)
+@click.option(
+    "--artifacts",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of the artifacts; unchanged ones are kept.",
+)
+def main(assets: Path, artifacts: Path) -> None:
+    """Print the parity tables of docs/models.md: all that the test assets hold, in every precision.
+
+    Example: python tools/parity_tables.py --assets ../shared --artifacts build/parity
+    """
+    click.echo(write_tables(assets, artifacts, say), nl=False)
+
+
+if __name__ == "__main__":
+    main()

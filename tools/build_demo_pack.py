@@ -1,7 +1,10 @@
-"""The `demo` pack: small, permissively licensed or our own throughout, shipped with the project.
+"""Build the `demo` pack: small, permissively licensed or our own throughout, shipped with the project.
 
 BlazeFace finds faces, pooled features of the face mesh network describe them, and linear and forest heads are
 fitted on FairFace crops. It shows the whole path on any machine; it is a demonstration and says so.
+
+    pip download --no-deps mediapipe==0.10.14
+    python tools/build_demo_pack.py --wheel mediapipe-0.10.14-*.whl --labels labels.tsv --out packs/demo
 """
 
 from __future__ import annotations
@@ -13,9 +16,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
+from demo_pack.fairface_crops import LabelledFace, Split, largest_faces, read_fairface
+from demo_pack.mesh_encoder import MESH_SIDE_PX, export_demo_encoder, export_mesh_features
+from demo_pack.pack_card import CARD_FILE, card_text, head_figures
+from demo_pack.projection import fit_projection
 from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsengine.contracts.served import ETHNICITY, GENDER
 from fsengine.contracts.steps import (
@@ -32,13 +40,7 @@ from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.files.atomic import temporary_file
 from fsengine.packs.pack import Pack
 from fsexport.align.align_graph import export_align
-from fsexport.align.face_crops import largest_faces
-from fsexport.artifact.exported import ExportJob, Made, Origin, export_artifact
-from fsexport.demo_card import CARD_FILE, card_text
-from fsexport.demo_encoder import export_demo_encoder
-from fsexport.demo_figures import head_figures
-from fsexport.demo_labels import LabelledFace, Split, read_fairface
-from fsexport.demo_projection import fit_projection
+from fsexport.artifact.exported import ExportJob, ExportResult, Origin, export_artifact
 from fsexport.detect.blazeface import BlazeFaceSettings, export_blazeface
 from fsexport.heads.genderage import GENDER_LABELS
 from fsexport.heads.linear_age_gender import export_linear_age_gender, predict_age_gender
@@ -51,9 +53,9 @@ from fsexport.sources.mediapipe_wheel import (
     SOURCE,
     WheelModel,
 )
-from fsexport.sources.mesh_features import MESH_SIDE_PX, export_mesh_features
 from fstraining.fits.forest import best_temperature, fit_classifier
 from fstraining.fits.linear import fit_age_gender
+from tool_command import ToolCommand, say, summary
 
 DEMONSTRATION = "demonstration"
 FIGURES_FILE = "figures.json"
@@ -106,9 +108,9 @@ def _build(wheel: Path, labels: Path, work: Path, folder: Path, say: Callable[[s
         options=asdict(settings),
     )
 
-    def make_detect(path: Path) -> Made:
+    def make_detect(path: Path) -> ExportResult:
         export_blazeface([wheel], path, settings)
-        return Made(spec=detect_spec(settings.merge.max_faces))
+        return ExportResult(spec=detect_spec(settings.merge.max_faces))
 
     export_artifact(detect_job, work / DETECT, make_detect, say)
     align = export_align(work / "align.onnx", settings.merge.max_faces, CROP, None)
@@ -116,9 +118,9 @@ def _build(wheel: Path, labels: Path, work: Path, folder: Path, say: Callable[[s
     fit = faces.split == Split.FIT.value
     projection = fit_projection(faces.features[fit], _targets(faces)[fit], EMBEDDING_WIDTH, _PROJECTION_RIDGE)
 
-    def make_embed(path: Path) -> Made:
+    def make_embed(path: Path) -> ExportResult:
         export_demo_encoder(wheel, projection, CROP, path)
-        return Made(spec=embed_spec(CROP, EMBEDDING_WIDTH), crop=CROP)
+        return ExportResult(spec=embed_spec(CROP, EMBEDDING_WIDTH), crop=CROP)
 
     embed_job = ExportJob(
         step=EMBED,
@@ -133,9 +135,9 @@ def _build(wheel: Path, labels: Path, work: Path, folder: Path, say: Callable[[s
     embeddings = projection.embed(faces.features)
     head = fit_age_gender(embeddings[fit], faces.gender[fit] == 1, faces.years[fit], _HEAD_RIDGE)
 
-    def make_age_gender(path: Path) -> Made:
+    def make_age_gender(path: Path) -> ExportResult:
         export_linear_age_gender(head, path)
-        return Made(spec=age_gender_spec(face_embedding(EMBEDDING_WIDTH)), labels={GENDER: GENDER_LABELS})
+        return ExportResult(spec=age_gender_spec(face_embedding(EMBEDDING_WIDTH)), labels={GENDER: GENDER_LABELS})
 
     age_gender_job = ExportJob(step=AGE_GENDER, origin=_OURS, options={"ridge": _HEAD_RIDGE})
     export_artifact(age_gender_job, work / AGE_GENDER, make_age_gender, say)
@@ -147,10 +149,10 @@ def _build(wheel: Path, labels: Path, work: Path, folder: Path, say: Callable[[s
     temperature = best_temperature(scores, faces.ethnicity[calibrate])
     fold_temperature(forest, temperature)
 
-    def make_ethnicity(path: Path) -> Made:
+    def make_ethnicity(path: Path) -> ExportResult:
         export_trees(forest, path)
         spec = ethnicity_spec(EMBEDDING_WIDTH, len(FAIRFACE_CLASSES))
-        return Made(spec=spec, labels={ETHNICITY: FAIRFACE_CLASSES})
+        return ExportResult(spec=spec, labels={ETHNICITY: FAIRFACE_CLASSES})
 
     ethnicity_job = ExportJob(
         step=ETHNICITY_STEP,
@@ -237,3 +239,33 @@ _OURS = Origin(
     commercial_use=True,
     marks=(DEMONSTRATION,),
 )
+
+
+@click.command(cls=ToolCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--wheel",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="Wheel of mediapipe 0.10.14; it is read, not installed.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="Table of labelled FairFace crops (tab-separated).",
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the pack.")
+def main(wheel: Path, labels: Path, out: Path) -> None:
+    """Build the demo pack that ships with the project.
+
+    \b
+    Example:
+      pip download --no-deps mediapipe==0.10.14
+      python tools/build_demo_pack.py --wheel mediapipe-0.10.14-*.whl --labels labels.tsv --out packs/demo
+    """  # noqa: D301
+    say(summary(build_demo_pack(wheel, labels, out, say)))
+    click.echo(out)
+
+
+if __name__ == "__main__":
+    main()

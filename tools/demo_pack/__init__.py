@@ -1,0 +1,1 @@
+"""The parts of the `demo` pack that no other pack has: labelled crops, encoder, figures and card."""
