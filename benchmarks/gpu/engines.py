@@ -21,7 +21,7 @@ from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE
 from fsengine.plans.profile import profile_of
 from fsengine.plans.sample_run import Arrays
 from fsengine.plans.stored_plans import timing_cache_path
-from fsengine.plans.tensorrt_engine import PlanEngine
+from fsengine.plans.tensorrt.engine import PlanEngine
 from fsengine.plans.toolchain import TensorRT
 from fsengine.repository.model_config import CONFIG_FILE, read_config, spec_of
 from machine import num_cores

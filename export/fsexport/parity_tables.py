@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fsengine.contracts.steps import ATTRACTIVENESS, DETECT
-from fsengine.registry.source import find_source
+from fsengine.registry.model_source import find_source
 from fsengine.registry.store import stored
 from fsexport.align.face_crops import list_photos
 from fsexport.artifact.exported import Exported, Origin

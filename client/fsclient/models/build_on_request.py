@@ -11,7 +11,7 @@ from fsengine.contracts.steps import HEADS
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.packs.pack import PACK_NAME, PACK_NAME_RULE
 from fsengine.registry.home import models_home
-from fsengine.registry.source import read_registry
+from fsengine.registry.model_source import read_registry
 
 TEST_PACK = "test"
 _TEST_SUMMARY = "full-size graphs for tests: SCRFD, seeded CLIP, every head; needs the test assets and torch"

@@ -13,7 +13,7 @@ import click
 from tqdm import tqdm
 
 from fsengine.registry.fetch import FetchPolicy, check_licences, fetch, installed_text
-from fsengine.registry.source import ModelSource, find_source, read_registry
+from fsengine.registry.model_source import ModelSource, find_source, read_registry
 from fsengine.registry.store import import_file, read_record, source_path, stored
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from fsengine.backends.one_batch import run_as_one
 from fsengine.backends.row_buckets import padded
 from fsengine.backends.triton_requests import input_arrays, response
 from fsengine.errors import PackError
-from fsengine.plans.tensorrt_engine import PlanEngine
+from fsengine.plans.tensorrt.engine import PlanEngine
 
 
 class TritonPythonModel:

@@ -144,7 +144,7 @@ def matched(version_file: Path, command: tuple[str, ...]) -> None:
     Example: fsengine matched /plans/tensorrt-version -- fsengine build /models/gpu --out /plans/repository
     """
     from fsengine.container.version_file import check_version
-    from fsengine.plans.tensorrt_library import tensorrt_version
+    from fsengine.plans.tensorrt.library import tensorrt_version
 
     check_version(version_file, tensorrt_version())
     os.execvp(command[0], command)
@@ -167,6 +167,6 @@ def assemble(given: Path, target: str, out: Path) -> None:
 
     Example: fsengine assemble --target gpu --out /models/gpu
     """
-    from fsengine.container.assembly import given_folder, place_repository
+    from fsengine.container.repository_choice import given_folder, place_repository
 
     click.echo(f"to serve: {place_repository(given_folder(given), out, Target(target)).text}", err=True)

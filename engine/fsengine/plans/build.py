@@ -26,7 +26,7 @@ from fsengine.plans.profile import profile_of
 from fsengine.plans.sample_run import StepRun, run_samples
 from fsengine.plans.served_config import adapt_to_plan, apply_layout, has_static_shapes, precision_of
 from fsengine.plans.stored_plans import StoredPlan, find_plan, install_plan, plans_folder, timing_cache_path
-from fsengine.plans.tensorrt_builder import OnPhase
+from fsengine.plans.tensorrt.builder import OnPhase
 from fsengine.plans.toolchain import Toolchain
 from fsengine.repository.assemble import MANIFEST_FILE, check_gpu_repository, link_or_copy
 from fsengine.repository.model_config import CONFIG_FILE, config_text, read_config, spec_of

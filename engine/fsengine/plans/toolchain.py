@@ -10,9 +10,9 @@ from fsengine.gpu import Gpu, find_gpu, show_only
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.sample_run import Arrays
-from fsengine.plans.tensorrt_builder import OnPhase, build_plan
-from fsengine.plans.tensorrt_engine import PlanEngine
-from fsengine.plans.tensorrt_library import tensorrt_version
+from fsengine.plans.tensorrt.builder import OnPhase, build_plan
+from fsengine.plans.tensorrt.engine import PlanEngine
+from fsengine.plans.tensorrt.library import tensorrt_version
 
 
 class Engine(Protocol):

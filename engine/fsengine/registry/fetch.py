@@ -16,7 +16,7 @@ from fsengine.errors import FetchError, InvalidInputError
 from fsengine.registry.download import Download, Progress, download
 from fsengine.registry.home import models_home
 from fsengine.registry.lock import locked
-from fsengine.registry.source import ModelSource, read_registry
+from fsengine.registry.model_source import ModelSource, read_registry
 from fsengine.registry.store import StoredModel, install, read_record, source_folder, stored, unpacked
 
 PACKAGE_TIMEOUT_S = 1800

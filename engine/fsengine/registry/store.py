@@ -25,7 +25,7 @@ from fsengine.files.atomic import remove_temporary_files, temporary_file
 from fsengine.files.hashing import BLOCK_BYTES, file_sha256
 from fsengine.registry.home import models_home
 from fsengine.registry.lock import locked
-from fsengine.registry.source import RECORD_FILE, ModelSource
+from fsengine.registry.model_source import RECORD_FILE, ModelSource
 
 LARGEST_FILE_BYTES = 16 << 30
 """No model of this field comes near it; a larger member of an archive is a bomb."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fake_programs import PLANS, write_repository
-from fsengine.container.assembly import given_folder, place_repository
+from fsengine.container.repository_choice import given_folder, place_repository
 from fsengine.container.repository_state import read_state
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs.shipped import shipped_folder

@@ -24,7 +24,7 @@ from fsengine.plans.file_names import PLANS_FILE
 from fsengine.plans.layout import GpuLayout
 from fsengine.plans.profile import batch_buckets
 from fsengine.plans.stored_plans import plans_folder, timing_cache_path
-from fsengine.plans.tensorrt_builder import OnPhase
+from fsengine.plans.tensorrt.builder import OnPhase
 from fsengine.repository.assemble import MANIFEST_FILE, Target, assemble
 from fsengine.repository.model_config import config_text, read_config
 from plan_toolchain import H200, GraphToolchain, scaled

@@ -16,7 +16,7 @@ import pytest
 from fsengine.errors import FaceStatsError, FetchError, InvalidInputError
 from fsengine.registry.fetch import FetchPolicy, fetch
 from fsengine.registry.lock import locked
-from fsengine.registry.source import REGISTRY_VARIABLE, ModelSource, find_source, read_registry
+from fsengine.registry.model_source import REGISTRY_VARIABLE, ModelSource, find_source, read_registry
 from fsengine.registry.store import import_file, read_record, require, source_path, stored, verify_source
 from weights_server import WeightsServer, weights_server
 

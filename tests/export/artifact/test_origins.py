@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fsengine.errors import FetchError, InvalidInputError
-from fsengine.registry.source import REGISTRY_VARIABLE, find_source
+from fsengine.registry.model_source import REGISTRY_VARIABLE, find_source
 from fsengine.registry.store import import_file, source_path
 from fsexport.artifact.origins import LICENCE_NOT_STATED, StatedLicence, resolve
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.errors import MissingDependencyError, PackError, ServerError
-from fsengine.plans.tensorrt_library import last_words, on_gpu, tensorrt_logger, tensorrt_version
+from fsengine.plans.tensorrt.library import last_words, on_gpu, tensorrt_logger, tensorrt_version
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
