@@ -13,8 +13,8 @@ import numpy as np
 from fsclient.commands.options import say
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.fil_rules import ARTIFACTS
+from fsengine.backends.onnxruntime_backend import open_session
 from fsengine.backends.onnxruntime_rules import session_settings
-from fsengine.backends.onnxruntime_session import open_session
 from fsengine.contracts import steps
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE

@@ -6,6 +6,7 @@ import logging
 
 import click
 
+from fsclient.commands.remedies import command_of
 from fsengine.command_group import LazyGroup
 
 _COMMANDS = {
@@ -22,6 +23,7 @@ _COMMANDS = {
 @click.group(
     cls=LazyGroup,
     lazy={name: (f"fsclient.commands.{name}", summary) for name, summary in _COMMANDS.items()},
+    command_of=command_of,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="facestats", prog_name="fsclient")

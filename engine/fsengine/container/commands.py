@@ -75,7 +75,7 @@ def start(repository: Path, program: str, load_threads: int | None, extra: tuple
       fsengine start --repository /models/container -- --log-verbose=1
     """
     from fsengine.container.start_checks import check_repository
-    from fsengine.errors import MissingDependencyError
+    from fsengine.errors import Action, MissingDependencyError, Remedy
 
     state, warnings = check_repository(repository)
     usual_threads = defaults.LOAD_THREADS if state.plans is None else defaults.LOAD_THREADS_OF_PLANS
@@ -90,7 +90,8 @@ def start(repository: Path, program: str, load_threads: int | None, extra: tuple
     if shutil.which(program) is None:
         raise MissingDependencyError(
             f"{program} is not on the PATH; this is the entrypoint of the server image of docker/. "
-            "On a machine without it: fsclient serve"
+            "On a machine without it use the embedded server",
+            remedy=Remedy(Action.SERVE),
         )
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fsengine.contracts import steps
 from fsengine.contracts.preprocessing import MAX_SIDE_PX
-from fsengine.contracts.tensors import DYNAMIC
+from fsengine.contracts.tensors import DYNAMIC, DType
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
 from fsengine.plans.layout import StepNeeds, decode_work_mib
@@ -19,7 +19,6 @@ from fsengine.repository.model_config import CONFIG_FILE, read_config
 GRAPH_WORK_FACTOR = 8
 """Memory of a graph without a plan, in sizes of its inputs and outputs: a guess, until a plan says it."""
 
-_ELEMENT_BYTES = {"TYPE_BOOL": 1, "TYPE_UINT8": 1, "TYPE_FP16": 2, "TYPE_INT64": 8}
 _MIB = 1 << 20
 
 
@@ -125,7 +124,8 @@ def _tensors_mib(config: Any) -> float:
                 elements *= size
             else:
                 elements *= MAX_SIDE_PX if tensor.name == steps.IMAGE.name and axis else steps.FACE_BATCH_LIMIT
-        total += elements * _ELEMENT_BYTES.get(_type_name(tensor.data_type), 4)
+        dtype = DType.from_triton(_type_name(tensor.data_type))
+        total += elements * (dtype or DType.FP32).num_bytes
     return total / _MIB
 
 

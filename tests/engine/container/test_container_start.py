@@ -116,7 +116,7 @@ def test_a_missing_server_is_said(programs: FakePrograms, tmp_path: Path) -> Non
     done = programs.fsengine("start", "--repository", str(write_repository(tmp_path / "repository")))
     assert done.returncode == 1
     assert "tritonserver is not on the PATH" in done.stderr
-    assert "fsclient serve" in done.stderr
+    assert "use the embedded server" in done.stderr
 
 
 def test_too_little_shared_memory_is_a_warning() -> None:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from fsengine.contracts import steps
-from fsengine.errors import ExportError, InvalidInputError, PackError, ServerError
+from fsengine.errors import Action, ExportError, InvalidInputError, PackError, Remedy, ServerError
 from fsengine.files.hashing import file_sha256
 from fsengine.packs.shipped import shipped_folder, shipped_photos
 from fsengine.plans.build import BuildRequest, build_repository
@@ -230,8 +230,9 @@ def test_a_gpu_without_room_is_refused(graphs: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_repository_and_what_has_plans_is_refused(graphs: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"is no assembled repository; make one: fsclient models build"):
+    with pytest.raises(InvalidInputError, match=r"is no assembled repository; make one: assemble a pack") as absent:
         build(tmp_path, tmp_path / "out", GraphToolchain())
+    assert absent.value.remedy == Remedy(Action.ASSEMBLE, "gpu")
     assemble(shipped_folder("packs") / "demo", tmp_path / "cpu", target=Target.PIP)
     with pytest.raises(InvalidInputError, match=r"was assembled for the target pip, expected gpu or pip-gpu; make one"):
         build(tmp_path / "cpu", tmp_path / "out", GraphToolchain())
