@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -12,6 +13,7 @@ from fsdata.results.rows import PhotoRow
 from fsdata.results.source import source_path
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
+from fsengine.photo.header import open_photo
 
 _BOX_COLOUR = (255, 214, 10)
 _POINT_COLOUR = (0, 229, 255)
@@ -53,7 +55,7 @@ def draw_photo(row: PhotoRow, models: ServedModels) -> Image.Image:
         InvalidInputError: Pillow cannot decode the photo.
     """
     try:
-        with Image.open(source_path(row.photo.source)) as file:
+        with open_photo(Path(os.fsdecode(source_path(row.photo.source)))) as file:
             image = ImageOps.exif_transpose(file).convert("RGB")
     except (OSError, ValueError) as exc:
         raise InvalidInputError(

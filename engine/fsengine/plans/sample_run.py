@@ -101,8 +101,10 @@ def _decoded(path: Path) -> Arrays:
     """Return what the decode step gives of a photo, with a leading axis of 1."""
     from PIL import Image, ImageOps
 
+    from fsengine.photo.header import open_photo
+
     try:
-        with Image.open(path) as opened:
+        with open_photo(path) as opened:
             photo = ImageOps.exif_transpose(opened).convert("RGB")
     except Exception as exc:  # Pillow's parsers raise nearly anything on broken data
         raise InvalidInputError(f"{path} cannot be read as a photo: {exc}") from exc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,12 @@ with file_lock(Path(sys.argv[1]), busy=FetchError("busy"), unwritable=lambda exc
 """
 
 
+def held(lock: Path) -> AbstractContextManager[None]:
+    return file_lock(lock, busy=ResultsError("busy"), unwritable=lambda exc: FetchError(f"unwritable: {exc.strerror}"))
+
+
 def take(lock: Path) -> None:
-    with file_lock(lock, busy=ResultsError("busy"), unwritable=lambda exc: FetchError(f"unwritable: {exc.strerror}")):
+    with held(lock):
         pass
 
 
@@ -42,18 +47,14 @@ def test_a_lock_is_held_until_its_process_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_same_process_does_not_get_it_twice_and_gets_it_again(tmp_path: Path) -> None:
-    busy = ResultsError("busy")
-    with file_lock(tmp_path / ".lock", busy=busy, unwritable=lambda exc: FetchError("unwritable")), pytest.raises(ResultsError) as refused:
+    with pytest.raises(ResultsError) as refused, held(tmp_path / ".lock"):
         take(tmp_path / ".lock")
     assert str(refused.value) == "busy"
     take(tmp_path / ".lock")
 
 
 def test_an_error_inside_is_no_error_of_the_lock(tmp_path: Path) -> None:
-    with (
-        pytest.raises(OSError, match="disk"),
-        file_lock(tmp_path / ".lock", busy=ResultsError(), unwritable=FetchError),
-    ):
+    with pytest.raises(OSError, match="disk"), held(tmp_path / ".lock"):
         raise OSError("disk")
     take(tmp_path / ".lock")
 
