@@ -17,7 +17,7 @@ from fsengine.backends.onnxruntime_backend import open_session
 from fsengine.backends.onnxruntime_rules import session_settings
 from fsengine.contracts import steps
 from fsengine.plans.build_key import BuildSettings
-from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE
+from fsengine.plans.built_plans import ONNX_FILE, PLAN_FILE
 from fsengine.plans.profile import profile_of
 from fsengine.plans.sample_run import Arrays
 from fsengine.plans.stored_plans import timing_cache_path

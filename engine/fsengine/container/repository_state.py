@@ -9,7 +9,7 @@ from fsengine.contracts.steps import ALIGN, DECODE, DETECT, EMBED, ENSEMBLES
 from fsengine.errors import Action, PackError, Remedy
 from fsengine.files.hashing import file_sha256
 from fsengine.files.json_record import read_object
-from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
+from fsengine.plans.built_plans import PLAN_FILE, PLANS_FILE
 from fsengine.repository.assemble import MANIFEST_FILE, Target, read_manifest
 from fsengine.repository.model_config import CONFIG_FILE
 

@@ -12,7 +12,8 @@ from fsengine.contracts import steps
 from fsengine.contracts.preprocessing import MAX_SIDE_PX
 from fsengine.contracts.tensors import DYNAMIC, DType
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
+from fsengine.files.json_record import read_json
+from fsengine.plans.built_plans import PLAN_FILE, PLANS_FILE, BuiltPlans
 from fsengine.plans.layout import StepNeeds, decode_work_mib
 from fsengine.repository.model_config import CONFIG_FILE, read_config
 
@@ -105,13 +106,8 @@ def _plans_work(repository: Path) -> dict[str, float]:
     path = repository / PLANS_FILE
     if not path.exists():
         return {}
-    try:
-        work = {step: float(plan["work_mib"]) for step, plan in json.loads(path.read_text())["models"].items()}
-        if not all(math.isfinite(size) and size >= 0 for size in work.values()):
-            raise ValueError(f"work_mib of {work}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
-        raise PackError(f"{path} cannot be read ({type(exc).__name__}: {exc}); build the plans again") from exc
-    return work
+    record = read_json(path, BuiltPlans, lambda text: PackError(f"{text}; build the plans again"))
+    return {step: plan.work_mib for step, plan in record.models.items()}
 
 
 def _tensors_mib(config: Any) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fsengine.contracts import steps
 from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX, MAX_SIDE_PX
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.plans.file_names import ONNX_FILE
+from fsengine.plans.built_plans import ONNX_FILE
 from fsengine.repository.model_config import CONFIG_FILE, read_config
 
 Arrays = dict[str, NDArray[Any]]

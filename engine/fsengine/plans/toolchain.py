@@ -19,7 +19,7 @@ class Engine(Protocol):
     """A loaded plan.
 
     Attributes:
-        work_mib: Memory that one execution takes beside weights, inputs and outputs.
+        work_mib: Memory that one execution takes on top of weights, inputs and outputs.
     """
 
     work_mib: float

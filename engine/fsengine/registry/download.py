@@ -118,8 +118,8 @@ def download(what: Download, progress: Progress) -> Path:
 
 def _session() -> requests.Session:
     """Return a session that tries again where it gets no connection, and where the server is busy."""
-    pauses = {"backoff_factor": _BACKOFF_S, "backoff_max": _LONGEST_BACKOFF_S}
-    retries = _Retries(MOST_FAILURES - 1, status_forcelist=_TRY_AGAIN_STATUSES, **pauses)
+    retries = _Retries(MOST_FAILURES - 1, status_forcelist=_TRY_AGAIN_STATUSES)
+    retries.backoff_factor, retries.backoff_max = _BACKOFF_S, _LONGEST_BACKOFF_S
     session = requests.Session()
     session.mount("https://", HTTPAdapter(max_retries=retries))
     session.mount("http://", HTTPAdapter(max_retries=retries))

@@ -20,7 +20,7 @@ from fsengine.files.hashing import file_sha256
 from fsengine.packs.shipped import shipped_folder, shipped_photos
 from fsengine.plans.build import BuildRequest, build_repository
 from fsengine.plans.build_key import BuildSettings
-from fsengine.plans.file_names import PLANS_FILE
+from fsengine.plans.built_plans import PLANS_FILE
 from fsengine.plans.layout import GpuLayout
 from fsengine.plans.profile import batch_buckets
 from fsengine.plans.stored_plans import plans_folder, timing_cache_path

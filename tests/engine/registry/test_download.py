@@ -127,6 +127,16 @@ def test_what_is_kept_of_a_download_that_was_given_up_is_said(server: WeightsSer
     assert job.partial.read_bytes() == CONTENT[:1000]
 
 
+def test_a_server_that_stays_busy_is_asked_a_few_times_and_its_pauses_are_bounded(
+    server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.01)
+    server.retry_after = "86400"
+    with pytest.raises(FetchError, match=r"cannot be fetched: too many 503 error responses.* Is 127.0.0.1 reachable"):
+        download(what(server, "down", tmp_path), lambda *_: None)
+    assert len(server.requests) == module.MOST_FAILURES
+
+
 def test_an_address_that_is_gone_says_so_at_once(server: WeightsServer, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="answers HTTP 404"):
         download(what(server, "gone", tmp_path), lambda *_: None)

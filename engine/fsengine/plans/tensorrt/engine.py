@@ -23,7 +23,7 @@ class PlanEngine:
     Attributes:
         inputs: Names of its inputs.
         outputs: Names of its outputs.
-        work_mib: Memory that one execution takes beside weights, inputs and outputs.
+        work_mib: Memory that one execution takes on top of weights, inputs and outputs.
     """
 
     def __init__(self, plan: Path, device: int = 0) -> None:
