@@ -43,7 +43,7 @@ def read_json(path: Path, kind: type[T], error: MakeError) -> T:
         FaceStatsError: What `error` makes: the file is missing, is not JSON or nests too deep, lacks a key, has an
             unknown one, or a value is of another type or refused by its dataclass.
     """
-    return convert(_read(path, error), kind, lambda text: error(f"{path} cannot be read: {text}"))
+    return convert(_read(path, error), kind, lambda text: error(f"{path} cannot be read ({text})"))
 
 
 def parse_json(text: str, kind: type[T], error: MakeError) -> T:

@@ -281,8 +281,7 @@ def _unreachable(what: Download, exc: Exception) -> FetchError:
     kept = f" {here:,} bytes are kept, and the next try goes on from there." if here else ""
     return FetchError(
         f"{what.url} cannot be fetched: {_cause(exc)}.{kept} Is {host} reachable from here? Behind a proxy set "
-        f"HTTPS_PROXY (now {proxy or 'not set'}). On a machine without a network, get the file elsewhere and "
-        "import it"
+        f"HTTPS_PROXY (now {proxy or 'not set'}). On a machine without a network, get the file elsewhere and import it"
     )
 
 
