@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from fsengine.packs.pack import PRECISIONS
-from fsengine.registry.source import read_registry
+from fsengine.registry.model_source import read_registry
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "models.md").read_text()
 

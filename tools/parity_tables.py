@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from fsengine.contracts.steps import ATTRACTIVENESS, DETECT
-from fsengine.registry.source import find_source
+from fsengine.registry.model_source import find_source
 from fsengine.registry.store import stored
 from fsexport.artifact.exported import Exported, Origin
 from fsexport.artifact.origins import StatedLicence, resolve

@@ -12,15 +12,15 @@ import numpy as np
 
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.fil_rules import ARTIFACTS
+from fsengine.backends.onnxruntime_backend import open_session
 from fsengine.backends.onnxruntime_rules import session_settings
-from fsengine.backends.onnxruntime_session import open_session
 from fsengine.contracts import steps
 from fsengine.plans.build_key import BuildSettings
-from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE
+from fsengine.plans.built_plans import ONNX_FILE, PLAN_FILE
 from fsengine.plans.profile import profile_of
 from fsengine.plans.sample_run import Arrays
 from fsengine.plans.stored_plans import timing_cache_path
-from fsengine.plans.tensorrt_engine import PlanEngine
+from fsengine.plans.tensorrt.engine import PlanEngine
 from fsengine.plans.toolchain import TensorRT
 from fsengine.repository.model_config import CONFIG_FILE, read_config, spec_of
 from fsengine.terminal.messages import say

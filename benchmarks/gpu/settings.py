@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.photos.photo_file import read_photo
 from fsengine.errors import InvalidInputError
-from fsengine.photo.header import decoding_error
+from fsengine.photo.header import decoding_error, open_photo
 
 SAMPLE_PHOTOS = 32
 """Photos, at most, that decode and the other steps are measured with."""
@@ -94,7 +91,7 @@ def choose_samples(paths: Sequence[bytes]) -> Samples:
             left_out[photo.file.source] = reason
         else:
             chosen.append(Path(os.fsdecode(path)))
-            with Image.open(io.BytesIO(photo.data)) as opened:
+            with open_photo(photo.data) as opened:
                 megapixels += opened.width * opened.height / 1e6
         if len(chosen) == SAMPLE_PHOTOS:
             break

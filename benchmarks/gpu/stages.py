@@ -15,7 +15,7 @@ from engines import Engine, ForestEngine, OnnxEngine, build_plan_engine, is_fore
 from fsclient.models.pack_folders import served_repository
 from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, MissingDependencyError
-from fsengine.plans.file_names import PLANS_FILE
+from fsengine.plans.built_plans import PLANS_FILE
 from fsengine.plans.output_parity import OutputParity, compare
 from fsengine.plans.profile import batch_buckets
 from fsengine.plans.sample_run import Arrays, StepRun, run_samples

@@ -6,6 +6,7 @@ import logging
 
 import click
 
+from fsclient.commands.remedies import command_of
 from fsengine.command_group import LazyGroup
 
 _COMMANDS = {
@@ -60,6 +61,7 @@ class ClientGroup(LazyGroup):
 @click.group(
     cls=ClientGroup,
     lazy={name: (f"fsclient.commands.{name}", summary) for name, summary in _COMMANDS.items()},
+    command_of=command_of,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="facestats", prog_name="fsclient")

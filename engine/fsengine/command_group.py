@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from fsengine.errors import FaceStatsError, InvalidInputError
+from fsengine.errors import FaceStatsError, InvalidInputError, Remedy
+
+CommandOf = Callable[[Remedy], str]
+"""Gives the command line that carries a remedy out."""
 
 
 class ExplainedGroup(click.Group):
@@ -17,8 +20,17 @@ class ExplainedGroup(click.Group):
     The exit code is 2 where what the user gave cannot be used, as for wrong usage, and 1 otherwise.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, command_of: CommandOf | None = None, **kwargs: Any) -> None:
+        """Make the group.
+
+        Args:
+            *args: Of `click.Group`.
+            command_of: Gives the program's command for an error's remedy, which is then shown below the message; it
+                holds for the groups inside of this one too.
+            **kwargs: Of `click.Group`.
+        """
         super().__init__(*args, **kwargs)
+        self._command_of = command_of
         _mark_paragraphs(self)
 
     def resolve_command(
@@ -36,7 +48,7 @@ class ExplainedGroup(click.Group):
             return super().invoke(ctx)
         except FaceStatsError as exc:
             kind = _UnusableInput if isinstance(exc, InvalidInputError) else click.ClickException
-            raise kind(str(exc)) from exc
+            raise kind(_message(ctx, exc)) from exc
         except ImportError as exc:
             raise click.ClickException(
                 f"{exc.name or exc} is not installed, and this command needs it: {self.install_text(ctx)}"
@@ -45,6 +57,15 @@ class ExplainedGroup(click.Group):
     def install_text(self, ctx: click.Context) -> str:
         """Return what the user types to get the libraries of the subcommand that is run."""
         return "pip install 'facestats[server,export]'"
+
+
+def _message(context: click.Context, error: FaceStatsError) -> str:
+    """Return the text of an error, with the program's command for its remedy where it has one."""
+    root = context.find_root().command
+    command_of = root._command_of if isinstance(root, ExplainedGroup) else None
+    if error.remedy is None or command_of is None:
+        return str(error)
+    return f"{error}\nrun: {command_of(error.remedy)}"
 
 
 class LazyGroup(ExplainedGroup):

@@ -13,14 +13,68 @@
         ├── DeadlineError            the server did not answer this photo in time; try again
         └── PhotoRejectedError       the server answered, and refused this photo
 
-Every message holds what was found, what was expected, and what to do next.
+Every message holds what was found, what was expected, and what to do next in plain words. Where a command does it, the
+error holds a `Remedy` too: a command line shows its own command for that, and other programs need none.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Action(str, Enum):
+    """What a user can do about an error.
+
+    ACCEPT_LICENCE: Accept the licence of the sources that the subject names, and fetch them.
+    ASSEMBLE: Assemble a pack for the target that the subject names.
+    FETCH_SOURCE: Fetch the model source that the subject names.
+    IMPORT_SOURCE: Take the model source that the subject names from a file.
+    LIST_COMMERCIAL: List what may be used commercially.
+    LIST_SOURCES: List the model sources.
+    MEASURE: Measure a server, stage by stage.
+    SERVE: Start the embedded server.
+    """
+
+    ACCEPT_LICENCE = "accept-licence"
+    ASSEMBLE = "assemble"
+    FETCH_SOURCE = "fetch-source"
+    IMPORT_SOURCE = "import-source"
+    LIST_COMMERCIAL = "list-commercial"
+    LIST_SOURCES = "list-sources"
+    MEASURE = "measure"
+    SERVE = "serve"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to do about an error.
+
+    Attributes:
+        action: What.
+        subject: Of what; empty where the action has none.
+    """
+
+    action: Action
+    subject: str = ""
+
 
 class FaceStatsError(Exception):
-    """Any failure that FaceStats explains; the root of the tree."""
+    """Any failure that FaceStats explains; the root of the tree.
+
+    Attributes:
+        remedy: What a command can do about it; None where there is none.
+    """
+
+    def __init__(self, message: str = "", *, remedy: Remedy | None = None) -> None:
+        """Make an error.
+
+        Args:
+            message: What was found, what was expected, and what to do.
+            remedy: See the class.
+        """
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class InvalidInputError(FaceStatsError):

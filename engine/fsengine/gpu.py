@@ -1,24 +1,21 @@
-"""What GPU this machine has, as its driver's own program tells."""
+"""What GPU this machine has, as NVIDIA's management library (NVML) tells."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from fsengine.errors import MissingDependencyError, ServerError
 
 OLDEST_COMPUTE_CAPABILITY = (7, 5)
 """Of CUDA 13 and TensorRT 11 (release notes of the 26.x containers)."""
 
-_QUERY = ("index", "uuid", "name", "compute_cap", "memory.total", "driver_version")
 OLDEST_DRIVER = 580
 """Of CUDA 13, without NVIDIA's package for forward compatibility."""
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
-
-_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,22 +44,23 @@ class Gpu:
         return ".".join(map(str, self.compute_capability))
 
 
-def find_gpu(index: int = 0) -> Gpu:
+def find_gpu(index: int = 0, nvml: Any = None) -> Gpu:
     """Return a GPU of this machine.
 
     Args:
         index: Which one of those that CUDA_VISIBLE_DEVICES leaves, in the order of `nvidia-smi` where it is not set.
+        nvml: See `read_gpus`.
 
     Raises:
-        MissingDependencyError: There is no NVIDIA driver, or it answers nothing of use.
+        MissingDependencyError: See `read_gpus`.
         ServerError: There is no such GPU, or it is too old.
     """
-    gpus = read_gpus(_ask_driver())
+    gpus = read_gpus(nvml)
     visible = os.environ.get(VISIBLE_DEVICES)
     left = list(gpus.values()) if visible is None else _visible(gpus, visible)
     if index >= len(left):
         bound = "" if visible is None else f", of which {VISIBLE_DEVICES}={visible} leaves {len(left)}"
-        raise ServerError(f"there is no GPU {index}; nvidia-smi lists {sorted(gpus) or 'none'}{bound}")
+        raise ServerError(f"there is no GPU {index}; the driver lists {sorted(gpus) or 'none'}{bound}")
     gpu = left[index]
     if gpu.compute_capability < OLDEST_COMPUTE_CAPABILITY:
         oldest = ".".join(map(str, OLDEST_COMPUTE_CAPABILITY))
@@ -95,54 +93,51 @@ def _visible(gpus: dict[int, Gpu], visible: str) -> list[Gpu]:
     return left
 
 
-def read_gpus(table: str) -> dict[int, Gpu]:
-    """Return the GPUs of a table that `nvidia-smi` wrote as CSV without header and units, by their index.
+def read_gpus(nvml: Any = None) -> dict[int, Gpu]:
+    """Return the GPUs of this machine by their index.
+
+    Args:
+        nvml: Module with the interface of `pynvml`; NVIDIA's own by default.
 
     Raises:
-        MissingDependencyError: A line is not such a row.
+        MissingDependencyError: There is no NVIDIA driver, or it does not work, or `pynvml` is not installed.
     """
-    gpus = {}
-    for line in filter(None, map(str.strip, table.splitlines())):
-        fields = [field.strip() for field in line.split(",")]
-        try:
-            index, uuid, name, capability, memory, driver = fields
-            major, minor = capability.split(".")
-            gpu = Gpu(
-                index=int(index),
-                uuid=uuid,
-                name=name,
-                compute_capability=(int(major), int(minor)),
-                memory_mib=int(memory),
-                driver=driver,
-            )
-        except ValueError as exc:
-            raise MissingDependencyError(
-                f"nvidia-smi wrote {line!r}, expected {', '.join(_QUERY)}; does the driver work (run nvidia-smi)?"
-            ) from exc
-        gpus[gpu.index] = gpu
-    return gpus
-
-
-def _ask_driver() -> str:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        raise MissingDependencyError(
-            "nvidia-smi is not on the PATH, so there is no NVIDIA driver here; in a container: start it with --gpus all"
-        )
+    nvml = _nvidia_library() if nvml is None else nvml
     try:
-        done = subprocess.run(
-            [program, f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise MissingDependencyError(f"nvidia-smi did not answer: {exc}; is the driver loaded?") from exc
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines()
+        nvml.nvmlInit()
+    except nvml.NVMLError as exc:
         raise MissingDependencyError(
-            f"nvidia-smi failed: {said[-1] if said else done.returncode}; is the driver loaded?"
-        )
-    return done.stdout
+            f"there is no NVIDIA driver here that works: {exc}; see whether it is loaded. In a container: start it "
+            "with --gpus all"
+        ) from exc
+    try:
+        driver = str(nvml.nvmlSystemGetDriverVersion())
+        return {index: _gpu(nvml, index, driver) for index in range(nvml.nvmlDeviceGetCount())}
+    except nvml.NVMLError as exc:
+        raise MissingDependencyError(f"the NVIDIA driver does not answer: {exc}; see whether it works") from exc
+    finally:
+        with suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+
+
+def _gpu(nvml: Any, index: int, driver: str) -> Gpu:
+    device = nvml.nvmlDeviceGetHandleByIndex(index)
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(device)
+    return Gpu(
+        index=index,
+        uuid=str(nvml.nvmlDeviceGetUUID(device)),
+        name=str(nvml.nvmlDeviceGetName(device)),
+        compute_capability=(int(major), int(minor)),
+        memory_mib=int(nvml.nvmlDeviceGetMemoryInfo(device).total) >> 20,
+        driver=driver,
+    )
+
+
+def _nvidia_library() -> Any:
+    try:
+        import pynvml
+    except ImportError as exc:
+        raise MissingDependencyError(
+            "nvidia-ml-py is not installed, which asks the driver for GPUs: pip install 'facestats[gpu]'"
+        ) from exc
+    return pynvml

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fake_programs import FakePrograms
 from fsengine.errors import FaceStatsError
 from fsengine.gpu import find_gpu
 
@@ -159,16 +160,15 @@ def test_without_a_gpu_nothing_is_run_and_the_report_says_why(few_photos: Path, 
 def test_where_no_library_reaches_the_gpu_each_says_so_and_the_rest_goes_on(
     few_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A driver's program that names a GPU which is not there."""
+    """A driver that names a GPU which is not there."""
     ort = pytest.importorskip("onnxruntime")
     pytest.importorskip("nvidia.dali")
     if "CUDAExecutionProvider" in ort.get_available_providers() or importlib.util.find_spec("tensorrt"):
         pytest.skip("libraries for a GPU are installed")
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 0, GPU-11aa, NVIDIA H200, 9.0, 143771, 580.95.05\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    driver = FakePrograms(folder=tmp_path / "bin")
+    driver.folder.mkdir()
+    driver.add_gpu("NVIDIA H200")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(driver.folder), os.environ.get("PYTHONPATH")])))
     file = tmp_path / "report.json"
     done = bench(few_photos, "--seconds", "0", "--skip", "memory", "--skip", "end_to_end", "--json", file)
     assert done.returncode == 3, done.stdout + done.stderr

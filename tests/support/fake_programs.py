@@ -1,13 +1,16 @@
-"""Programs that are absent here (NVIDIA's driver and server, dpkg's record of TensorRT), as small scripts."""
+"""What is absent here (NVIDIA's driver and server, dpkg's record of TensorRT), as small scripts and a module."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import fake_nvml
 
 NOT_IN_THE_SERVER_IMAGE = (
     "numpy",
@@ -18,7 +21,10 @@ NOT_IN_THE_SERVER_IMAGE = (
     "pyarrow",
     "PIL",
     "requests",
+    "msgspec",
+    "filelock",
     "rich",
+    "urllib3",
 )
 
 _PROGRAM = f"""
@@ -46,8 +52,16 @@ class FakePrograms:
         path.chmod(0o755)
 
     def add_gpu(self, name: str = "NVIDIA H100 80GB HBM3", capability: str = "9.0") -> None:
-        """Let `nvidia-smi` list one GPU, in the columns that it is asked for."""
-        self.add("nvidia-smi", f"echo '0, GPU-11aa, {name}, {capability}, 81559, 580.65.06'")
+        """Let the driver list one GPU."""
+        self.add_driver(f"devices = [('GPU-11aa', {name!r}, {capability!r}, 81559)]")
+
+    def add_driver(self, state: str) -> None:
+        """Put a `pynvml` in front of the one that is installed.
+
+        Args:
+            state: Its Python text; `devices` or `fault`, see `fake_nvml`.
+        """
+        (self.folder / "pynvml.py").write_text(f"{Path(fake_nvml.__file__).read_text()}\n{state}\n")
 
     def add_tensorrt(self, version: str = "11.4.0.106") -> None:
         """Let dpkg list TensorRT, and its library lie in a folder of the dynamic linker."""
@@ -61,15 +75,14 @@ class FakePrograms:
         self.add("tritonserver", f'exec {sys.executable} -c "{program}" "$@"')
 
     def fsengine(self, *arguments: str, modules: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run `fsengine` as in the server image: these programs alone on the PATH, click alone beside the project.
+        """Run `fsengine` as in the server image: these programs alone on the PATH, of libraries click and pynvml.
 
         Args:
             *arguments: Of the command.
             modules: Folder of further Python modules.
         """
         environment = {"PATH": str(self.folder), "LD_LIBRARY_PATH": str(self.folder)}
-        if modules is not None:
-            environment["PYTHONPATH"] = str(modules)
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, [self.folder, *([] if modules is None else [modules])]))
         return subprocess.run(
             [sys.executable, "-c", _PROGRAM, *arguments],
             env=environment,

@@ -12,7 +12,7 @@ from fsengine.gpu import Gpu
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.sample_run import Arrays
-from fsengine.plans.tensorrt_builder import OnPhase
+from fsengine.plans.tensorrt.builder import OnPhase
 
 H200 = Gpu(index=0, uuid="GPU-0", name="NVIDIA H200", compute_capability=(9, 0), memory_mib=143771, driver="580.95.05")
 

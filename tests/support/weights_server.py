@@ -15,13 +15,14 @@ class WeightsServer:
 
     Modes: `good` (ranges, ETag), `norange` (answers 200 always), `notag` (ranges, no validator), `dies` (closes the
     connection after a third of what was asked for), `truncated` (announces all, never sends more than the first half),
-    `corrupt` (one byte is another), `redirect`, `busy` (503 twice, then good), `gone` (404), `longer` (announces one
-    byte more than the file has), `stuck` (dies at the very start of every answer).
+    `corrupt` (one byte is another), `redirect`, `busy` (503 twice, then good), `down` (503 always),
+    `gone` (404), `longer` (announces one byte more than the file has), `stuck` (dies at the start of every answer).
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.requests: list[tuple[str, str | None]] = []
+        self.retry_after = "0"
         self._busy = 2
         outer = self
 
@@ -53,6 +54,8 @@ class WeightsServer:
         if mode == "busy" and self._busy:
             self._busy -= 1
             return self._send(request, 503, b"", {})
+        if mode == "down":
+            return self._send(request, 503, b"", {"Retry-After": self.retry_after})
         if mode == "gone" or content is None:
             return self._send(request, 404, b"", {})
         if mode == "redirect":

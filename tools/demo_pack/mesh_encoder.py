@@ -12,7 +12,7 @@ from fsengine.contracts.preprocessing import CropSpec
 from fsengine.contracts.steps import embed_spec, portrait_crop
 from fsengine.contracts.tensors import DType, TensorSpec
 from fsexport.artifact.onnx_file import save_onnx
-from fsexport.graphs.contract_io import ELEMENT_TYPES, model_values, spec_values
+from fsexport.graphs.contract_io import model_values, spec_values
 from fsexport.graphs.graph_builder import GraphBuilder
 from fsexport.sources.mediapipe_wheel import FACE_LANDMARK, read_wheel_model
 from fsexport.sources.tflite_graph import TfliteNetwork
@@ -39,7 +39,7 @@ def write_mesh_features(graph: GraphBuilder, wheel: Path, pixels: str) -> str:
     """
     network = TfliteNetwork(read_wheel_model([wheel], FACE_LANDMARK))
     maps = [name for name in network.prelu_names() if network.shape(name)[1] <= LARGEST_MAP]
-    nchw = graph.add("Transpose", graph.add("Cast", pixels, to=ELEMENT_TYPES[DType.FP32]), perm=[0, 3, 1, 2])
+    nchw = graph.add("Transpose", graph.add("Cast", pixels, to=DType.FP32.onnx), perm=[0, 3, 1, 2])
     scaled = graph.add("Mul", nchw, graph.number(1 / 255))
     backwards = graph.add("Slice", scaled, graph.ints(-1), graph.ints(-MESH_SIDE_PX - 1), graph.ints(3), graph.ints(-1))
     both = graph.add("Concat", scaled, backwards, axis=0)

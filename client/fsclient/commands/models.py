@@ -18,7 +18,7 @@ from fsclient.models.pack_folders import DEFAULT_PACK, list_packs, served_reposi
 from fsclient.models.verify import verify_everything, verify_named
 from fsengine.command_group import ExplainedGroup
 from fsengine.packs.pack import PRECISIONS
-from fsengine.registry.source import find_source
+from fsengine.registry.model_source import find_source
 from fsengine.registry.store import source_path
 from fsengine.repository.assemble import Target
 from fsengine.terminal.messages import say

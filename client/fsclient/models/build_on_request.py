@@ -15,7 +15,7 @@ from fsengine.contracts.steps import HEADS
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.packs.pack import PACK_NAME, PACK_NAME_RULE
 from fsengine.registry.home import models_home
-from fsengine.registry.source import read_registry
+from fsengine.registry.model_source import read_registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from fsclient.models.pack_folders import given_folder, list_packs
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import verify_pack
-from fsengine.registry.source import ModelSource, read_registry
+from fsengine.registry.model_source import ModelSource, read_registry
 from fsengine.registry.store import read_record, source_path, verify_source
 from fsengine.terminal.messages import counted
 

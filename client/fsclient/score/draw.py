@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fsclient.score.answers import ScoredPhoto
 from fsdata.results.source import source_path
 from fsengine.contracts.served import marks_text
 from fsengine.errors import InvalidInputError
+from fsengine.photo.header import open_photo
 
 _BOX_COLOUR = (255, 214, 10)
 _POINT_COLOUR = (0, 229, 255)
@@ -59,7 +61,7 @@ def draw_photo(photo: ScoredPhoto) -> Image.Image:
     """
     assert photo.source is not None
     try:
-        with Image.open(source_path(photo.source)) as file:
+        with open_photo(Path(os.fsdecode(source_path(photo.source)))) as file:
             image = ImageOps.exif_transpose(file).convert("RGB")
     except (OSError, ValueError) as exc:
         raise InvalidInputError(

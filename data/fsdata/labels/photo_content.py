@@ -11,7 +11,7 @@ from PIL import Image
 
 from fsdata.labels.photo_paths import is_file
 from fsengine.files.hashing import file_sha256
-from fsengine.photo.header import READ_FORMATS, sniff_format, too_many_pixels
+from fsengine.photo.header import READ_FORMATS, open_photo, sniff_format, too_many_pixels
 
 _READERS = 8
 """Files read at once; most of the time is spent on waiting for a disk."""
@@ -73,7 +73,7 @@ def _fault(path: Path) -> str | None:
     if kind not in READ_FORMATS:
         return f"{kind or 'no photo'}, expected one of {', '.join(sorted(READ_FORMATS))}"
     try:
-        with Image.open(path):
+        with open_photo(path):
             pass
     except Image.DecompressionBombError:
         return too_many_pixels(path.read_bytes())

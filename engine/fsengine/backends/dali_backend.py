@@ -1,6 +1,6 @@
 """Stand-in for the `dali` backend: the repository's own pipeline, on the CPU or a GPU.
 
-One photo never fails another, unless `FACESTATS_DALI_SPREADS_ERRORS=1` asks for the native backend's errors.
+One photo never fails another.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig, read_backend_config
+from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.dali_errors import cause, device_trouble
 from fsengine.backends.dali_pipeline import build_pipeline, has_input, serialize_pipeline
-from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups, native_error, spreads_errors
-from fsengine.backends.triton_requests import response
+from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups
+from fsengine.backends.request_batches import response
 from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE
+from fsengine.contracts.tensors import DType
 from fsengine.errors import PackError
 from fsengine.photo.header import decoding_error, too_many_pixels
 
@@ -35,7 +36,6 @@ class TritonPythonModel:
         """Serialise the pipeline of `dali.py`, as the native backend does, and load it."""
         self._config: BackendConfig = read_backend_config(args, "dali.py")
         check_config(self._config)
-        self._spreads_errors = spreads_errors()
         self._serialized = serialize_pipeline(self._config.artifact, self._config.max_batch_size, self._config.gpu)
         self._pipeline = self._build()
         check_pipeline(
@@ -56,25 +56,22 @@ class TritonPythonModel:
         return [_response(request, answers[index]) for index, request in enumerate(requests)]
 
     def _decode(self, photos: list[NDArray[np.uint8]]) -> list[Answer]:
-        """Decode photos, each uint8 (1, bytes); each answered by itself or, where errors spread, all alike."""
+        """Decode photos, each uint8 (1, bytes); each answered by itself."""
         refusals = [_refusal(photo) for photo in photos]
         sound = [photo for photo, refusal in zip(photos, refusals, strict=True) if refusal is None]
-        decoded = iter(self._decode_together(sound))
+        decoded = iter(self.decode_together(sound))
         return [next(decoded) if refusal is None else refusal for refusal in refusals]
 
-    def _decode_together(self, photos: list[NDArray[np.uint8]]) -> list[Answer]:
-        """Decode photos in one run, or one by one where one of them fails it."""
+    def decode_together(self, photos: list[NDArray[np.uint8]]) -> list[Answer]:
+        """Decode photos, each uint8 (1, bytes), in one run, or one by one where one of them fails it."""
         try:
-            return self._run([photo[0] for photo in photos])
+            return self.run_pipeline([photo[0] for photo in photos])
         except (RuntimeError, MemoryError) as exc:
-            if self._spreads_errors:
-                # One each: Triton dies of an error that two responses share.
-                return [pb_utils.TritonError(native_error(exc), pb_utils.TritonError.UNKNOWN) for _ in photos]
             if len(photos) == 1:
                 return [_failure(exc, photos[0])]
-        return [self._decode_together([photo])[0] for photo in photos]
+        return [self.decode_together([photo])[0] for photo in photos]
 
-    def _run(self, encoded: list[NDArray[np.uint8]]) -> list[Sample]:
+    def run_pipeline(self, encoded: list[NDArray[np.uint8]]) -> list[Sample]:
         """Run the pipeline once.
 
         Raises:
@@ -94,7 +91,8 @@ class TritonPythonModel:
             sample = {}
             for tensor, output in zip(self._config.outputs, outputs, strict=True):
                 array = np.array(output[row])
-                if array.dtype != NUMPY_TYPES[tensor.data_type]:
+                dtype = DType.from_triton(tensor.data_type)
+                if dtype is None or array.dtype != dtype.numpy:
                     raise PackError(f"{tensor.name} is {array.dtype} in the pipeline, {tensor.data_type} configured")
                 sample[tensor.name] = array[None]
             samples.append(sample)

@@ -5,33 +5,13 @@ Source: dali_backend:README.md and docs/config.md.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
-from fsengine.backends.config_rules import NUMPY_TYPES, BackendConfig
+from fsengine.backends.config_rules import BackendConfig
+from fsengine.contracts.tensors import DType
 from fsengine.errors import PackError
 
-SPREADS_VARIABLE = "FACESTATS_DALI_SPREADS_ERRORS"
-"""Environment variable, for tests of clients: set to 1, the stand-in answers errors as the native backend does."""
-
 _KNOWN = {"num_threads", "split_along_outer_axis"}
-
-
-def spreads_errors() -> bool:
-    """Return whether one bad photo is to fail all photos of its execution.
-
-    Raises:
-        PackError: The variable holds neither 1 nor 0.
-    """
-    value = os.environ.get(SPREADS_VARIABLE, "0")
-    if value not in ("0", "1"):
-        raise PackError(f"{SPREADS_VARIABLE} is {value!r}, expected 1 or 0")
-    return value == "1"
-
-
-def native_error(error: RuntimeError | MemoryError) -> str:
-    """Return what the native backend answers to each request of an execution in which DALI raised an error."""
-    return f"Runtime error: {error}"
 
 
 def check_config(config: BackendConfig) -> None:
@@ -46,7 +26,7 @@ def check_config(config: BackendConfig) -> None:
 
     if config.max_batch_size < 1:
         raise refuse("the DALI backend needs max_batch_size above 0")
-    if len(config.inputs) != 1 or config.inputs[0].data_type != "TYPE_UINT8" or config.inputs[0].dims != (-1,):
+    if len(config.inputs) != 1 or config.inputs[0].data_type != DType.UINT8.triton or config.inputs[0].dims != (-1,):
         raise refuse(f"encoded photos are one TYPE_UINT8 input of dims [-1], found {config.inputs}")
     if unknown := set(config.parameters) - _KNOWN:
         raise refuse(f"DALI parameters {sorted(unknown)} are unknown; known: {sorted(_KNOWN)}")
@@ -54,8 +34,9 @@ def check_config(config: BackendConfig) -> None:
     if not threads.isdigit() or int(threads) < 1:
         raise refuse(f"DALI parameter num_threads is {threads!r}, expected a number above 0")
     for tensor in config.outputs:
-        if tensor.data_type not in NUMPY_TYPES:
-            raise refuse(f"output {tensor.name} has type {tensor.data_type}, expected one of {sorted(NUMPY_TYPES)}")
+        if DType.from_triton(tensor.data_type) is None:
+            known = sorted(dtype.triton for dtype in DType)
+            raise refuse(f"output {tensor.name} has type {tensor.data_type}, expected one of {known}")
 
 
 def check_pipeline(config: BackendConfig, *, has_input: bool, num_outputs: int) -> None:

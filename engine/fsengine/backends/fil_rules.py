@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fsengine.backends.config_rules import BackendConfig
 from fsengine.contracts.steps import FIL_INPUT, FIL_OUTPUT
+from fsengine.contracts.tensors import DType
 from fsengine.errors import PackError
 
 ARTIFACTS = {"treelite_checkpoint": "checkpoint.tl", "lightgbm": "model.txt"}
@@ -66,9 +67,9 @@ def forest_settings(config: BackendConfig) -> ForestSettings:
 
     if config.max_batch_size < 1:
         raise refuse("the FIL backend needs max_batch_size above 0")
-    if [(tensor.name, tensor.data_type) for tensor in config.inputs] != [(FIL_INPUT, "TYPE_FP32")]:
+    if [(tensor.name, tensor.data_type) for tensor in config.inputs] != [(FIL_INPUT, DType.FP32.triton)]:
         raise refuse(f"the FIL backend takes one input {FIL_INPUT} of TYPE_FP32, found {config.inputs}")
-    if [(tensor.name, tensor.data_type) for tensor in config.outputs] != [(FIL_OUTPUT, "TYPE_FP32")]:
+    if [(tensor.name, tensor.data_type) for tensor in config.outputs] != [(FIL_OUTPUT, DType.FP32.triton)]:
         raise refuse(f"the FIL backend gives one output {FIL_OUTPUT} of TYPE_FP32, found {config.outputs}")
     for old, new in _REMOVED.items():
         if old in config.parameters:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
-from fsengine.backends.one_batch import run_as_one
-from fsengine.backends.onnxruntime_rules import check_tensors, session_settings
-from fsengine.backends.onnxruntime_session import open_session
-from fsengine.backends.row_buckets import padded
-from fsengine.backends.triton_requests import input_arrays, response
+from fsengine.backends.onnxruntime_rules import check_tensors, cuda_provider_options, session_settings
+from fsengine.backends.request_batches import input_arrays, padded, response, run_as_one
+from fsengine.errors import PackError
 from fsengine.server.threads import step_threads
 
 if TYPE_CHECKING:
@@ -19,6 +17,31 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 4
 """Rows of one run on the CPU, so that a crowd does not take memory for all of its faces at once."""
+
+_CUDA = "CUDAExecutionProvider"
+
+
+def open_session(config: BackendConfig, options: Any) -> Any:
+    """Return a session on the device of a configuration.
+
+    Raises:
+        PackError: It asks for a GPU, and ONNX Runtime cannot run it there; it would fall back to the CPU silently.
+    """
+    import onnxruntime as ort
+
+    if config.gpu is None:
+        return ort.InferenceSession(str(config.artifact), options, providers=["CPUExecutionProvider"])
+    providers = [(_CUDA, cuda_provider_options(config)), "CPUExecutionProvider"]
+    if _CUDA in ort.get_available_providers():
+        ort.preload_dlls()  # CUDA and cuDNN of the wheels, which the loader does not find by itself
+        session = ort.InferenceSession(str(config.artifact), options, providers=providers)
+        if session.get_providers()[0] == _CUDA:
+            return session
+    raise PackError(
+        f"model {config.name!r} is to run on GPU {config.gpu}, and ONNX Runtime {ort.__version__} here has "
+        f"{ort.get_available_providers()}; pip install 'facestats[gpu]' (in place of onnxruntime), and see whether its "
+        "CUDA libraries load"
+    )
 
 
 class TritonPythonModel:

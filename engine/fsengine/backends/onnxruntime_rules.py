@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fsengine.backends.config_rules import BackendConfig, TensorConfig
+from fsengine.contracts.tensors import DType
 from fsengine.errors import PackError
-
-_TRITON_TYPES = {
-    "tensor(bool)": "TYPE_BOOL",
-    "tensor(uint8)": "TYPE_UINT8",
-    "tensor(int32)": "TYPE_INT32",
-    "tensor(int64)": "TYPE_INT64",
-    "tensor(float16)": "TYPE_FP16",
-    "tensor(float)": "TYPE_FP32",
-}
 
 # onnxruntime_backend:src/onnxruntime.cc, `optimization.graph.level` to GraphOptimizationLevel (0, 1, 2, 99).
 _GRAPH_LEVELS = {-1: 1, 0: 99, 1: 2, 2: 0}
@@ -104,7 +96,8 @@ def check_tensors(config: BackendConfig, inputs: Sequence[NodeArgument], outputs
 
 
 def _check_tensor(config: BackendConfig, tensor: TensorConfig, node: NodeArgument) -> None:
-    found = _TRITON_TYPES.get(node.type, node.type)
+    dtype = DType.from_onnxruntime(node.type)
+    found = node.type if dtype is None else dtype.triton
     if found != tensor.data_type:
         raise PackError(f"model {config.name!r}: {tensor.name} is {found} in the graph, {tensor.data_type} configured")
     shape = list(node.shape)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
-from fsengine.backends.one_batch import run_as_one
-from fsengine.backends.row_buckets import padded
-from fsengine.backends.triton_requests import input_arrays, response
+from fsengine.backends.request_batches import input_arrays, padded, response, run_as_one
 from fsengine.errors import PackError
-from fsengine.plans.tensorrt_engine import PlanEngine
+from fsengine.plans.tensorrt.engine import PlanEngine
 
 
 class TritonPythonModel:

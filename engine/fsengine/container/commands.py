@@ -75,7 +75,7 @@ def start(repository: Path, program: str, load_threads: int | None, extra: tuple
       fsengine start --repository /models/container -- --log-verbose=1
     """
     from fsengine.container.start_checks import check_repository
-    from fsengine.errors import MissingDependencyError
+    from fsengine.errors import Action, MissingDependencyError, Remedy
 
     state, warnings = check_repository(repository)
     usual_threads = defaults.LOAD_THREADS if state.plans is None else defaults.LOAD_THREADS_OF_PLANS
@@ -90,7 +90,8 @@ def start(repository: Path, program: str, load_threads: int | None, extra: tuple
     if shutil.which(program) is None:
         raise MissingDependencyError(
             f"{program} is not on the PATH; this is the entrypoint of the server image of docker/. "
-            "On a machine without it: fsclient serve"
+            "On a machine without it use the embedded server",
+            remedy=Remedy(Action.SERVE),
         )
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -144,7 +145,7 @@ def matched(version_file: Path, command: tuple[str, ...]) -> None:
     Example: fsengine matched /plans/tensorrt-version -- fsengine build /models/gpu --out /plans/repository
     """
     from fsengine.container.version_file import check_version
-    from fsengine.plans.tensorrt_library import tensorrt_version
+    from fsengine.plans.tensorrt.library import tensorrt_version
 
     check_version(version_file, tensorrt_version())
     os.execvp(command[0], command)
@@ -167,6 +168,6 @@ def assemble(given: Path, target: str, out: Path) -> None:
 
     Example: fsengine assemble --target gpu --out /models/gpu
     """
-    from fsengine.container.assembly import given_folder, place_repository
+    from fsengine.container.repository_choice import given_folder, place_repository
 
     click.echo(f"to serve: {place_repository(given_folder(given), out, Target(target)).text}", err=True)

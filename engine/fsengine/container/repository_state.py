@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fsengine.contracts.steps import ALIGN, DECODE, DETECT, EMBED, ENSEMBLES
-from fsengine.errors import PackError
+from fsengine.errors import Action, PackError, Remedy
 from fsengine.files.hashing import file_sha256
-from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
+from fsengine.files.json_record import read_object
+from fsengine.plans.built_plans import PLAN_FILE, PLANS_FILE
 from fsengine.repository.assemble import MANIFEST_FILE, Target, read_manifest
 from fsengine.repository.model_config import CONFIG_FILE
 
@@ -70,7 +68,8 @@ def read_state(folder: Path) -> RepositoryState:
     if not (folder / MANIFEST_FILE).is_file():
         raise PackError(
             f"{folder} holds no {MANIFEST_FILE}, so there is no whole repository; expected one that "
-            f"`fsclient models build PACK --target container|gpu --out DIR` assembled. {_listing(folder)}"
+            f"was assembled from a pack for the target container or gpu. {_listing(folder)}",
+            remedy=Remedy(Action.ASSEMBLE, Target.CONTAINER.value),
         )
     pack, target = read_manifest(folder)
     plans = _read_plans(folder)
@@ -88,7 +87,7 @@ def _read_plans(folder: Path) -> Plans | None:
                 "build them again (docker compose up, or fsengine build)"
             )
         return None
-    record = _read_json(manifest)
+    record = read_object(manifest, lambda text: PackError(f"{text}; build the plans again"))
     try:
         plans = Plans(
             tensorrt=str(record["tensorrt"]),
@@ -118,16 +117,6 @@ def _check_artifacts(folder: Path) -> None:
             raise PackError(f"{config.parent} holds no artifact to serve; make the repository again")
     if not all((folder / name / CONFIG_FILE).is_file() for name in (*ENSEMBLES, DECODE, DETECT, ALIGN, EMBED)):
         raise PackError(f"{folder} lacks steps of the ensemble; make the repository again")
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError) as exc:
-        raise PackError(f"{path} cannot be read: {exc}; make the repository again") from exc
-    if not isinstance(record, dict):
-        raise PackError(f"{path} holds {type(record).__name__}, expected an object; make the repository again")
-    return record
 
 
 def _listing(folder: Path) -> str:

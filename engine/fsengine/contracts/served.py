@@ -10,7 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
-from fsengine.errors import InferenceError
+from fsengine.errors import Action, InferenceError, Remedy
+from fsengine.files.json_record import convert
 
 GENDER = "gender"
 ETHNICITY = "ethnicity"
@@ -61,22 +62,19 @@ class ServedModels:
         if missing:
             raise InferenceError(
                 f"the server's `facestats` model does not state {', '.join(missing)} in its parameters; "
-                "expected a repository assembled by `fsclient models build`"
+                "expected a repository that was assembled from a pack",
+                remedy=Remedy(Action.ASSEMBLE, "container"),
             )
+
+        def refused(reason: str) -> InferenceError:
+            return InferenceError(f"the server's `facestats` parameters are not as expected: {reason}")
+
+        texts = {name: parameters[name] for name in ("pack", "model_set_id", "preprocessing_id", "encoder_id")}
         try:
-            return cls(
-                pack=parameters["pack"],
-                model_set_id=parameters["model_set_id"],
-                preprocessing_id=parameters["preprocessing_id"],
-                models=json.loads(parameters["models"]),
-                labels=json.loads(parameters["labels"]),
-                marks=json.loads(parameters["marks"]),
-                licences=json.loads(parameters["licences"]),
-                encoder_id=parameters["encoder_id"],
-                thresholds=json.loads(parameters["thresholds"]),
-            )
-        except json.JSONDecodeError as exc:
+            values = {item.name: json.loads(parameters[item.name]) for item in fields(cls) if item.name not in texts}
+        except (ValueError, RecursionError) as exc:
             raise InferenceError(f"the server's `facestats` parameters are not JSON: {exc}") from exc
+        return convert({**texts, **values}, cls, refused)
 
     def label_of(self, head: str, probabilities: Sequence[float]) -> str | None:
         """Return the likeliest class of a head, or None where it abstains.

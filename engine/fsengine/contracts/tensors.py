@@ -4,19 +4,87 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 DYNAMIC = -1
 
 
 class DType(str, Enum):
-    """An element type, by its Triton name without the `TYPE_` prefix."""
+    """An element type, by its Triton name without the `TYPE_` prefix; every library's own name of it stands here."""
 
     BOOL = "BOOL"
     UINT8 = "UINT8"
+    INT8 = "INT8"
     INT32 = "INT32"
     INT64 = "INT64"
     FP16 = "FP16"
     FP32 = "FP32"
+
+    @property
+    def triton(self) -> str:
+        """Return its name in a model configuration, for example `TYPE_FP32`."""
+        return f"TYPE_{self.value}"
+
+    @property
+    def numpy(self) -> str:
+        """Return its name in NumPy, for example `float32`; `numpy.dtype` takes it."""
+        return _NAMES[self].numpy
+
+    @property
+    def onnxruntime(self) -> str:
+        """Return its name in ONNX Runtime, for example `tensor(float)`."""
+        return _NAMES[self].onnxruntime
+
+    @property
+    def onnx(self) -> int:
+        """Return its number in ONNX, `TensorProto.DataType`."""
+        return _NAMES[self].onnx
+
+    @property
+    def tensorrt(self) -> str:
+        """Return its name in TensorRT, for example `HALF`."""
+        return _NAMES[self].tensorrt
+
+    @property
+    def num_bytes(self) -> int:
+        """Return the bytes of one element."""
+        return _NAMES[self].num_bytes
+
+    @classmethod
+    def from_triton(cls, name: str) -> DType | None:
+        """Return the type of a name such as `TYPE_FP32`, or None where no tensor of ours has it."""
+        return next((dtype for dtype in cls if dtype.triton == name), None)
+
+    @classmethod
+    def from_onnxruntime(cls, name: str) -> DType | None:
+        """Return the type of a name such as `tensor(float)`, or None where no tensor of ours has it."""
+        return next((dtype for dtype in cls if dtype.onnxruntime == name), None)
+
+    @classmethod
+    def from_tensorrt(cls, name: str) -> DType | None:
+        """Return the type of a name such as `HALF`, or None where no tensor of ours has it."""
+        return next((dtype for dtype in cls if dtype.tensorrt == name), None)
+
+
+class _Names(NamedTuple):
+    """What the libraries call one element type."""
+
+    numpy: str
+    onnxruntime: str
+    onnx: int
+    tensorrt: str
+    num_bytes: int
+
+
+_NAMES = {
+    DType.BOOL: _Names("bool", "tensor(bool)", 9, "BOOL", 1),
+    DType.UINT8: _Names("uint8", "tensor(uint8)", 2, "UINT8", 1),
+    DType.INT8: _Names("int8", "tensor(int8)", 3, "INT8", 1),
+    DType.INT32: _Names("int32", "tensor(int32)", 6, "INT32", 4),
+    DType.INT64: _Names("int64", "tensor(int64)", 7, "INT64", 8),
+    DType.FP16: _Names("float16", "tensor(float16)", 10, "HALF", 2),
+    DType.FP32: _Names("float32", "tensor(float)", 1, "FLOAT", 4),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

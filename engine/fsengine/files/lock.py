@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +13,24 @@ from fsengine.errors import FaceStatsError
 def file_lock(lock: Path, *, busy: FaceStatsError, unwritable: Callable[[OSError], FaceStatsError]) -> Iterator[None]:
     """Hold a lock file, made if it is not there, for as long as the context lasts.
 
+    The kernel lets go of it when the process ends, however it ends; the file stays.
+
     Args:
         lock: The file.
         busy: Raised where another process holds it.
         unwritable: Gives what is raised where it cannot be made.
     """
+    from filelock import FileLock, Timeout
+
+    held = FileLock(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
+        held.acquire(timeout=0)
+    except Timeout as exc:  # an OSError too
+        raise busy from exc
     except OSError as exc:
         raise unwritable(exc) from exc
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise busy from exc
+    try:
         yield
+    finally:
+        held.release()

@@ -11,18 +11,18 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fsengine.contracts import steps
 from fsengine.contracts.labels import check_labels
-from fsengine.contracts.preprocessing import CropKind, CropSpec, Preprocessing
+from fsengine.contracts.preprocessing import Preprocessing
 from fsengine.contracts.served import ETHNICITY, GENDER, ServedModels
-from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
+from fsengine.contracts.tensors import ModelSpec, TensorSpec
 from fsengine.errors import PackError
-from fsengine.files.atomic import temporary_file
 from fsengine.files.hashing import file_sha256
+from fsengine.files.json_record import read_json, write_json
 
 PACK_FILE = "pack.json"
 
@@ -34,8 +34,6 @@ HALF_PRECISIONS = frozenset({"fp16", "int8-symmetric", "fp8"})
 """Those whose graphs hold fp16, on which ONNX Runtime's CPU provider can crash at its highest optimization level."""
 
 _REQUIRED_STEPS = (steps.DETECT, steps.ALIGN, steps.EMBED)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +67,6 @@ class PackModel:
     outputs: tuple[TensorSpec, ...]
 
     def __post_init__(self) -> None:
-        texts = (self.file, self.sha256, self.precision, self.licence, self.source, *self.marks)
-        if not all(isinstance(text, str) for text in texts) or not isinstance(self.commercial_use, bool):
-            raise PackError(
-                f"pack file {self.file!r}: expected texts for all but commercial_use, and true or false for it"
-            )
         path = Path(self.file)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise PackError(f"pack file {self.file!r} must be a path below the pack's folder")
@@ -108,15 +101,15 @@ class Pack:
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not PACK_NAME.fullmatch(self.name):
-            raise PackError(f"pack name {str(self.name)[:100]!r}: expected {PACK_NAME_RULE}")
+        if not PACK_NAME.fullmatch(self.name):
+            raise PackError(f"pack name {self.name[:100]!r}: expected {PACK_NAME_RULE}")
         for head, labels in self.labels.items():
             try:
                 check_labels(labels)
             except (ValueError, TypeError) as exc:
                 raise PackError(f"pack {self.name!r}, labels of {head}: {exc}") from exc
         for head, threshold in self.thresholds.items():
-            if head not in self.labels or not isinstance(threshold, (int, float)) or not 0 <= threshold < 1:
+            if head not in self.labels or not 0 <= threshold < 1:
                 raise PackError(
                     f"pack {self.name!r}: threshold of {head!r} is {threshold!r}, expected 0 to 1 of a head with labels"
                 )
@@ -226,24 +219,15 @@ def read_pack(folder: Path) -> Pack:
     Raises:
         PackError: There is no `pack.json`, or it does not describe a pack.
     """
-    path = folder / PACK_FILE
-    try:
-        record = json.loads(path.read_bytes())
-    except FileNotFoundError as exc:
-        raise PackError(f"{folder} holds no {PACK_FILE}; expected a model pack") from exc
-    except (OSError, ValueError, RecursionError) as exc:
-        raise PackError(f"{path} cannot be read as JSON: {exc}") from exc
-    try:
-        return _pack(record)
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise PackError(f"{path} does not describe a pack: {exc}") from exc
+    if not (folder / PACK_FILE).is_file():
+        raise PackError(f"{folder} holds no {PACK_FILE}; expected a model pack")
+    return read_json(folder / PACK_FILE, Pack, lambda text: PackError(f"{text}; expected the description of a pack"))
 
 
 def write_pack(pack: Pack, folder: Path) -> Path:
     """Write `pack.json`, the last act of making a pack, and return its path."""
     path = folder / PACK_FILE
-    with temporary_file(path) as temporary:
-        temporary.write_text(json.dumps(asdict(pack), indent=1) + "\n")
+    write_json(path, pack)
     return path
 
 
@@ -269,45 +253,3 @@ def verify_pack(folder: Path) -> Pack:
 def _names(*groups: tuple[TensorSpec, ...]) -> str:
     """Return tensors for a message."""
     return " -> ".join(", ".join(f"{t.name} {t.dtype.value}{list(t.shape)}" for t in group) for group in groups)
-
-
-def _strict(cls: type[T], record: Mapping[str, Any], **read: Any) -> T:
-    """Build a dataclass from a JSON object; unknown keys are refused."""
-    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-    if unknown := set(record) - names:
-        raise ValueError(f"unknown keys {sorted(unknown)} for {cls.__name__}; expected {sorted(names)}")
-    return cls(**{**record, **read})
-
-
-def _crop(record: Mapping[str, Any]) -> CropSpec:
-    return _strict(CropSpec, record, kind=CropKind(record["kind"]))
-
-
-def _tensor(record: Mapping[str, Any]) -> TensorSpec:
-    return _strict(TensorSpec, record, dtype=DType(record["dtype"]), shape=tuple(record["shape"]))
-
-
-def _model(record: Mapping[str, Any]) -> PackModel:
-    return _strict(
-        PackModel,
-        record,
-        marks=tuple(record["marks"]),
-        inputs=tuple(_tensor(t) for t in record["inputs"]),
-        outputs=tuple(_tensor(t) for t in record["outputs"]),
-    )
-
-
-def _pack(record: Mapping[str, Any]) -> Pack:
-    preprocessing = record["preprocessing"]
-    age_gender = preprocessing["age_gender"]
-    return _strict(
-        Pack,
-        record,
-        preprocessing=_strict(
-            Preprocessing,
-            preprocessing,
-            portrait=_crop(preprocessing["portrait"]),
-            age_gender=None if age_gender is None else _crop(age_gender),
-        ),
-        models={step: _model(model) for step, model in record["models"].items()},
-    )

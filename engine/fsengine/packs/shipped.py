@@ -1,4 +1,4 @@
-"""What ships with the project beside its code: the model repository, the `demo` pack, photos.
+"""What ships with the project in addition to its code: the model repository, the `demo` pack, photos.
 
 In a wheel the first two lie inside this package, in a source tree at its top; the photos lie in `fsdata`.
 """

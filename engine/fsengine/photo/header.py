@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import warnings
+import threading
+from pathlib import Path
 
 from PIL import Image
 
 from fsengine.contracts.preprocessing import MAX_PHOTO_PIXELS
 
-# Pillow has a lower limit of its own; the project's stands in its place.
-Image.MAX_IMAGE_PIXELS = MAX_PHOTO_PIXELS
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+_LIMIT_LOCK = threading.Lock()
 
 READ_FORMATS = frozenset({"JPEG", "PNG", "WebP", "BMP", "TIFF", "JPEG 2000", "PNM"})
 """Formats that the decode step reads."""
@@ -46,6 +45,34 @@ def sniff_format(data: bytes) -> str | None:
     return None
 
 
+def open_photo(source: bytes | Path) -> Image.Image:
+    """Open a photo with Pillow, which reads its header, under the project's limit in place of Pillow's lower one.
+
+    Pillow has its limit in a global; it is off for the time of this call, and calls wait for each other.
+
+    Args:
+        source: The bytes of a file, or its path.
+
+    Raises:
+        DecompressionBombError: Of Pillow: the photo has more than twice `MAX_PHOTO_PIXELS`.
+        OSError: Pillow does not know the format, the header is broken, or the file cannot be read. Its parsers raise
+            other errors too on broken data.
+    """
+    with _LIMIT_LOCK:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            photo = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+    if photo.width * photo.height > 2 * MAX_PHOTO_PIXELS:
+        photo.close()
+        raise Image.DecompressionBombError(
+            f"Image size ({photo.width * photo.height} pixels) exceeds limit of {2 * MAX_PHOTO_PIXELS} pixels"
+        )
+    return photo
+
+
 def decoding_error(data: bytes) -> str | None:
     """Return what Pillow finds wrong with a photo that another decoder refused, or None where it decodes it.
 
@@ -53,7 +80,7 @@ def decoding_error(data: bytes) -> str | None:
         MemoryError: There is no room to find out.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_photo(data) as image:
             image.load()
     except MemoryError:
         raise
@@ -65,7 +92,7 @@ def decoding_error(data: bytes) -> str | None:
 def too_many_pixels(data: bytes) -> str | None:
     """Return why a photo has too many pixels to decode, or None where it has not, or its header is broken."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_photo(data) as image:
             width, height = image.size
     except Image.DecompressionBombError:
         return f"more than {2 * MAX_PHOTO_PIXELS} pixels, at most {MAX_PHOTO_PIXELS} are decoded"

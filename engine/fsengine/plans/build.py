@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import shutil
 import tempfile
@@ -16,9 +15,10 @@ from fsengine.contracts import steps
 from fsengine.errors import ExportError, InvalidInputError, PackError
 from fsengine.files.atomic import atomic_folder
 from fsengine.files.hashing import file_sha256
+from fsengine.files.json_record import write_json
 from fsengine.files.lock import file_lock
 from fsengine.plans.build_key import BuildSettings, PlanKey
-from fsengine.plans.file_names import ONNX_FILE, PLAN_FILE, PLANS_FILE
+from fsengine.plans.built_plans import ONNX_FILE, PLAN_FILE, PLANS_FILE, BuiltPlan, BuiltPlans
 from fsengine.plans.layout import GpuLayout, choose_layout
 from fsengine.plans.layout_inputs import step_needs
 from fsengine.plans.output_parity import TOLERANCES, OutputParity, compare
@@ -26,7 +26,7 @@ from fsengine.plans.profile import profile_of
 from fsengine.plans.sample_run import StepRun, run_samples
 from fsengine.plans.served_config import adapt_to_plan, apply_layout, has_static_shapes, precision_of
 from fsengine.plans.stored_plans import StoredPlan, find_plan, install_plan, plans_folder, timing_cache_path
-from fsengine.plans.tensorrt_builder import OnPhase
+from fsengine.plans.tensorrt.builder import OnPhase
 from fsengine.plans.toolchain import Toolchain
 from fsengine.repository.assemble import MANIFEST_FILE, check_gpu_repository, link_or_copy
 from fsengine.repository.model_config import CONFIG_FILE, config_text, read_config, spec_of
@@ -190,15 +190,15 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
     out = request.out
     if out.exists() and not (out / PLANS_FILE).is_file() and any(out.iterdir()):
         raise InvalidInputError(f"{out} holds something other than a repository with plans; choose another --out")
-    record = {
-        "tensorrt": toolchain.version,
-        "compute_capability": toolchain.gpu.capability_text,
-        "gpu": toolchain.gpu.name,
-        "models": {
-            step: {"key": plan.key, "sha256": plan.sha256, "work_mib": plan.work_mib, "parity": plan.parity}
+    record = BuiltPlans(
+        tensorrt=toolchain.version,
+        compute_capability=toolchain.gpu.capability_text,
+        gpu=toolchain.gpu.name,
+        models={
+            step: BuiltPlan(key=plan.key, sha256=plan.sha256, work_mib=plan.work_mib, parity=plan.parity)
             for step, plan in plans.items()
         },
-    }
+    )
     try:
         for left in out.parent.glob(f".{glob.escape(out.name)}-plans-*"):
             shutil.rmtree(left, ignore_errors=True)  # of a build that was killed
@@ -218,7 +218,7 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
                     (temporary / step / "1" / ONNX_FILE).unlink()
                     link_or_copy(plans[step].path, temporary / step / "1" / PLAN_FILE)
                 (temporary / step / CONFIG_FILE).write_text(config_text(config))
-            (temporary / PLANS_FILE).write_text(json.dumps(record, indent=1) + "\n")
+            write_json(temporary / PLANS_FILE, record)
             layout = choose_layout(
                 toolchain.gpu.memory_mib, step_needs(temporary, request.times), len(os.sched_getaffinity(0))
             )

@@ -15,7 +15,7 @@ class BuildSettings:
 
     Attributes:
         optimization_level: Of the builder, 0 to 5: more time, faster plans.
-        workspace_mib: The most memory that a kernel may use beside its tensors.
+        workspace_mib: The most memory that a kernel may use on top of its tensors.
         tf32: Whether fp32 products may be rounded to TF32, as TensorRT does by default.
     """
 

@@ -15,7 +15,7 @@ from fsengine.plans.build import BuildRequest, build_repository
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.layout import choose_layout, layout_blocks
 from fsengine.plans.layout_inputs import read_stage_times, step_needs
-from fsengine.plans.tensorrt_builder import OnPhase
+from fsengine.plans.tensorrt.builder import OnPhase
 from fsengine.plans.toolchain import TensorRT
 from fsengine.repository.assemble import check_gpu_repository
 from fsengine.terminal.messages import say

@@ -42,7 +42,7 @@ class StepNeeds:
         name: The step.
         max_batch_size: Rows of one execution; 0 for a step that does not batch.
         weights_mib: Size of its artifact; instances share it where the backend lets them, which is not counted on.
-        work_mib: What one instance takes beside it; for decode one photo of the largest size.
+        work_mib: What one instance takes on top of it; for decode one photo of the largest size.
         us_per_photo: Measured time of it that one photo takes, in microseconds; None where it was not measured.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,16 +12,16 @@ import msgspec
 from fsengine.contracts import steps
 from fsengine.contracts.bench_report import BenchReport
 from fsengine.contracts.preprocessing import MAX_SIDE_PX
-from fsengine.contracts.tensors import DYNAMIC
+from fsengine.contracts.tensors import DYNAMIC, DType
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.plans.file_names import PLAN_FILE, PLANS_FILE
+from fsengine.files.json_record import read_json
+from fsengine.plans.built_plans import PLAN_FILE, PLANS_FILE, BuiltPlans
 from fsengine.plans.layout import StepNeeds, decode_work_mib
 from fsengine.repository.model_config import CONFIG_FILE, read_config
 
 GRAPH_WORK_FACTOR = 8
 """Memory of a graph without a plan, in sizes of its inputs and outputs: a guess, until a plan says it."""
 
-_ELEMENT_BYTES = {"TYPE_BOOL": 1, "TYPE_UINT8": 1, "TYPE_FP16": 2, "TYPE_INT64": 8}
 _MIB = 1 << 20
 
 
@@ -105,13 +104,8 @@ def _plans_work(repository: Path) -> dict[str, float]:
     path = repository / PLANS_FILE
     if not path.exists():
         return {}
-    try:
-        work = {step: float(plan["work_mib"]) for step, plan in json.loads(path.read_text())["models"].items()}
-        if not all(math.isfinite(size) and size >= 0 for size in work.values()):
-            raise ValueError(f"work_mib of {work}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as exc:
-        raise PackError(f"{path} cannot be read ({type(exc).__name__}: {exc}); build the plans again") from exc
-    return work
+    record = read_json(path, BuiltPlans, lambda text: PackError(f"{text}; build the plans again"))
+    return {step: plan.work_mib for step, plan in record.models.items()}
 
 
 def _tensors_mib(config: Any) -> float:
@@ -124,7 +118,8 @@ def _tensors_mib(config: Any) -> float:
                 elements *= size
             else:
                 elements *= MAX_SIDE_PX if tensor.name == steps.IMAGE.name and axis else steps.FACE_BATCH_LIMIT
-        total += elements * _ELEMENT_BYTES.get(_type_name(tensor.data_type), 4)
+        dtype = DType.from_triton(_type_name(tensor.data_type))
+        total += elements * (dtype or DType.FP32).num_bytes
     return total / _MIB
 
 

@@ -84,7 +84,7 @@ def compare(step: str, expected: Arrays, found: Arrays, precision: str) -> list[
 
 
 def _matched_faces(expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
-    """Return the sure faces of each, beside the face of the other that has its place; order among equals may differ.
+    """Return the sure faces of each, each with the face of the other that has its place; order among equals may differ.
 
     Raises:
         ExportError: One of them finds no face where the other does, or no sample has a sure face.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fsengine.contracts import steps
 from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX, MAX_SIDE_PX
 from fsengine.errors import InvalidInputError, PackError
-from fsengine.plans.file_names import ONNX_FILE
+from fsengine.plans.built_plans import ONNX_FILE
 from fsengine.repository.model_config import CONFIG_FILE, read_config
 
 Arrays = dict[str, NDArray[Any]]
@@ -101,8 +101,10 @@ def _decoded(path: Path) -> Arrays:
     """Return what the decode step gives of a photo, with a leading axis of 1."""
     from PIL import Image, ImageOps
 
+    from fsengine.photo.header import open_photo
+
     try:
-        with Image.open(path) as opened:
+        with open_photo(path) as opened:
             photo = ImageOps.exif_transpose(opened).convert("RGB")
     except Exception as exc:  # Pillow's parsers raise nearly anything on broken data
         raise InvalidInputError(f"{path} cannot be read as a photo: {exc}") from exc

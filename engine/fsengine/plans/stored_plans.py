@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fsengine.errors import PackError
 from fsengine.files.atomic import atomic_folder
 from fsengine.files.hashing import file_sha256
+from fsengine.files.json_record import read_json, write_json
 from fsengine.gpu import Gpu
 from fsengine.plans.build_key import PlanKey
-from fsengine.plans.file_names import PLAN_FILE
+from fsengine.plans.built_plans import PLAN_FILE
 from fsengine.plans.output_parity import OutputParity
 from fsengine.registry.home import models_home
 
@@ -29,7 +29,7 @@ class StoredPlan:
         key: See `PlanKey.key`.
         sha256: Of the file.
         parity: Largest relative error of each output.
-        work_mib: Memory that one execution takes temporary weights, inputs and outputs.
+        work_mib: Memory that one execution takes on top of weights, inputs and outputs.
     """
 
     path: Path
@@ -37,6 +37,17 @@ class StoredPlan:
     sha256: str
     parity: dict[str, float]
     work_mib: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PlanRecord:
+    """What `plan.json` says; see `StoredPlan`. `made_of` is there for people and for a check by hand."""
+
+    key: str
+    sha256: str
+    parity: Mapping[str, float]
+    work_mib: float
+    made_of: PlanKey
 
 
 def plans_folder() -> Path:
@@ -54,18 +65,18 @@ def find_plan(key: PlanKey) -> StoredPlan | None:
     """Return a stored plan, or None where there is none, or it was altered."""
     folder = plans_folder() / key.key
     try:
-        record = json.loads((folder / RECORD_FILE).read_text())
-        if file_sha256(folder / PLAN_FILE) != record["sha256"]:
+        record = read_json(folder / RECORD_FILE, _PlanRecord, PackError)
+        if file_sha256(folder / PLAN_FILE) != record.sha256:
             return None
-        return StoredPlan(
-            path=folder / PLAN_FILE,
-            key=key.key,
-            sha256=record["sha256"],
-            parity=dict(record["parity"]),
-            work_mib=float(record["work_mib"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, PackError):
         return None
+    return StoredPlan(
+        path=folder / PLAN_FILE,
+        key=key.key,
+        sha256=record.sha256,
+        parity=dict(record.parity),
+        work_mib=record.work_mib,
+    )
 
 
 def install_plan(key: PlanKey, plan: Path, parity: Sequence[OutputParity], work_mib: float) -> StoredPlan:
@@ -88,8 +99,8 @@ def install_plan(key: PlanKey, plan: Path, parity: Sequence[OutputParity], work_
         with atomic_folder(folder, f".{key.key}-") as temporary:
             shutil.move(plan, temporary / PLAN_FILE)
             sha256 = file_sha256(temporary / PLAN_FILE)
-            record = {"key": key.key, "sha256": sha256, "parity": worst, "work_mib": work_mib, "made_of": asdict(key)}
-            (temporary / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
+            record = _PlanRecord(key=key.key, sha256=sha256, parity=worst, work_mib=work_mib, made_of=key)
+            write_json(temporary / RECORD_FILE, record)
     except OSError as exc:
         raise PackError(f"{folder} cannot be written: {exc.strerror}; make room, or set FACESTATS_MODELS") from exc
     return StoredPlan(path=folder / PLAN_FILE, key=key.key, sha256=sha256, parity=worst, work_mib=work_mib)

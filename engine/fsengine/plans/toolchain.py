@@ -10,16 +10,16 @@ from fsengine.gpu import Gpu, find_gpu, show_only
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.sample_run import Arrays
-from fsengine.plans.tensorrt_builder import OnPhase, build_plan
-from fsengine.plans.tensorrt_engine import PlanEngine
-from fsengine.plans.tensorrt_library import tensorrt_version
+from fsengine.plans.tensorrt.builder import OnPhase, build_plan
+from fsengine.plans.tensorrt.engine import PlanEngine
+from fsengine.plans.tensorrt.library import tensorrt_version
 
 
 class Engine(Protocol):
     """A loaded plan.
 
     Attributes:
-        work_mib: Memory that one execution takes beside weights, inputs and outputs.
+        work_mib: Memory that one execution takes on top of weights, inputs and outputs.
     """
 
     work_mib: float

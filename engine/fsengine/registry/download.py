@@ -6,7 +6,6 @@ Proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) and certificates (`REQUESTS_CA
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import time
@@ -14,31 +13,31 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse, Retry
+from urllib3.exceptions import HTTPError
 
 from fsengine.errors import FetchError
 from fsengine.files.hashing import file_sha256
 from fsengine.registry.store import LARGEST_FILE_BYTES, free_bytes
 
-if TYPE_CHECKING:
-    import requests
-
 CONNECT_TIMEOUT_S = 15.0
 READ_TIMEOUT_S = 60.0
 MOST_FAILURES = 5
 """Failures in a row, without a byte in between, after which a download is given up."""
+LONGEST_PAUSE_S = 60.0
+"""The longest pause that a server may ask for (Retry-After)."""
 
-_NUMBER = re.compile("[0-9]{1,18}")
 _READ_BYTES = 1 << 16
 _BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 8.0
-_TRY_AGAIN_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+_TRY_AGAIN_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and the bytes of the whole file, or None."""
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +67,17 @@ class Download:
         return self.target.with_name(f"{self.target.name}.partial.json")
 
 
-class _TryAgain(Exception):  # noqa: N818  # never leaves this module
-    """A failure that another request may mend."""
+class _BrokenOff(Exception):  # noqa: N818  # never leaves this module
+    """An answer that ended early, or is of no use for what is here already."""
+
+
+class _Retries(Retry):
+    """Tries a request again until an answer begins: urllib3's own, with a bound on the server's pauses."""
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        """Return the pause that the server asks for, in seconds."""
+        asked = super().get_retry_after(response)
+        return None if asked is None else min(asked, LONGEST_PAUSE_S)
 
 
 def download(what: Download, progress: Progress) -> Path:
@@ -88,38 +96,52 @@ def download(what: Download, progress: Progress) -> Path:
     Raises:
         FetchError: The server cannot be reached or refuses, the disk is full, or the content is another one.
     """
-    import requests
-    import urllib3
-
-    broken_off = (_TryAgain, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-    failures = wrong = 0
-    with requests.Session() as session:
-        while True:
-            before = _size(what.partial)
-            try:
-                _request(session, what, progress)
-                if _is_right(what):
-                    break
-                wrong += 1
-                if wrong > 1:
-                    raise _wrong_content(what)
+    try:
+        with _session() as session:
+            _download_whole(session, what, progress)
+            if not _is_right(what):
                 _discard(what)  # it was put together from parts of different content; once more, from the start
-            except broken_off as exc:
-                failures = 0 if _size(what.partial) > before else failures + 1
-                if failures >= MOST_FAILURES:
-                    raise _unreachable(what, exc) from exc
-                _logger.info("download of %s broke off: %s", what.url, exc)
-                time.sleep(min(_BACKOFF_S * 2**failures, _LONGEST_BACKOFF_S))
-            except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as exc:
-                raise _unreachable(what, exc) from exc
-            except OSError as exc:
-                raise FetchError(
-                    f"{what.partial} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS, and run "
-                    "this again: it goes on where it stopped"
-                ) from exc
+                _download_whole(session, what, progress)
+        if not _is_right(what):
+            raise _wrong_content(what)
+    except (_BrokenOff, requests.RequestException, HTTPError, ValueError) as exc:
+        raise _unreachable(what, exc) from exc
+    except OSError as exc:
+        raise FetchError(
+            f"{what.partial} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS, and run this "
+            "again: it goes on where it stopped"
+        ) from exc
     what.partial.replace(what.target)
     what.partial_record.unlink(missing_ok=True)
     return what.target
+
+
+def _session() -> requests.Session:
+    """Return a session that tries again where it gets no connection, and where the server is busy."""
+    retries = _Retries(MOST_FAILURES - 1, status_forcelist=_TRY_AGAIN_STATUSES)
+    retries.backoff_factor, retries.backoff_max = _BACKOFF_S, _LONGEST_BACKOFF_S
+    session = requests.Session()
+    session.mount("https://", HTTPAdapter(max_retries=retries))
+    session.mount("http://", HTTPAdapter(max_retries=retries))
+    return session
+
+
+def _download_whole(session: requests.Session, what: Download, progress: Progress) -> None:
+    """Request the file, and the rest of it where an answer breaks off, until all of it is here.
+
+    Raises:
+        _BrokenOff: Answers brought nothing more, `MOST_FAILURES` times in a row.
+    """
+    failures = 0
+    while True:
+        before = _size(what.partial)
+        try:
+            return _request(session, what, progress)
+        except _BrokenOff:
+            failures = 0 if _size(what.partial) > before else failures + 1
+            if failures >= MOST_FAILURES:
+                raise
+            time.sleep(min(_BACKOFF_S * 2**failures, _LONGEST_BACKOFF_S))
 
 
 def _request(session: requests.Session, what: Download, progress: Progress) -> None:
@@ -129,44 +151,53 @@ def _request(session: requests.Session, what: Download, progress: Progress) -> N
     if what.size_bytes is not None and start == what.size_bytes:
         return
     with session.get(what.url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)) as response:
-        _check_redirects(what, response)
-        if response.status_code == 416:  # the part is as long as the file, or longer
-            if _content_range_total(response) == start:
-                return
+        if urlsplit(what.url).scheme == "https" and urlsplit(response.url).scheme != "https":
+            raise FetchError(f"{what.url} redirects to {response.url}, which is not encrypted; nothing was fetched")
+        first, length = _content_range(response)
+        if response.status_code == 416 and length == start:
+            return  # the part is the whole
+        if response.status_code == 416 or (response.status_code == 206 and first != start):
             _discard(what)
-            raise _TryAgain("the server has no such range")
-        if response.status_code in _TRY_AGAIN_STATUSES:
-            raise _TryAgain(f"HTTP {response.status_code} {response.reason}")
+            raise _BrokenOff("the server answered with another range")
         if response.status_code not in (200, 206):
             raise FetchError(
                 f"{what.url} answers HTTP {response.status_code} {response.reason}; expected the file. If the address "
-                "has changed, get the file another way and use `fsclient models import`"
+                "has changed, get the file another way and import it"
             )
-        if response.status_code == 200 or _content_range_start(response) != start:
-            if response.status_code == 206:
-                _discard(what)
-                raise _TryAgain("the server answered with another range")
-            start = 0
-        total = _total_bytes(response, start)
+        start = start if response.status_code == 206 else 0
+        announced = response.raw.length_remaining
+        total = None if announced is None else start + announced
         _check_size(what, total, start)
         if what.sha256 is None:
             _check_unknown(what, response, total)
         _remember(what, response)
-        with what.partial.open("ab" if start else "wb") as file:
-            here = start
-            progress(here, total)
-            # A short body is noticed below; urllib3 would throw its last block away.
-            response.raw.enforce_content_length = False
+        _append(what, response, start, total, progress)
+
+
+def _append(what: Download, response: requests.Response, start: int, total: int | None, progress: Progress) -> None:
+    """Write the body of an answer to the partial file, from a byte on.
+
+    Raises:
+        _BrokenOff: It ended early; what came is kept.
+    """
+    with what.partial.open("ab" if start else "wb") as file:
+        here = start
+        progress(here, total)
+        # A short body is noticed below; urllib3 would throw its last block away.
+        response.raw.enforce_content_length = False
+        try:
             for block in response.iter_content(_READ_BYTES):
                 here += len(block)
                 if here > (total or what.size_bytes or LARGEST_FILE_BYTES):
                     raise FetchError(f"{what.url} sends more than it announced; nothing was installed")
                 file.write(block)
                 progress(here, total)
-            file.flush()
-            os.fsync(file.fileno())
-        if total is not None and here < total:
-            raise _TryAgain(f"the connection closed after {here:,} of {total:,} bytes")
+        except (requests.RequestException, HTTPError) as exc:
+            raise _BrokenOff(_cause(exc)) from exc
+        file.flush()
+        os.fsync(file.fileno())
+    if total is not None and here < total:
+        raise _BrokenOff(f"the connection closed after {here:,} of {total:,} bytes")
 
 
 def _resume_headers(what: Download) -> tuple[int, dict[str, str]]:
@@ -192,15 +223,10 @@ def _remember(what: Download, response: requests.Response) -> None:
     what.partial_record.write_text(json.dumps({"url": what.url, "validator": validator}))
 
 
-def _check_redirects(what: Download, response: requests.Response) -> None:
-    if urlsplit(what.url).scheme == "https" and urlsplit(response.url).scheme != "https":
-        raise FetchError(f"{what.url} redirects to {response.url}, which is not encrypted; nothing was fetched")
-
-
 def _check_size(what: Download, total: int | None, start: int) -> None:
     if total is None:
         return
-    if what.size_bytes is not None and total != what.size_bytes:
+    if what.size_bytes not in (None, total):
         raise FetchError(
             f"{what.url} has {total:,} bytes, expected {what.size_bytes:,}; it is another file, and nothing was fetched"
         )
@@ -220,23 +246,15 @@ def _check_unknown(what: Download, response: requests.Response, total: int | Non
     if total is None and response.headers.get("Transfer-Encoding") != "chunked":
         raise FetchError(
             f"{what.url} does not say how long the file is, and its hash is not known: what breaks off would pass "
-            "for the whole; get it another way and use `fsclient models import`"
+            "for the whole; get it another way and import it"
         )
 
 
-def _total_bytes(response: requests.Response, start: int) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    return start + int(length) if _NUMBER.fullmatch(length) else None
-
-
-def _content_range_start(response: requests.Response) -> int | None:
-    match = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
-
-
-def _content_range_total(response: requests.Response) -> int | None:
-    match = re.match(r"bytes \*/([0-9]{1,18})", response.headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
+def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
+    """Return the first byte of a part and the length of the whole, as far as an answer tells them."""
+    match = re.match(r"bytes (?:([0-9]{1,18})-[0-9]*|\*)/([0-9]{1,18}|\*)", response.headers.get("Content-Range", ""))
+    first, length = match.groups() if match else (None, None)
+    return int(first) if first else None, int(length) if length and length != "*" else None
 
 
 def _is_right(what: Download) -> bool:
@@ -263,8 +281,7 @@ def _unreachable(what: Download, exc: Exception) -> FetchError:
     kept = f" {here:,} bytes are kept, and the next try goes on from there." if here else ""
     return FetchError(
         f"{what.url} cannot be fetched: {_cause(exc)}.{kept} Is {host} reachable from here? Behind a proxy set "
-        f"HTTPS_PROXY (now {proxy or 'not set'}). On a machine without a network, get the file elsewhere and use "
-        "`fsclient models import`"
+        f"HTTPS_PROXY (now {proxy or 'not set'}). On a machine without a network, get the file elsewhere and import it"
     )
 
 
@@ -280,7 +297,4 @@ def _discard(what: Download) -> None:
 
 
 def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+    return path.stat().st_size if path.is_file() else 0

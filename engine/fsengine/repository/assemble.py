@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsengine.contracts import steps
-from fsengine.errors import InvalidInputError, PackError
+from fsengine.errors import Action, InvalidInputError, PackError, Remedy
 from fsengine.files.atomic import atomic_folder
+from fsengine.files.json_record import read_object
 from fsengine.packs.pack import HALF_PRECISIONS, PACK_FILE, Pack, read_pack, verify_pack
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.gpu_config import gpu_pipeline, put_on_gpu
@@ -218,10 +219,10 @@ def read_manifest(folder: Path) -> tuple[str, Target]:
         PackError: Its manifest is damaged.
     """
     path = folder / MANIFEST_FILE
+    record = read_object(path, lambda text: PackError(f"{text}; assemble the repository again"))
     try:
-        record = json.loads(path.read_text())
         return str(record["served"]["pack"]), Target(record["target"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+    except (ValueError, KeyError, TypeError) as exc:
         raise PackError(f"{path} cannot be read ({type(exc).__name__}: {exc}); assemble the repository again") from exc
 
 
@@ -232,11 +233,11 @@ def check_gpu_repository(folder: Path) -> None:
         InvalidInputError: It is something else, for another target, or not there.
         PackError: Its manifest is damaged.
     """
-    again = f"make one: fsclient models build PACK --target gpu --out {folder}"
+    again, remedy = "make one: assemble a pack for the target gpu", Remedy(Action.ASSEMBLE, Target.GPU.value)
     if not is_repository(folder):
-        raise InvalidInputError(f"{folder} is no assembled repository; {again}")
+        raise InvalidInputError(f"{folder} is no assembled repository; {again}", remedy=remedy)
     _, target = read_manifest(folder)
     if not target.on_gpu:
         raise InvalidInputError(
-            f"{folder} was assembled for the target {target.value}, expected gpu or pip-gpu; {again}"
+            f"{folder} was assembled for the target {target.value}, expected gpu or pip-gpu; {again}", remedy=remedy
         )

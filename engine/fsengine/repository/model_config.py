@@ -135,4 +135,4 @@ def _ensemble_shape(spec: ModelSpec, tensor: TensorSpec) -> tuple[int, ...]:
 def _data_type(dtype: DType) -> pb.DataType:
     from tritonclient.grpc import model_config_pb2 as pb
 
-    return pb.DataType.Value(f"TYPE_{dtype.value}")
+    return pb.DataType.Value(dtype.triton)

@@ -7,15 +7,6 @@ from pathlib import Path
 from fsengine.contracts.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
 from fsengine.errors import MissingDependencyError, PackError
 
-_ORT_TYPES = {
-    "tensor(bool)": DType.BOOL,
-    "tensor(uint8)": DType.UINT8,
-    "tensor(int32)": DType.INT32,
-    "tensor(int64)": DType.INT64,
-    "tensor(float16)": DType.FP16,
-    "tensor(float)": DType.FP32,
-}
-
 
 def check_onnx(path: Path, spec: ModelSpec) -> None:
     """Load a graph in ONNX Runtime and compare its inputs and outputs with a contract.
@@ -43,7 +34,7 @@ def check_onnx(path: Path, spec: ModelSpec) -> None:
         ("outputs", session.get_outputs(), spec.outputs),
     ):
         want = {tensor.name: _full_shape(tensor, spec) for tensor in expected}
-        have = {node.name: (_ORT_TYPES.get(node.type), node.shape) for node in found}
+        have = {node.name: (DType.from_onnxruntime(node.type), node.shape) for node in found}
         if set(want) != set(have):
             raise PackError(f"{path}: {kind} are {sorted(have)}, the contract of {spec.name} has {sorted(want)}")
         for name, (dtype, shape) in want.items():

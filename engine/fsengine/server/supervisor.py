@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _wait_for_either(server: subprocess.Popen[bytes]) -> bool:
-    """Return when the client's pipe ends or the server exits, and tell whether the client asked to drain it."""
+    """Return when the client's pipe ends or the server exits, and return whether the client asked to drain it."""
     said = b""
     exit_descriptor = os.pidfd_open(server.pid)
     try:

@@ -18,7 +18,7 @@ from fsengine.contracts.tensors import DType
 from fsexport.align.crop_geometry import LEVEL_BIAS, NUM_LEVELS
 from fsexport.align.geometry_graph import Complex, column, magnitude, write_crop_geometry
 from fsexport.artifact.onnx_file import save_onnx
-from fsexport.graphs.contract_io import ELEMENT_TYPES, spec_values
+from fsexport.graphs.contract_io import spec_values
 from fsexport.graphs.graph_builder import GraphBuilder
 
 
@@ -62,7 +62,7 @@ def export_align(out_path: Path, max_faces: int, portrait: CropSpec, age_gender:
         if crop is not None:
             values.append(builder.crops(atlas, faces, crop))
     for value, tensor in zip(values, spec.outputs, strict=True):
-        pixels = ELEMENT_TYPES[tensor.dtype] if tensor.dtype is DType.UINT8 else None
+        pixels = tensor.dtype.onnx if tensor.dtype is DType.UINT8 else None
         builder.graph.rename(value, tensor.name, to=pixels)
     model = builder.graph.model("align", spec_values(spec.inputs), spec_values(spec.outputs))
     return save_onnx(model, out_path)
@@ -98,14 +98,14 @@ class _AlignBuilder:
         # The first row stays where nothing was found. Rows are gathered and not cut off by their count, which would be
         # a size from data: ONNX Runtime copies it to the host, and TensorRT computes sizes there.
         first = g.constant(np.eye(1, self.max_faces, dtype=np.float32)[0])
-        kept = g.add("Max", g.add("Cast", found, to=ELEMENT_TYPES[DType.FP32]), first)
+        kept = g.add("Max", g.add("Cast", found, to=DType.FP32.onnx), first)
         kept = g.add("Squeeze", g.add("NonZero", kept), g.ints(0))  # (1, F) -> (F,)
 
         def rows(name: str) -> str:
             return str(g.add("Gather", g.add("Squeeze", name, g.ints(0)), kept, axis=0))  # (1, K, ...) -> (F, ...)
 
         score = g.add("Unsqueeze", rows("detected_score"), g.ints(1))
-        size = g.add("Cast", "image_size", to=ELEMENT_TYPES[DType.FP32])  # (1, 2)
+        size = g.add("Cast", "image_size", to=DType.FP32.onnx)  # (1, 2)
         landmarks = g.add("Div", rows("detected_landmarks"), "detector_scale")
         scale4 = g.add("Concat", "detector_scale", "detector_scale", axis=1)  # (1, 4)
         size4 = g.add("Concat", size, size, axis=1)
@@ -126,7 +126,7 @@ class _AlignBuilder:
         """Stack the photo and its halvings, each padded to the photo's width."""
         g = self.graph
         # TensorRT reads uint8 in a Cast alone, so that comes first; (1, H, W, 3) -> (1, 3, H, W).
-        pixels = g.add("Cast", "image", to=ELEMENT_TYPES[DType.FP32])
+        pixels = g.add("Cast", "image", to=DType.FP32.onnx)
         level = g.add("Transpose", pixels, perm=[0, 3, 1, 2])
         width = self._axis(level, 3)
         padded, sizes = [level], [self._size_of(level)]
@@ -138,7 +138,7 @@ class _AlignBuilder:
             padded.append(g.add("Pad", level, pads))
         pixels = g.add("Concat", *padded, axis=2)
         # The host knows shapes, the GPU uses numbers: one table of them goes over; (NUM_LEVELS, 2): width, height.
-        table = g.add("Cast", g.add("Concat", *sizes, axis=0), to=ELEMENT_TYPES[DType.FP32])
+        table = g.add("Cast", g.add("Concat", *sizes, axis=0), to=DType.FP32.onnx)
         heights = column(g, table, 1, 1, keep=True)
         photo = g.add("Gather", table, g.ints(0), axis=0)  # (1, 2)
         total = g.add("ReduceSum", heights, g.ints(0), keepdims=1)
@@ -185,7 +185,7 @@ class _AlignBuilder:
             centre = g.add("Sub", half, g.number(0.5))
             distance = g.add("Abs", g.add("Sub", part, centre))
             flags.append(g.add("LessOrEqual", distance, half))
-        return str(g.add("Cast", g.add("And", *flags), to=ELEMENT_TYPES[DType.FP32]))
+        return str(g.add("Cast", g.add("And", *flags), to=DType.FP32.onnx))
 
     def _in_atlas(self, x: str, y: str, step: Complex, atlas: _Atlas) -> tuple[str, str]:
         """Move points of the photo to the level of their face, clamped so that levels do not bleed."""
@@ -193,7 +193,7 @@ class _AlignBuilder:
         log2 = g.add("Div", g.add("Log", g.add("Max", magnitude(g, step), g.number(1e-6))), g.number(float(np.log(2))))
         level = g.add("Floor", g.add("Add", log2, g.number(LEVEL_BIAS)))
         level = g.add("Clip", level, g.number(0), g.number(NUM_LEVELS - 1))
-        row = g.add("Gather", atlas.levels, g.add("Cast", level, to=ELEMENT_TYPES[DType.INT64]), axis=0)  # (F, 3)
+        row = g.add("Gather", atlas.levels, g.add("Cast", level, to=DType.INT64.onnx), axis=0)  # (F, 3)
         inverse = g.add("Pow", g.number(0.5), level)
         inverse = g.add("Unsqueeze", inverse, g.ints(1, 2))
         moved = []

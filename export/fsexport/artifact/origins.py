@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fsengine.errors import InvalidInputError
-from fsengine.registry.source import ModelSource, read_registry
+from fsengine.registry.model_source import ModelSource, read_registry
 from fsengine.registry.store import require_unaltered
 from fsexport.artifact.exported import Origin, file_hashes
 

@@ -14,7 +14,7 @@ import numpy as np
 from fsengine.contracts.steps import DETECTOR_INPUT, FACE_BATCH_LIMIT, FACES_TRUNCATED, detect_spec
 from fsengine.contracts.tensors import DType
 from fsexport.detect.views import View
-from fsexport.graphs.contract_io import ELEMENT_TYPES, spec_values
+from fsexport.graphs.contract_io import spec_values
 from fsexport.graphs.graph_builder import GraphBuilder
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class MergeSettings:
 
 def write_square(builder: GraphBuilder) -> str:
     """Write the graph's input as float32 (N, 3, 640, 640), 0 to 255, and return its name."""
-    pixels = builder.add("Cast", DETECTOR_INPUT.name, to=ELEMENT_TYPES[DType.FP32])
+    pixels = builder.add("Cast", DETECTOR_INPUT.name, to=DType.FP32.onnx)
     return str(builder.add("Transpose", pixels, perm=[0, 3, 1, 2]))
 
 
@@ -188,7 +188,7 @@ def _outside_better(builder: GraphBuilder, rows: str, threshold: float) -> str:
     shared = _area(builder, shared_sides)  # (N, R, R)
     own = builder.add("Unsqueeze", _area(builder, builder.add("Sub", high, low)), builder.ints(2))
     inside = builder.add("Greater", shared, builder.add("Mul", own, builder.number(threshold)))
-    inside_f = builder.add("Cast", inside, to=ELEMENT_TYPES[DType.FP32])
+    inside_f = builder.add("Cast", inside, to=DType.FP32.onnx)
     # below the diagonal: row r against the better rows 0 to r - 1
     below = builder.add("Trilu", inside_f, builder.constant(np.array(-1, np.int64)), upper=0)
     dropped = builder.add("ReduceMax", below, builder.ints(2), keepdims=1)

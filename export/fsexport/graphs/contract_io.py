@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fsengine.contracts.tensors import DYNAMIC, DType, ModelSpec, TensorSpec
+from fsengine.contracts.tensors import DYNAMIC, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     import onnx
-
-ELEMENT_TYPES = {
-    DType.BOOL: 9,
-    DType.UINT8: 2,
-    DType.INT32: 6,
-    DType.INT64: 7,
-    DType.FP16: 10,
-    DType.FP32: 1,
-}
-"""`onnx.TensorProto.DataType` of each element type."""
 
 BATCH_AXIS = "batch"
 
@@ -38,9 +28,7 @@ def spec_values(tensors: Iterable[TensorSpec], *, batched: bool = False) -> list
             f"{tensor.name}_{axis}" if size == DYNAMIC else size for axis, size in enumerate(tensor.shape)
         ]
         values.append(
-            helper.make_tensor_value_info(
-                tensor.name, ELEMENT_TYPES[tensor.dtype], [BATCH_AXIS, *shape] if batched else shape
-            )
+            helper.make_tensor_value_info(tensor.name, tensor.dtype.onnx, [BATCH_AXIS, *shape] if batched else shape)
         )
     return values
 

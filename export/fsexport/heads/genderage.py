@@ -17,7 +17,7 @@ from fsengine.contracts.steps import age_gender_crop, age_gender_spec
 from fsengine.contracts.tensors import DType
 from fsengine.errors import ExportError
 from fsexport.artifact.onnx_file import save_onnx
-from fsexport.graphs.contract_io import ELEMENT_TYPES, model_values
+from fsexport.graphs.contract_io import model_values
 from fsexport.graphs.graph_builder import GraphBuilder
 from fsexport.graphs.graph_splice import network_inputs, read_network, splice
 
@@ -52,7 +52,7 @@ def export_genderage(source: Path, crop: CropSpec, out_path: Path) -> Path:
     spec = age_gender_spec(age_gender_crop(crop))
     gender_spec, age_spec = spec.outputs
     graph = GraphBuilder()
-    pixels = graph.add("Cast", spec.inputs[0].name, to=ELEMENT_TYPES[DType.FP32])
+    pixels = graph.add("Cast", spec.inputs[0].name, to=DType.FP32.onnx)
     pixels = graph.add("Transpose", pixels, perm=[0, 3, 1, 2])  # (N, S, S, 3) -> (N, 3, S, S)
     inputs, outputs = network_inputs(network), network.graph.output
     if len(inputs) != 1 or len(outputs) != 1:
@@ -89,4 +89,4 @@ def _columns(graph: GraphBuilder, value: str, start: int, end: int) -> str:
 
 
 def _to_float(graph: GraphBuilder, value: str) -> str:
-    return str(graph.add("Cast", value, to=ELEMENT_TYPES[DType.FP32]))
+    return str(graph.add("Cast", value, to=DType.FP32.onnx))

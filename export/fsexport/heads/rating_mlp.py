@@ -19,7 +19,7 @@ from fsengine.contracts.steps import (
 from fsengine.contracts.tensors import DType
 from fsengine.errors import ExportError, MissingDependencyError
 from fsexport.artifact.onnx_file import save_onnx
-from fsexport.graphs.contract_io import ELEMENT_TYPES, model_values
+from fsexport.graphs.contract_io import model_values
 from fsexport.graphs.graph_builder import GraphBuilder
 
 NUM_QUANTILES = 1001
@@ -156,9 +156,7 @@ def _percentile(graph: GraphBuilder, score: str, quantiles: NDArray[np.float32])
     """Return the percentile of scores (N, 1) by a piecewise linear look-up."""
     last = len(quantiles) - 1
     table = graph.constant(quantiles)
-    reached = graph.add(
-        "Cast", graph.add("GreaterOrEqual", score, table), to=ELEMENT_TYPES[DType.INT64]
-    )  # (N, quantiles)
+    reached = graph.add("Cast", graph.add("GreaterOrEqual", score, table), to=DType.INT64.onnx)  # (N, quantiles)
     count = graph.add("ReduceSum", reached, graph.ints(1), keepdims=1)
     lower = graph.add("Max", graph.add("Sub", count, graph.ints(1)), graph.ints(0))
     lower = graph.add("Min", lower, graph.ints(last - 1))
@@ -166,5 +164,5 @@ def _percentile(graph: GraphBuilder, score: str, quantiles: NDArray[np.float32])
     high = graph.add("Gather", table, graph.add("Add", lower, graph.ints(1)), axis=0)
     width = graph.add("Max", graph.add("Sub", high, low), graph.number(1e-12))
     part = graph.add("Clip", graph.add("Div", graph.add("Sub", score, low), width), graph.number(0), graph.number(1))
-    position = graph.add("Add", graph.add("Cast", lower, to=ELEMENT_TYPES[DType.FP32]), part)
+    position = graph.add("Add", graph.add("Cast", lower, to=DType.FP32.onnx), part)
     return str(graph.add("Mul", position, graph.number(100 / last)))

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from fsengine.registry.source import read_registry
+from fsengine.registry.model_source import read_registry
 from weights_server import WeightsServer, weights_server
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

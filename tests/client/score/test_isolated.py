@@ -26,11 +26,11 @@ from fsdata.results.parts import locked
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
-from fsengine.backends.dali_rules import SPREADS_VARIABLE
 from fsengine.contracts import steps
 from fsengine.errors import InferenceError, PhotoRejectedError, ServerUnavailableError
 from fsengine.repository.assemble import read_canonical
 from fsengine.server.embedded import EmbeddedServer
+from native_decode_errors import with_native_decode_errors
 
 NATIVE = """in ensemble 'facestats', Runtime error: Critical error in pipeline:
 Error when executing Mixed operator decoders__Image encountered:
@@ -136,12 +136,11 @@ def test_only_an_ensemble_of_the_same_steps_and_outputs_is_asked() -> None:
 
 
 @pytest.fixture(scope="module")
-def spreading_server() -> Iterator[EmbeddedServer]:
+def spreading_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """An embedded server whose decode step answers errors as the native backend does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SPREADS_VARIABLE, "1")
-        with EmbeddedServer(served_repository("demo", print)) as server:
-            yield server
+    out = tmp_path_factory.mktemp("spreading") / "repository"
+    with EmbeddedServer(with_native_decode_errors(served_repository("demo", print), out)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +171,7 @@ def run(folder: Path, out: Path, url: str) -> tuple[IngestSummary, dict[str, dic
 
 
 @pytest.mark.triton
-def test_the_switch_spreads_an_error_over_merged_photos_and_alone_none_merge(
+def test_an_error_spreads_over_merged_photos_and_alone_none_merge(
     spreading_server: EmbeddedServer, photos: Path
 ) -> None:
     good, bad = (photos / "hopper.jpg").read_bytes(), (photos / "obama.jpg").read_bytes()[:2000]
@@ -230,13 +229,10 @@ def test_ingest_gives_every_good_photo_its_faces_and_calls_the_bad_ones_corrupt(
 
 
 @pytest.mark.triton
-def test_a_repository_without_the_twin_is_served_as_before(
-    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repository = Path(shutil.copytree(served_repository("demo", print), tmp_path / "repository"))
+def test_a_repository_without_the_twin_is_served_as_before(mixed: Path, tmp_path: Path) -> None:
+    repository = with_native_decode_errors(served_repository("demo", print), tmp_path / "repository")
     for name in (steps.ENSEMBLE_ISOLATED, steps.DECODE_ISOLATED):
         shutil.rmtree(repository / name)
-    monkeypatch.setenv(SPREADS_VARIABLE, "1")
     with EmbeddedServer(repository) as server:
         _, rows = run(mixed, tmp_path / "out", server.url)
     assert len(rows) == 32

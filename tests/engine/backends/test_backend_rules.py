@@ -84,17 +84,6 @@ def test_without_a_ragged_batch_only_equal_lengths_merge() -> None:
     assert dali_rules.merge_groups([3, 5, 3], ragged=False) == [[0, 2], [1]]
 
 
-def test_errors_spread_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(dali_rules.SPREADS_VARIABLE, raising=False)
-    assert not dali_rules.spreads_errors()
-    for value, expected in (("1", True), ("0", False)):
-        monkeypatch.setenv(dali_rules.SPREADS_VARIABLE, value)
-        assert dali_rules.spreads_errors() is expected
-    monkeypatch.setenv(dali_rules.SPREADS_VARIABLE, "yes")
-    with pytest.raises(PackError, match="'yes', expected 1 or 0"):
-        dali_rules.spreads_errors()
-
-
 def fil_record() -> dict[str, Any]:
     parameters = {
         "model_type": "treelite_checkpoint",

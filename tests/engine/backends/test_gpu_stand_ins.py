@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from fsengine.backends.config_rules import read_backend_config
-from fsengine.backends.one_batch import run_as_one
-from fsengine.backends.row_buckets import padded
+from fsengine.backends.request_batches import padded, run_as_one
 from fsengine.errors import PackError
 from fsengine.packs.shipped import shipped_folder
 
@@ -37,7 +36,7 @@ def test_a_graph_for_the_gpu_does_not_fall_back_to_the_cpu() -> None:
     ort = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("ONNX Runtime has the CUDA provider here")
-    session = importlib.import_module("fsengine.backends.onnxruntime_session")
+    session = importlib.import_module("fsengine.backends.onnxruntime_backend")
     folder = shipped_folder("packs") / "demo"
     config: dict[str, Any] = {"max_batch_size": 0, "input": [], "output": [], "default_model_filename": "model.onnx"}
     arguments = {

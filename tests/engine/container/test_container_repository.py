@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fake_programs import PLANS, write_repository
-from fsengine.container.assembly import given_folder, place_repository
+from fsengine.container.repository_choice import given_folder, place_repository
 from fsengine.container.repository_state import read_state
-from fsengine.errors import InvalidInputError, PackError
+from fsengine.errors import Action, InvalidInputError, PackError, Remedy
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.assemble import Target
 
@@ -127,8 +127,9 @@ def test_a_repository_is_linked_and_given_up_again(tmp_path: Path) -> None:
 
 def test_a_repository_for_another_server_is_refused(tmp_path: Path) -> None:
     given = write_repository(tmp_path / "given", target="pip")
-    with pytest.raises(PackError, match="for the target pip, expected container: fsclient models build demo --target"):
+    with pytest.raises(PackError, match="for the target pip, expected container; assemble the pack demo") as refused:
         place_repository(given, tmp_path / "container", Target.CONTAINER)
+    assert refused.value.remedy == Remedy(Action.ASSEMBLE, "container")
 
 
 def test_a_folder_of_something_else_is_neither_served_nor_overwritten(tmp_path: Path) -> None:

@@ -101,11 +101,11 @@ def test_a_missing_driver_is_said_before_the_server_starts(programs: FakeProgram
     repository = write_repository(tmp_path / "repository", target="gpu")
     done = programs.fsengine("start", "--repository", str(repository))
     assert done.returncode == 1
-    assert "nvidia-smi is not on the PATH" in done.stderr
+    assert "there is no NVIDIA driver here that works" in done.stderr
 
 
 def test_a_driver_that_fails_is_quoted(gpu_machine: FakePrograms, tmp_path: Path) -> None:
-    gpu_machine.add("nvidia-smi", "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
+    gpu_machine.add_driver("fault = 'Driver/library version mismatch'")
     repository = write_repository(tmp_path / "repository", target="gpu", plans=PLANS)
     done = gpu_machine.fsengine("start", "--repository", str(repository))
     assert done.returncode == 1
@@ -116,7 +116,7 @@ def test_a_missing_server_is_said(programs: FakePrograms, tmp_path: Path) -> Non
     done = programs.fsengine("start", "--repository", str(write_repository(tmp_path / "repository")))
     assert done.returncode == 1
     assert "tritonserver is not on the PATH" in done.stderr
-    assert "fsclient serve" in done.stderr
+    assert "use the embedded server" in done.stderr
 
 
 def test_too_little_shared_memory_is_a_warning() -> None:

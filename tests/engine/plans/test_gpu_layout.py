@@ -192,7 +192,13 @@ def test_a_decode_batch_is_halved_until_all_steps_fit() -> None:
     assert choose_layout(least + 2 * int(decode_work_mib()), needs(), 32).steps[0].max_batch_size == 2
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"models": {"embed": {"work_mib": NaN}}}', '{"models": [1]}'])
+NO_NUMBER = (
+    '{"tensorrt": "11.4", "compute_capability": "9.0", "gpu": "NVIDIA H200", '
+    '"models": {"embed": {"key": "plan-0", "sha256": "0", "work_mib": NaN, "parity": {}}}}'
+)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", NO_NUMBER, '{"models": {"embed": {"work_mib": NaN}}}', '{"models": [1]}'])
 def test_a_damaged_record_of_plans_is_said(text: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)

@@ -15,16 +15,16 @@ import pytest
 from PIL import Image
 
 from fsengine.contracts import steps
-from fsengine.errors import ExportError, InvalidInputError, PackError, ServerError
+from fsengine.errors import Action, ExportError, InvalidInputError, PackError, Remedy, ServerError
 from fsengine.files.hashing import file_sha256
 from fsengine.packs.shipped import shipped_folder, shipped_photos
 from fsengine.plans.build import BuildRequest, build_repository
 from fsengine.plans.build_key import BuildSettings
-from fsengine.plans.file_names import PLANS_FILE
+from fsengine.plans.built_plans import PLANS_FILE
 from fsengine.plans.layout import GpuLayout
 from fsengine.plans.profile import batch_buckets
 from fsengine.plans.stored_plans import plans_folder, timing_cache_path
-from fsengine.plans.tensorrt_builder import OnPhase
+from fsengine.plans.tensorrt.builder import OnPhase
 from fsengine.repository.assemble import MANIFEST_FILE, Target, assemble
 from fsengine.repository.model_config import config_text, read_config
 from plan_toolchain import H200, GraphToolchain, scaled
@@ -230,8 +230,9 @@ def test_a_gpu_without_room_is_refused(graphs: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_repository_and_what_has_plans_is_refused(graphs: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"is no assembled repository; make one: fsclient models build"):
+    with pytest.raises(InvalidInputError, match=r"is no assembled repository; make one: assemble a pack") as absent:
         build(tmp_path, tmp_path / "out", GraphToolchain())
+    assert absent.value.remedy == Remedy(Action.ASSEMBLE, "gpu")
     assemble(shipped_folder("packs") / "demo", tmp_path / "cpu", target=Target.PIP)
     with pytest.raises(InvalidInputError, match=r"was assembled for the target pip, expected gpu or pip-gpu; make one"):
         build(tmp_path / "cpu", tmp_path / "out", GraphToolchain())

@@ -106,7 +106,10 @@ def test_corrupt_content_never_gets_the_name(server: WeightsServer, tmp_path: Pa
 
 def test_a_file_that_never_comes_whole_is_given_up_and_kept(server: WeightsServer, tmp_path: Path) -> None:
     job = what(server, "truncated", tmp_path)
-    with pytest.raises(FetchError, match=r"after 150,000 of 300,000 bytes\. 150,000 bytes are kept.*models import"):
+    with pytest.raises(
+        FetchError,
+        match=r"after 150,000 of 300,000 bytes\. 150,000 bytes are kept.*get the file elsewhere and import it",
+    ):
         download(job, lambda *_: None)
     assert len(server.requests) == 1 + module.MOST_FAILURES
     assert not job.target.exists()
@@ -122,6 +125,16 @@ def test_what_is_kept_of_a_download_that_was_given_up_is_said(server: WeightsSer
     with pytest.raises(FetchError, match="1,000 bytes are kept"):
         download(job, lambda *_: None)
     assert job.partial.read_bytes() == CONTENT[:1000]
+
+
+def test_a_server_that_stays_busy_is_asked_a_few_times_and_its_pauses_are_bounded(
+    server: WeightsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.01)
+    server.retry_after = "86400"
+    with pytest.raises(FetchError, match=r"cannot be fetched: too many 503 error responses.* Is 127.0.0.1 reachable"):
+        download(what(server, "down", tmp_path), lambda *_: None)
+    assert len(server.requests) == module.MOST_FAILURES
 
 
 def test_an_address_that_is_gone_says_so_at_once(server: WeightsServer, tmp_path: Path) -> None:

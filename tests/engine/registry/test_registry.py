@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from fsengine.errors import FaceStatsError, FetchError, InvalidInputError
+from fsengine.errors import Action, FaceStatsError, FetchError, InvalidInputError, Remedy
 from fsengine.registry.fetch import FetchPolicy, fetch
-from fsengine.registry.lock import locked
-from fsengine.registry.source import REGISTRY_VARIABLE, ModelSource, find_source, read_registry
+from fsengine.registry.home import locked
+from fsengine.registry.model_source import REGISTRY_VARIABLE, ModelSource, find_source, read_registry
 from fsengine.registry.store import import_file, read_record, require, source_path, stored, verify_source
 from weights_server import WeightsServer, weights_server
 
@@ -123,7 +123,7 @@ def test_a_table_of_ones_own_adds_and_replaces(tmp_path: Path, monkeypatch: pyte
     ("text", "message"),
     [
         ("{", "is not a table"),
-        ("{}", "a dict stands at the top"),
+        ("{}", "object stands at the top, expected array"),
         (json.dumps([record(colour="red")]), "unknown keys \\['colour'\\]"),
         (json.dumps([record(file="../evil")]), "plain file name"),
         (json.dumps([record(name="../evil")]), "lower-case letters"),
@@ -133,11 +133,11 @@ def test_a_table_of_ones_own_adds_and_replaces(tmp_path: Path, monkeypatch: pyte
         (json.dumps([record(package="b==1")]), "no member"),
         (json.dumps([{"name": "mine"}]), "missing"),
         (json.dumps([record(commercial_use="no")]), "commercial_use is 'no', expected bool"),
-        (json.dumps([record(url=5)]), "url is 5, expected str or NoneType"),
+        (json.dumps([record(url=5)]), "url is 5, expected str or null"),
         (json.dumps([record(licence=None)]), "licence is None, expected str"),
         (json.dumps([record(size_bytes=0)]), "expected a positive number"),
         (json.dumps([record(size_bytes=True)]), "size_bytes is True"),
-        (json.dumps([record(settings=[])]), "settings is \\[\\], expected dict"),
+        (json.dumps([record(settings=[])]), "settings is \\[\\], expected object"),
         (json.dumps(["mine"]), "is not a table"),
         (json.dumps([record(about="\ud800")]), "cannot be printed"),
         (json.dumps([record(file="")]), "plain file name"),
@@ -181,8 +181,9 @@ def test_a_hash_that_is_not_known_is_pinned_on_first_fetch(server: WeightsServer
 
 def test_a_licence_is_accepted_before_anything_is_fetched(server: WeightsServer) -> None:
     entry = source(url=server.url("good", "weights.bin"), licence="Strange-1.0")
-    with pytest.raises(InvalidInputError, match=r"Strange-1.0, https://licence.example.*fetch mine --accept-license"):
+    with pytest.raises(InvalidInputError, match=r"Strange-1.0, https://licence.example.*accept it") as refused:
         get(entry, accept=False)
+    assert refused.value.remedy == Remedy(Action.ACCEPT_LICENCE, "mine")
     assert server.requests == []
     get(entry)
     source_path(entry).unlink()
@@ -244,10 +245,13 @@ def test_an_altered_file_is_found(server: WeightsServer) -> None:
     with pytest.raises(FetchError, match="was altered"):
         verify_source(entry)
     source_path(entry).unlink()
-    with pytest.raises(InvalidInputError, match="models fetch mine"):
-        verify_source(entry)
-    with pytest.raises(InvalidInputError, match="models import mine FILE"):
-        require(entry)
+    for ask in (verify_source, require):
+        with pytest.raises(InvalidInputError, match="mine is not here; fetch it, or import it from a file") as absent:
+            ask(entry)
+        assert absent.value.remedy == Remedy(Action.FETCH_SOURCE, "mine")
+    with pytest.raises(InvalidInputError, match="import it from a file") as absent:
+        require(source(name="other"))
+    assert absent.value.remedy == Remedy(Action.IMPORT_SOURCE, "other")
 
 
 def test_a_record_that_was_altered_with_its_file_does_not_outdo_the_table(server: WeightsServer) -> None:

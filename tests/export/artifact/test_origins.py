@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fsengine.errors import FetchError, InvalidInputError
-from fsengine.registry.source import REGISTRY_VARIABLE, find_source
+from fsengine.errors import Action, FetchError, InvalidInputError, Remedy
+from fsengine.registry.model_source import REGISTRY_VARIABLE, find_source
 from fsengine.registry.store import import_file, source_path
 from fsexport.artifact.origins import LICENCE_NOT_STATED, StatedLicence, resolve
 
@@ -69,5 +69,6 @@ def test_a_hash_that_was_only_pinned_is_not_one_that_is_known(tmp_path: Path) ->
 def test_a_name_that_is_neither_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="neither a file nor a model source"):
         resolve(["nothing"], StatedLicence())
-    with pytest.raises(InvalidInputError, match="models fetch known"):
+    with pytest.raises(InvalidInputError, match="known is not here; fetch it") as absent:
         resolve(["known"], StatedLicence())
+    assert absent.value.remedy == Remedy(Action.IMPORT_SOURCE, "known")

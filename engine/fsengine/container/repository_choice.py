@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from fsengine.container.repository_state import RepositoryState, read_state
-from fsengine.errors import InvalidInputError, PackError
+from fsengine.errors import Action, InvalidInputError, PackError, Remedy
 from fsengine.packs.pack import PACK_FILE
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.assemble import MANIFEST_FILE, Target, assemble, is_pack, is_repository
@@ -64,8 +64,9 @@ def _place(given: Path | None, out: Path, target: Target) -> RepositoryState:
         state = read_state(given)
         if state.target is not target:
             raise PackError(
-                f"{given} was assembled for the target {state.target.value}, expected {target.value}: "
-                f"fsclient models build {state.pack} --target {target.value} --out DIR"
+                f"{given} was assembled for the target {state.target.value}, expected {target.value}; "
+                f"assemble the pack {state.pack} for that target",
+                remedy=Remedy(Action.ASSEMBLE, target.value),
             )
         _link(out, given)
         return state

@@ -9,21 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fsengine.contracts.tensors import DType
 from fsengine.errors import MissingDependencyError, PackError, ServerError
-from fsengine.plans.tensorrt_library import last_words, on_gpu, tensorrt_logger, tensorrt_version
+from fsengine.plans.tensorrt.library import last_words, on_gpu, tensorrt_logger, tensorrt_version
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-_NUMPY_TYPES: dict[str, type[np.generic]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "INT8": np.int8,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "HALF": np.float16,
-    "FLOAT": np.float32,
-}
 
 
 class PlanEngine:
@@ -32,7 +23,7 @@ class PlanEngine:
     Attributes:
         inputs: Names of its inputs.
         outputs: Names of its outputs.
-        work_mib: Memory that one execution takes beside weights, inputs and outputs.
+        work_mib: Memory that one execution takes on top of weights, inputs and outputs.
     """
 
     def __init__(self, plan: Path, device: int = 0) -> None:
@@ -64,12 +55,12 @@ class PlanEngine:
         if self._context is None:
             raise ServerError(f"the GPU has no room to run {plan}: {last_words(self._errors)}")
         self.work_mib = self._engine.device_memory_size_v2 / (1 << 20)
-        self._types: dict[str, type[np.generic]] = {}
+        self._types: dict[str, np.dtype[Any]] = {}
         self.inputs: list[str] = []
         self.outputs: list[str] = []
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
-            self._types[name] = _NUMPY_TYPES[self._engine.get_tensor_dtype(name).name]
+            self._types[name] = self._dtype(plan, name)
             is_input = self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
             (self.inputs if is_input else self.outputs).append(name)
         self._memory = {name: _Memory(self._cuda) for name in (*self.inputs, *self.outputs)}
@@ -77,6 +68,19 @@ class PlanEngine:
         self._allocators = {name: self._allocator(name) for name in self.outputs}
         for name, allocator in self._allocators.items():
             self._context.set_output_allocator(name, allocator)
+
+    def _dtype(self, plan: Path, name: str) -> np.dtype[Any]:
+        """Return the NumPy type of an input or output.
+
+        Raises:
+            PackError: No tensor of ours has it.
+        """
+        found = self._engine.get_tensor_dtype(name).name
+        dtype = DType.from_tensorrt(found)
+        if dtype is None:
+            known = ", ".join(item.tensorrt for item in DType)
+            raise PackError(f"{plan}: {name} has the type {found}, expected one of {known}; build the plan again")
+        return np.dtype(dtype.numpy)
 
     def run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the plan once.
@@ -139,7 +143,7 @@ class PlanEngine:
         self._errors.clear()
         for name, array in feed.items():
             if array.dtype != self._types[name]:
-                raise PackError(f"{name} is {array.dtype}, the plan takes {self._types[name].__name__}")
+                raise PackError(f"{name} is {array.dtype}, the plan takes {self._types[name]}")
             if not self._context.set_input_shape(name, tuple(array.shape)):
                 raise PackError(f"the plan was not built for {name} of shape {array.shape}: {last_words(self._errors)}")
             memory = self._memory[name]

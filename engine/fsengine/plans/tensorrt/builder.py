@@ -14,7 +14,7 @@ from fsengine.errors import ExportError
 from fsengine.files.atomic import temporary_file
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
-from fsengine.plans.tensorrt_library import last_words, on_gpu, tensorrt_logger
+from fsengine.plans.tensorrt.library import last_words, on_gpu, tensorrt_logger
 
 if TYPE_CHECKING:
     import tensorrt as trt

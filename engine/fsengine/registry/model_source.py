@@ -6,7 +6,6 @@ those of the same name: a mirror inside a company's network, or weights of a tea
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fsengine.errors import InvalidInputError
+from fsengine.errors import Action, InvalidInputError, Remedy
+from fsengine.files.json_record import parse_json
 
 RECORD_FILE = "record.json"
-"""Beside a source's file: what it hashed to when it came."""
+"""In the folder of a source's file: what it hashed to when it came."""
 
 REGISTRY_VARIABLE = "FACESTATS_REGISTRY"
 
@@ -27,14 +27,6 @@ _TABLE_FILE = "sources.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "commercial_use": (bool,),
-    "size_bytes": (int, type(None)),
-    "marks": (tuple,),
-    "settings": (dict,),
-}
-"""Of the fields that are no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +73,6 @@ class ModelSource:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            expected = (
-                _TYPES[item.name] if item.name in _TYPES else (str, type(None)) if item.default is None else (str,)
-            )
-            if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-                names = " or ".join(kind.__name__ for kind in expected)
-                raise ValueError(f"source {self.name!r}: {item.name} is {value!r}, expected {names}")
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"source name {self.name!r} needs lower-case letters, digits, dots and dashes alone")
         texts = [value for item in fields(self) if isinstance(value := getattr(self, item.name), str)]
@@ -117,6 +101,11 @@ class ModelSource:
     def origin(self) -> str:
         """Return where it comes from, for people."""
         return self.url or (f"PyPI package {self.package}" if self.package else "none: import it")
+
+    @property
+    def origin_is_local(self) -> bool:
+        """Return whether it cannot be fetched and must be imported."""
+        return self.url is None and self.package is None
 
 
 def read_registry() -> dict[str, ModelSource]:
@@ -147,23 +136,16 @@ def find_source(name: str) -> ModelSource:
     table = read_registry()
     if name not in table:
         raise InvalidInputError(
-            f"there is no model source named {name!r}; known: {', '.join(sorted(table))} (see `fsclient models list`). "
+            f"there is no model source named {name!r}; known: {', '.join(sorted(table))}. "
             "Weights of your own need no name: give their file to `fsexport`, or list them in a file that "
-            f"{REGISTRY_VARIABLE} names"
+            f"{REGISTRY_VARIABLE} names",
+            remedy=Remedy(Action.LIST_SOURCES),
         )
     return table[name]
 
 
 def _parse(text: str, where: str) -> dict[str, ModelSource]:
-    known = {item.name for item in fields(ModelSource)}
-    try:
-        records = json.loads(text)
-        if not isinstance(records, list):
-            raise TypeError(f"a {type(records).__name__} stands at the top, expected a list of sources")
-        for record in records:
-            if unknown := set(record) - known:
-                raise ValueError(f"unknown keys {sorted(unknown)}; expected {sorted(known)}")
-        sources = [ModelSource(**{**record, "marks": tuple(record.get("marks", ()))}) for record in records]
-    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
-        raise InvalidInputError(f"{where} is not a table of model sources: {exc}") from exc
+    sources = parse_json(
+        text, list[ModelSource], lambda reason: InvalidInputError(f"{where} is not a table of model sources: {reason}")
+    )
     return {source.name: source for source in sources}

@@ -1,0 +1,1 @@
+"""TensorRT's Python package: found, compiling graphs, running plans."""
