@@ -16,7 +16,8 @@ from PIL import Image
 from fake_backend import FakeBackend, answer, ensemble
 from fsclient.ingest.pipeline import IngestConfig, IngestSummary, find_inputs, ingest
 from fsclient.score.scoring import RetryPolicy
-from fsdata.results.parts import locked, part_paths, read_ledger
+from fsdata.results.ledger import read_ledger
+from fsdata.results.parts import locked, part_paths
 from fsdata.results.status import Status
 from fsengine.errors import (
     DeadlineError,
@@ -188,7 +189,7 @@ def test_a_server_that_changes_its_models_after_a_broken_connection_stops_the_ru
     backend = FakeBackend(respond)
     with pytest.raises(InferenceError, match="set-2"):
         run(folder, backend, tmp_path / "out", concurrency=1)
-    assert len(read_ledger(tmp_path / "out").statuses) == 2
+    assert len(read_ledger(tmp_path / "out")) == 2
 
 
 def test_two_runs_do_not_write_into_one_folder(folder: Path, tmp_path: Path) -> None:

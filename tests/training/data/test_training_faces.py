@@ -65,7 +65,7 @@ def photo(name: str, *faces: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 def write_part(folder: Path, number: int, *photos: dict[str, Any], models: ServedModels = SERVED) -> Path:
     schema = part_schema(ServedEnsemble(models=models, outputs=OUTPUTS, runtime="a test"))
-    path = folder / f"part-{number:05d}.parquet"
+    path = folder / f"part-{number:06d}.parquet"
     pq.write_table(pa.Table.from_pylist(list(photos), schema=schema), path)
     return path
 
