@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsdata.results.parts import PartFile
 from fsdata.results.schema import FACE_COLUMNS, FACES, METADATA_KEY, PartInfo
 from fsengine.contracts.served import ETHNICITY, GENDER
-from fsengine.errors import InvalidInputError
+from fsengine.errors import InvalidInputError, ResultsError
 
 PHOTO_COLUMNS = ("source", "content_hash", "width", "height", "faces_truncated", "model_set_id")
 """Columns of the photo that each of its faces repeats."""
@@ -109,8 +109,13 @@ def _flatten(photos: pa.Table, info: PartInfo) -> pa.Table:
 
 def _labels(probabilities: pa.Array, info: PartInfo, head: str) -> pa.Array:
     """Return the likeliest class of each face, null where the head abstains."""
-    names = info.models.labels[head]
+    names = info.models.labels.get(head, [])
     matrix = matrix_of(probabilities, probabilities.type.list_size)
+    if len(names) != matrix.shape[1]:
+        raise ResultsError(
+            f"the parts hold {matrix.shape[1]} probabilities of {head} and state {len(names)} labels for them; "
+            "bring back a copy of them, or ingest into another --out"
+        )
     if not len(matrix):
         return pa.array([], pa.string())
     unsure = matrix.max(axis=1) < info.models.thresholds.get(head, 0.0)

@@ -99,6 +99,11 @@ class PartFile:
         self._file = file
         if missing := [name for name in COLUMNS if name not in self.schema.names]:
             raise ResultsError(f"{path} lacks the columns {', '.join(missing)}; {_BRING_BACK}")
+        faces = self.schema.field(FACES).type
+        if not pa.types.is_list(faces) or not pa.types.is_struct(faces.value_type):
+            raise ResultsError(f"{path} holds faces of type {faces}, expected a list of structs; {_BRING_BACK}")
+        if lists := [field.name for field in faces.value_type if pa.types.is_list(field.type)]:
+            raise ResultsError(f"{path} holds no lists of a fixed size in {', '.join(lists)}; {_BRING_BACK}")
 
     def group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one row group.
