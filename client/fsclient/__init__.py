@@ -16,14 +16,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fsdata.results.open_results import Results, open_results
-
     from fsclient.async_client import AsyncClient
     from fsclient.client import Client
     from fsclient.ingest.progress import IngestProgress
     from fsclient.ingest.summary import IngestSummary
     from fsclient.photos.given import GivenPhoto
     from fsclient.score.answers import UNCERTAIN, Box, Face, Point, ScoredPhoto
+    from fsdata.results.reading import Results, open_results
     from fsdata.results.status import Status
     from fsengine.contracts.served import ServedModels
     from fsengine.errors import (
@@ -83,11 +82,11 @@ _MODULES = {
     "IngestProgress": "fsclient.ingest.progress",
     "IngestSummary": "fsclient.ingest.summary",
     "Point": "fsclient.score.answers",
-    "Results": "fsdata.results.open_results",
+    "Results": "fsdata.results.reading",
     "ScoredPhoto": "fsclient.score.answers",
     "ServedModels": "fsengine.contracts.served",
     "Status": "fsdata.results.status",
-    "open_results": "fsdata.results.open_results",
+    "open_results": "fsdata.results.reading",
 }
 """Public name to the module that has it; the errors are all in `fsengine.errors`."""
 

@@ -15,17 +15,15 @@ from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.retry import RetryPolicy, with_retries
+from fsdata.results.flat_faces import matrix_of
 from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part, results_file
 from fsdata.results.rows import shaped
-from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema, read_info
+from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema
 from fsengine.contracts.served import EMBEDDING, ServedEnsemble, ServedHead
 from fsengine.contracts.steps import FACE_BATCH_LIMIT
-from fsengine.errors import InferenceError, ResultsError
+from fsengine.errors import InferenceError
 
 BATCHES_IN_FLIGHT = 4
-
-_COUNTED_LEAF = f"{FACES}.list.element.{FACE_COLUMNS['face_score']}"
-"""The smallest column that has a value per face."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +56,11 @@ class HeadRun:
         """
         schema = part_schema(self.served)
         with (
-            open_part(part) as file,
+            open_part(part) as old,
             results_file(target) as out,
             pq.ParquetWriter(out, schema, **WRITE_OPTIONS) as writer,
         ):
-            for group in range(file.num_row_groups):
-                photos = _read_group(file, group, part)
+            for photos in old.groups():
                 writer.write_table(await self._renewed(photos, schema, on_faces), ROW_GROUP_SIZE)
 
     async def _renewed(self, photos: pa.Table, schema: pa.Schema, on_faces: Callable[[int], None]) -> pa.Table:
@@ -91,7 +88,7 @@ class HeadRun:
         heads = [self.served.heads[step] for step in self.steps]
         made: dict[str, list[NDArray[np.float32]]] = {o: [] for head in heads for o in head.outputs.values()}
         if heads:
-            embeddings = _numbers(columns[FACE_COLUMNS[EMBEDDING]]).reshape(-1, self.served.embedding_width)
+            embeddings = matrix_of(columns[FACE_COLUMNS[EMBEDDING]], self.served.embedding_width)
             batches = [embeddings[i : i + FACE_BATCH_LIMIT] for i in range(0, num_faces, FACE_BATCH_LIMIT)]
             for start in range(0, len(batches), BATCHES_IN_FLIGHT):
                 wave = batches[start : start + BATCHES_IN_FLIGHT]
@@ -130,41 +127,9 @@ class HeadRun:
         return {name: array.astype(np.float32, copy=False).reshape(-1) for name, array in arrays.items()}
 
 
-def count_faces(part: Path) -> int:
-    """Return the faces of a part.
-
-    Raises:
-        ResultsError: It cannot be read.
-    """
-    with open_part(part) as file:
-        groups = (_read_group(file, group, part, [_COUNTED_LEAF]) for group in range(file.num_row_groups))
-        return sum(int(pc.sum(pc.list_value_length(photos.column(FACES))).as_py() or 0) for photos in groups)
-
-
 def is_renewed(part: Path, target: Path, served: ServedEnsemble) -> bool:
     """Return whether `target` was made from `part`, as it is now, for what is served."""
     if not target.is_file() or target.stat().st_mtime_ns < part.stat().st_mtime_ns:
         return False
     with open_part(part) as old, open_part(target) as new:
-        same_models = read_info(new.schema_arrow, str(target)).models == served.models
-        return same_models and new.metadata.num_rows == old.metadata.num_rows
-
-
-def _read_group(file: pq.ParquetFile, group: int, part: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a row group of a part.
-
-    Raises:
-        ResultsError: It is damaged.
-    """
-    try:
-        return file.read_row_group(group, columns=columns)
-    except (pa.ArrowException, OSError) as exc:
-        raise ResultsError(f"{part} cannot be read: {exc}; bring back a copy of it and run again") from exc
-
-
-def _numbers(values: pa.Array) -> NDArray[np.float32]:
-    """Return the numbers of (nested) fixed-size lists, flat."""
-    while pa.types.is_fixed_size_list(values.type):
-        values = values.flatten()
-    numbers: NDArray[np.float32] = values.to_numpy(zero_copy_only=False)
-    return numbers
+        return new.info.models == served.models and new.num_rows == old.num_rows

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from fsdata.results.parts import open_part, part_paths
-from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema, read_info
+from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema
 from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.contracts.steps import HEADS
 
@@ -59,11 +59,9 @@ def held_parts(folder: Path) -> list[HeldPart]:
     """
     parts = []
     for path in part_paths(folder) if folder.is_dir() else []:
-        with open_part(path) as file:
-            schema = file.schema_arrow
-        models = read_info(schema, str(path)).models
-        struct = schema.field(FACES).type.value_type
-        parts.append(HeldPart(path=path, models=models, fields={f.name: f.type for f in struct}))
+        with open_part(path) as part:
+            fields = {f.name: f.type for f in part.schema.field(FACES).type.value_type}
+            parts.append(HeldPart(path=path, models=part.info.models, fields=fields))
     return parts
 
 

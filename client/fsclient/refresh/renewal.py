@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.retry import check_model_set
@@ -14,15 +17,19 @@ from fsclient.ingest.plan import plan_ingest
 from fsclient.ingest.progress import ProgressTeller
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
-from fsclient.refresh.head_run import HeadRun, count_faces, is_renewed
+from fsclient.refresh.head_run import HeadRun, is_renewed
 from fsclient.refresh.model_change import HeldPart, ModelChange, compare, held_parts
-from fsdata.results.parts import open_part, read_ledger
-from fsdata.results.source import source_path
+from fsdata.results.digests import LastRows, source_digests
+from fsdata.results.latest import LatestPhotos, last_rows
+from fsdata.results.parts import count_faces, part_paths
+from fsdata.results.source import source_path, source_text
 from fsdata.results.staging import RefreshMode, Staging, drop_staged
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import ResultsError
 from fsengine.terminal.messages import counted
+
+T = TypeVar("T")
 
 _UP_TO_DATE = "refreshed: nothing, the results are of the served models already"
 
@@ -68,7 +75,7 @@ async def refresh(
         todo = plan_ingest(config, paths, model_set_id=served.models.model_set_id).todo
         summary = await ingest_photos(config, paths, backend, progress.photos(len(todo)), interruption)
     else:
-        statuses = Counter(_held_photos(parts).values())
+        statuses = Counter(status for _, status in _held_photos(parts))
         num_photos = statuses.total()
         summary = IngestSummary(
             served=served, num_inputs=num_photos, num_done_before=num_photos, earlier_statuses=statuses
@@ -86,7 +93,7 @@ async def _renew(
     progress: ProgressTeller,
 ) -> str:
     """Make every part anew from its stored embeddings, and say what was done."""
-    num_photos = len(_held_photos(parts))
+    num_photos = len(last_rows([part.path for part in parts]))
     faces = {part.path: count_faces(part.path) for part in parts}
     staging = Staging(config.out, served.models, RefreshMode.HEADS)
     run = HeadRun(backend=backend, served=served, steps=change.heads, retry=config.retry)
@@ -113,22 +120,20 @@ async def _score_again(
     interruption: Interruption | None,
 ) -> IngestSummary:
     """Score the photos of the sources and of the folder, all of them, into new parts."""
-    held = _held_photos(parts)
     staging = Staging(config.out, served.models, RefreshMode.PHOTOS)
-    scored = {source for source, _, _ in read_ledger(staging.path).statuses}
-    gone = {source for source in held if not os.path.lexists(source_path(source))}
-    if lost := sorted(source for source in gone - scored if held[source] is Status.OK):
-        if not scored:
+    scored = last_rows(part_paths(staging.path))
+    again, num_lost, first_lost = _photos_again(paths, parts, scored)
+    if num_lost:
+        if not len(scored):
             drop_staged(config.out)
         raise ResultsError(
-            f"{because}, so the photos must be scored again, and {len(lost)} that {config.out} holds faces of are gone "
-            f"({lost[0]}): bring them back, or ingest what is there into another --out"
+            f"{because}, so the photos must be scored again, and {num_lost} that {config.out} holds faces of are gone "
+            f"({first_lost}): bring them back, or ingest what is there into another --out"
         )
     progress.say(f"{because}: all photos are scored again")
-    again = dict.fromkeys([*paths, *(source_path(source) for source in held if source not in gone & scored)])
     staged = replace(config, out=staging.path)
-    todo = plan_ingest(staged, list(again), model_set_id=served.models.model_set_id).todo
-    summary = await ingest_photos(staged, list(again), backend, progress.photos(len(todo)), interruption)
+    todo = plan_ingest(staged, again, model_set_id=served.models.model_set_id).todo
+    summary = await ingest_photos(staged, again, backend, progress.photos(len(todo)), interruption)
     if not summary.num_left:
         staging.replace_parts()
         summary.refreshed = f"refreshed: {counted(len(again), 'photo')} scored again, because {because}"
@@ -137,14 +142,48 @@ async def _score_again(
     return summary
 
 
-def _held_photos(parts: list[HeldPart]) -> dict[str, Status]:
+def _photos_again(paths: list[bytes], parts: list[HeldPart], scored: LastRows) -> tuple[list[bytes], int, str]:
+    """Return the photos to score again: those of the sources, and those of the parts that are no such.
+
+    Args:
+        paths: Of the photos of the sources.
+        parts: The parts, oldest first.
+        scored: Photos that were scored again by an earlier run; of these, some may be gone by now.
+
+    Returns:
+        Their paths, the number of photos with faces that are gone without having been scored, and the first of them.
+    """
+    named = LastRows([source_digests([source_text(path) for path in batch]) for batch in _batched(paths)])
+    again = list(paths)
+    num_lost, first_lost = 0, ""
+    for batch in _batched(_held_photos(parts)):
+        digests = source_digests([source for source, _ in batch])
+        were_named, were_scored = named.find(digests) >= 0, scored.find(digests) >= 0
+        for (source, status), is_named, is_scored in zip(batch, were_named, were_scored, strict=True):
+            path = source_path(source)
+            if not os.path.lexists(path):
+                if is_scored:
+                    continue
+                if status is Status.OK:
+                    first_lost = min(first_lost, source) if num_lost else source
+                    num_lost += 1
+            if not is_named:
+                again.append(path)
+    return again, num_lost, first_lost
+
+
+def _held_photos(parts: list[HeldPart]) -> Iterator[tuple[str, Status]]:
     """Return each photo of some parts, oldest first, as its source, and its latest status."""
-    held: dict[str, Status] = {}
-    for part in parts:
-        with open_part(part.path) as file:
-            columns = file.read(["source", "status"]).to_pydict()
-        held.update((source, Status(status)) for source, status in zip(*columns.values(), strict=True))
-    return held
+    for _, photos in LatestPhotos([part.path for part in parts]).tables(["source", "status"]):
+        for source, status in zip(photos["source"].to_pylist(), photos["status"].to_pylist(), strict=True):
+            yield source, Status(status)
+
+
+def _batched(items: Iterable[T]) -> Iterator[list[T]]:
+    """Return items some ten thousand at a time."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, 65536)):
+        yield batch
 
 
 def _renewed_text(change: ModelChange, num_faces: int, num_photos: int) -> str:

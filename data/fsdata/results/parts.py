@@ -1,7 +1,7 @@
-"""Parts: Parquet files that exist whole or not at all, and the ledger that they make.
+"""Parts: Parquet files, each whole or not there, with a row per photo.
 
-A part is written beside its name, synced and renamed. Resuming reads what the parts say and needs no other
-state; where two parts hold the same source, the one with the higher number is later and wins.
+A part is written to a temporary path, synced and renamed. Parts are numbered: of two, the one with the higher number
+is later.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fsdata.results.rows import PhotoRow, rows_table
-from fsdata.results.schema import PartInfo, read_info
-from fsdata.results.status import Status
+from fsdata.results.schema import COLUMNS, FACE_COLUMNS, FACES, read_info
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.atomic import atomic_file, remove_temporary_files
 from fsengine.files.lock import file_lock
@@ -31,8 +30,11 @@ WRITE_OPTIONS: Mapping[str, Any] = {
     "compression": "zstd",
     "use_dictionary": ["status", "reason", "model_set_id"],
     "write_statistics": ["source", "status"],
+    "write_page_checksum": True,
 }
-"""How every part is written."""
+"""How every part is written; the checksums let damage be told from numbers."""
+
+_BRING_BACK = "bring back a copy of it, or move it away and run again"
 
 
 def part_paths(folder: Path) -> list[Path]:
@@ -76,55 +78,86 @@ def results_file(path: Path) -> Iterator[BinaryIO]:
         ) from exc
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """What the parts of a folder say was done.
+class PartFile:
+    """A part that is open, read row group by row group.
 
     Attributes:
-        statuses: (source, bytes, mtime_ns) of each photo to its status.
-        info: What the parts were made with; None without parts.
+        path: Its path.
+        schema: Its schema.
+        info: What it was made with.
+        num_rows: Its rows.
+        group_sizes: Rows of each of its row groups.
     """
 
-    statuses: dict[tuple[str, int, int], Status]
-    info: PartInfo | None
+    def __init__(self, path: Path, file: pq.ParquetFile) -> None:
+        """Read what the part says of itself; `open_part` opens one."""
+        self.path = path
+        self.schema: pa.Schema = file.schema_arrow
+        self.info = read_info(self.schema, str(path))
+        self.num_rows: int = file.metadata.num_rows
+        self.group_sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        self._file = file
+        if missing := [name for name in COLUMNS if name not in self.schema.names]:
+            raise ResultsError(f"{path} lacks the columns {', '.join(missing)}; {_BRING_BACK}")
+        faces = self.schema.field(FACES).type
+        if not pa.types.is_list(faces) or not pa.types.is_struct(faces.value_type):
+            raise ResultsError(f"{path} holds faces of type {faces}, expected a list of structs; {_BRING_BACK}")
+        if lists := [field.name for field in faces.value_type if pa.types.is_list(field.type)]:
+            raise ResultsError(f"{path} holds no lists of a fixed size in {', '.join(lists)}; {_BRING_BACK}")
 
+    def group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read one row group.
 
-def read_ledger(folder: Path) -> Ledger:
-    """Read the ledger of a folder.
+        Args:
+            number: Of the row group, from 0.
+            columns: Paths of columns in the file, for example `source` or `faces.list.element.box`; None for all.
 
-    Raises:
-        ResultsError: A part cannot be read, or parts of different model sets lie together.
-    """
-    statuses: dict[tuple[str, int, int], Status] = {}
-    info: PartInfo | None = None
-    for path in part_paths(folder):
-        with open_part(path) as file:
-            found = read_info(file.schema_arrow, str(path))
-            if info is not None and found.models.model_set_id != info.models.model_set_id:
-                raise ResultsError(
-                    f"{path} was made with model set {found.models.model_set_id}, the parts before it with "
-                    f"{info.models.model_set_id}; results of different sets do not mix: keep them in different folders"
-                )
-            info = found
-            columns = file.read(["source", "bytes", "mtime_ns", "status"]).to_pydict()
-        for source, size, mtime_ns, status in zip(*columns.values(), strict=True):
-            statuses[source, size, mtime_ns] = Status(status)
-    return Ledger(statuses=statuses, info=info)
+        Raises:
+            ResultsError: It is damaged.
+        """
+        with _readable(self.path):
+            table = self._file.read_row_group(number, columns=columns, use_threads=False)
+            table.validate(full=True)
+        return table
+
+    def groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Read every row group in order; see `group`."""
+        for number in range(len(self.group_sizes)):
+            yield self.group(number, columns)
 
 
 @contextmanager
-def open_part(path: Path) -> Iterator[pq.ParquetFile]:
+def open_part(path: Path) -> Iterator[PartFile]:
     """Open a part.
 
     Raises:
-        ResultsError: It is not a readable Parquet file.
+        ResultsError: It is not a readable Parquet file, or one that is no part.
     """
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as exc:
-        raise ResultsError(f"{path} cannot be read as Parquet: {exc}; move it away and run again") from exc
+    with _readable(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
     with file:
-        yield file
+        yield PartFile(path, file)
+
+
+def count_faces(path: Path) -> int:
+    """Return the faces of a part.
+
+    Raises:
+        ResultsError: It cannot be read.
+    """
+    with open_part(path) as part:
+        # The smallest column that has a value per face.
+        score = f"{FACES}.list.element.{FACE_COLUMNS['face_score']}"
+        return sum(int(pc.sum(pc.list_value_length(table[FACES])).as_py() or 0) for table in part.groups([score]))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what pyarrow says of a damaged file into a `ResultsError`."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
+        raise ResultsError(f"{path} cannot be read as Parquet: {exc}; {_BRING_BACK}") from exc
 
 
 class PartWriter:
@@ -145,7 +178,7 @@ class PartWriter:
         self._next = int(paths[-1].stem.split("-")[1]) + 1 if paths else 1
 
     def write(self, rows: Sequence[PhotoRow]) -> Path:
-        """Write one part: beside its name, synced, renamed, and the folder synced.
+        """Write one part: to a temporary path, synced, renamed, and the folder synced.
 
         Raises:
             ResultsError: The disk is full or the folder is gone; the rows are in no part then.

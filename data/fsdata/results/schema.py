@@ -72,6 +72,9 @@ PHOTO_FIELDS = (
     pa.field("infer_ms", pa.float32()),
 )
 
+COLUMNS = (*(field.name for field in PHOTO_FIELDS), FACES)
+"""Every column of a part."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartInfo:
@@ -140,10 +143,18 @@ def read_info(schema: pa.Schema, origin: str) -> PartInfo:
     raw = (schema.metadata or {}).get(METADATA_KEY)
     if raw is None:
         raise ResultsError(f"{origin} was not written by `fsclient ingest`: its metadata has no 'facestats'")
-    record = json.loads(raw)
-    if record.get("format") != FORMAT_VERSION:
+    try:
+        record = json.loads(raw)
+        found = record["format"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ResultsError(f"{origin} was not written by `fsclient ingest`: its 'facestats' is no record") from exc
+    if found != FORMAT_VERSION:
         raise ResultsError(
-            f"{origin} has format {record.get('format')}, this fsclient reads {FORMAT_VERSION}; "
-            "use the fsclient that wrote it"
+            f"{origin} has format {found}, this fsclient reads {FORMAT_VERSION}; use the fsclient that wrote it"
         )
-    return PartInfo(models=ServedModels(**record["served"]), runtime=record["runtime"])
+    try:
+        return PartInfo(models=ServedModels(**record["served"]), runtime=record["runtime"])
+    except (KeyError, TypeError) as exc:
+        raise ResultsError(
+            f"{origin} has metadata that is damaged ({exc}); bring back a copy of it, or move it away and run again"
+        ) from exc

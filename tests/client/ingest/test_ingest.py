@@ -19,7 +19,8 @@ from fsclient.ingest.plan import find_inputs
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.testing import FakeBackend, answer, ensemble
-from fsdata.results.parts import locked, part_paths, read_ledger
+from fsdata.results.ledger import read_ledger
+from fsdata.results.parts import locked, part_paths
 from fsdata.results.status import Status
 from fsengine.errors import (
     DeadlineError,
@@ -191,7 +192,7 @@ def test_a_server_that_changes_its_models_after_a_broken_connection_stops_the_ru
     backend = FakeBackend(respond)
     with pytest.raises(InferenceError, match="set-2"):
         run(folder, backend, tmp_path / "out", concurrency=1)
-    assert len(read_ledger(tmp_path / "out").statuses) == 2
+    assert len(read_ledger(tmp_path / "out")) == 2
 
 
 def test_two_runs_do_not_write_into_one_folder(folder: Path, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def photo(name: str, *faces: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 def write_part(folder: Path, number: int, *photos: dict[str, Any], models: ServedModels = SERVED) -> Path:
     schema = part_schema(ServedEnsemble(models=models, outputs=OUTPUTS, runtime="a test"))
-    path = folder / f"part-{number:05d}.parquet"
+    path = folder / f"part-{number:06d}.parquet"
     pq.write_table(pa.Table.from_pylist(list(photos), schema=schema), path)
     return path
 
@@ -248,3 +248,45 @@ def test_copies_of_a_photo_count_once_and_not_at_all_where_their_labels_differ(t
     faces = join_results(tmp_path, labelled)
     assert [row.path.name for row in faces.records] == ["a1.jpg", "c.jpg"]
     assert faces.left_out == {"copies": 2, "copies with different labels": 2}
+
+
+def test_results_whose_refresh_was_interrupted_are_refused(tmp_path: Path) -> None:
+    write_part(tmp_path, 0, photo("a.jpg", face(0)))
+    staging = tmp_path / ".refresh-set-1"
+    staging.mkdir()
+    (staging / "plan.json").write_text('{"mode": "heads", "served": {"pack": "another"}}')
+    with pytest.raises(InvalidInputError, match=r"a refresh of .* was interrupted.*--refresh"):
+        join_results(tmp_path, [record("a.jpg")])
+
+
+def test_a_later_row_without_a_face_counts(tmp_path: Path) -> None:
+    write_part(tmp_path, 0, photo("a.jpg", face(0)), photo("b.jpg", face(1)))
+    write_part(tmp_path, 1, photo("a.jpg", status="failed"))
+    faces = join_results(tmp_path, [record("a.jpg"), record("b.jpg")])
+    assert faces.embeddings.tolist() == [axis(1)]
+    assert faces.left_out == {"no face (failed)": 1}
+
+
+def test_of_faces_of_one_size_the_first_counts(tmp_path: Path) -> None:
+    write_part(tmp_path, 0, photo("a.jpg", face(2, (0, 0, 5, 4)), face(1, (3, 3, 7, 8)), face(0, (0, 0, 1, 1))))
+    assert join_results(tmp_path, [record("a.jpg")]).embeddings.tolist() == [axis(2)]
+
+
+def test_results_without_embeddings_are_refused(tmp_path: Path) -> None:
+    outputs = {name: shape for name, shape in OUTPUTS.items() if name != "face_embedding"}
+    schema = part_schema(ServedEnsemble(models=SERVED, outputs=outputs, runtime="a test"))
+    without = [{"box": [0, 0, 1, 1], "score": 0.9}]
+    rows = [{**photo("a.jpg", *without)}]
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "part-000001.parquet")
+    with pytest.raises(InvalidInputError, match="holds no embeddings; ingest without --no-embedding"):
+        join_results(tmp_path, [record("a.jpg")])
+
+
+def test_faces_of_photos_without_a_label_are_not_held(tmp_path: Path) -> None:
+    for number in range(20):
+        write_part(tmp_path, number, *(photo(f"{number}-{n}.jpg", *[face(n % WIDTH)] * 50) for n in range(50)))
+    before = pa.total_allocated_bytes()
+    faces = join_results(tmp_path, [record("3-1.jpg"), record("17-2.jpg")])
+    assert faces.embeddings.tolist() == [axis(1), axis(2)]
+    assert faces.embeddings.base is None or faces.embeddings.base.nbytes < 1000
+    assert pa.total_allocated_bytes() - before < 100_000

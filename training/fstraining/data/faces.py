@@ -6,12 +6,10 @@ Training reads what serving wrote, so both see the same pixels through the same 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +17,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
-from fsengine.errors import InvalidInputError
-
-_METADATA_KEY = b"facestats"
-_COLUMNS = ["source", "content_hash", "status", "faces"]
+from fsdata.results import Results, open_results
+from fsdata.results.flat_faces import BOX_COLUMNS
+from fsengine.errors import InvalidInputError, ResultsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,30 +66,38 @@ def join_results(results: Path, records: Sequence[LabelledPhoto]) -> TrainingFac
         records: Labels; photos are found by their path.
 
     Raises:
-        InvalidInputError: The folder holds no parts, or parts of different encoders, or none of the photos.
+        InvalidInputError: The folder holds no parts, a damaged one, parts of different encoders, or none of the
+            photos, or a refresh of it was interrupted.
     """
-    paths = sorted(results.glob("part-*.parquet"))
-    if not paths:
-        raise InvalidInputError(f"{results} holds no parts; expected a folder written by `fsclient ingest --out`")
-    encoder_ids = set()
-    rows: dict[str, dict[str, Any]] = {}
-    for path in paths:
-        encoder_ids.add(_encoder_id(path))
-        rows.update({row["source"]: row for row in _read(path, _COLUMNS).to_pylist()})
-    if len(encoder_ids) > 1:
-        raise InvalidInputError(f"{results} holds embeddings of {len(encoder_ids)} encoders; ingest with one of them")
+    try:
+        return _join(open_results(results, mixed_sets=True), records)
+    except ResultsError as exc:
+        raise InvalidInputError(str(exc)) from exc
+
+
+def _join(results: Results, records: Sequence[LabelledPhoto]) -> TrainingFaces:
+    """Join labels with results; see `join_results`."""
+    encoder_id = _encoder_id(results)
+    labelled = {str(record.path) for record in records}
+    photos = {
+        row["source"]: (row["content_hash"], row["status"])
+        for batch in results.scan_photos(["source", "content_hash", "status"], sources=labelled)
+        for row in batch.to_pylist()
+    }
+    embeddings = _largest_faces(results, labelled)
     left_out: Counter[str] = Counter()
-    found: dict[str, list[tuple[LabelledPhoto, Any]]] = {}
+    found: dict[str, list[tuple[LabelledPhoto, NDArray[np.float32]]]] = {}
     for record in records:
-        row = rows.get(str(record.path))
-        if row is None:
+        source = str(record.path)
+        if source not in photos:
             left_out["not in the results"] += 1
-        elif not row["faces"]:
-            left_out[f"no face ({row['status']})"] += 1
+            continue
+        content_hash, status = photos[source]
+        if source not in embeddings:
+            left_out[f"no face ({status})"] += 1
         else:
-            embedding = max(row["faces"], key=_area)["embedding"]
-            found.setdefault(row["content_hash"], []).append((record, embedding))
-    kept: list[tuple[LabelledPhoto, str, Any]] = []
+            found.setdefault(content_hash, []).append((record, embeddings[source]))
+    kept: list[tuple[LabelledPhoto, str, NDArray[np.float32]]] = []
     for content_hash, copies in found.items():
         if len({_labels(record) for record, _ in copies}) > 1:
             left_out["copies with different labels"] += len(copies)
@@ -102,14 +107,14 @@ def join_results(results: Path, records: Sequence[LabelledPhoto]) -> TrainingFac
             left_out["copies"] += len(copies) - 1
     if not kept:
         raise InvalidInputError(
-            f"none of {len(records)} labelled photos has a face in {results} ({dict(left_out)}); ingest the labelled "
-            "photos themselves: paths must be the same"
+            f"none of {len(records)} labelled photos has a face in {results.folder} ({dict(left_out)}); ingest the "
+            "labelled photos themselves: paths must be the same"
         )
     return TrainingFaces(
         embeddings=np.array([embedding for _, _, embedding in kept], np.float32),
         records=[record for record, _, _ in kept],
         content_hashes=[content_hash for _, content_hash, _ in kept],
-        encoder_id=encoder_ids.pop(),
+        encoder_id=encoder_id,
         left_out=left_out,
     )
 
@@ -125,7 +130,7 @@ def read_embedding_table(path: Path, records: Sequence[LabelledPhoto], encoder_i
     Raises:
         InvalidInputError: There is no such column, or its rows are no vectors of one width.
     """
-    table = _read(path, None)
+    table = _read(path)
     if "embedding" not in table.column_names or table.num_rows != len(records):
         raise InvalidInputError(
             f"{path} has columns {', '.join(table.column_names)} and {table.num_rows} rows; expected a column "
@@ -150,27 +155,35 @@ def _labels(record: LabelledPhoto) -> tuple[object, ...]:
     return record.gender, record.age_low_years, record.age_high_years, record.ethnicity, record.rating
 
 
-def _area(face: dict[str, Any]) -> float:
-    x0, y0, x1, y1 = face["box"]
-    return float((x1 - x0) * (y1 - y0))
+def _largest_faces(results: Results, sources: set[str]) -> dict[str, NDArray[np.float32]]:
+    """Return the embedding of the largest face of each photo that has any; the first of equals."""
+    largest: dict[str, tuple[float, NDArray[np.float32]]] = {}
+    for batch, embeddings in results.embeddings(["source", *BOX_COLUMNS], sources=sources):
+        x0, y0, x1, y1 = (batch.column(name).to_numpy().astype(np.float64) for name in BOX_COLUMNS)
+        areas = (x1 - x0) * (y1 - y0)
+        for row, source in enumerate(batch.column("source").to_pylist()):
+            if source not in largest or areas[row] > largest[source][0]:
+                largest[source] = float(areas[row]), embeddings[row].copy()
+    return {source: embedding for source, (_, embedding) in largest.items()}
 
 
-def _encoder_id(path: Path) -> str:
-    """Return what a part says of its encoder."""
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        found = json.loads(metadata[_METADATA_KEY])["served"].get("encoder_id", "")
-    except (OSError, pa.ArrowException, KeyError, ValueError) as exc:
-        raise InvalidInputError(f"{path} was not written by `fsclient ingest`: {exc}") from exc
-    if not found:
+def _encoder_id(results: Results) -> str:
+    """Return what all parts say of their encoder."""
+    encoder_ids = {info.models.encoder_id for info in results.infos}
+    if "" in encoder_ids:
         raise InvalidInputError(
-            f"{path} was written by an earlier version, which did not note the encoder; ingest the photos again"
+            f"{results.folder} holds parts of an earlier version, which did not note the encoder; ingest the photos "
+            "again"
         )
-    return str(found)
+    if len(encoder_ids) > 1:
+        raise InvalidInputError(
+            f"{results.folder} holds embeddings of {len(encoder_ids)} encoders; ingest with one of them"
+        )
+    return encoder_ids.pop()
 
 
-def _read(path: Path, columns: list[str] | None) -> pa.Table:
+def _read(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, columns=columns)
+        return pq.read_table(path)
     except (OSError, pa.ArrowException) as exc:
         raise InvalidInputError(f"{path} cannot be read as Parquet: {exc}") from exc

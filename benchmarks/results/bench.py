@@ -1,0 +1,163 @@
+"""Resuming, building the master table and reading back: how long, and in how much memory, on results of any size?
+
+    python benchmarks/results/bench.py --photos 10000000
+    python benchmarks/results/bench.py --photos 500000 --faces-per-photo 2 --width 192
+
+Makes synthetic results, one photo in a hundred done twice, and runs each question in a process of its own. The goals,
+1 GB at most for each and 60 s for resuming ten million photos, are those of an ordinary machine with two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from fsdata.results import open_results
+from fsdata.results.ledger import read_ledger
+from fsdata.results.master_table import build_table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from made_results import MadeResults
+
+from machine import installed_versions, num_cores, processor
+
+PACKAGES = ("facestats", "numpy", "pyarrow")
+KEYS_AT_A_TIME = 65536
+
+
+def load(folder: Path, _: MadeResults) -> int:
+    """Open the results and no more; what the other questions are compared with."""
+    return len(open_results(folder).paths)
+
+
+def resume(folder: Path, made: MadeResults) -> int:
+    """Read the ledger, decide for every photo, and return how many are done."""
+    ledger = read_ledger(folder)
+    keys = made.keys()
+    done = 0
+    while batch := list(islice(keys, KEYS_AT_A_TIME)):
+        done += sum(status is not None for status in ledger.statuses_of(batch))
+    return done
+
+
+def table(folder: Path, _: MadeResults) -> int:
+    """Build the master table and return its rows."""
+    return int(pq.read_metadata(build_table(folder)).num_rows)
+
+
+def scan(folder: Path, _: MadeResults) -> int:
+    """Read every column of every face and return how many there are."""
+    return sum(batch.num_rows for batch in open_results(folder).scan())
+
+
+def embeddings(folder: Path, _: MadeResults) -> int:
+    """Read every embedding and return how many there are."""
+    return sum(len(numbers) for _, numbers in open_results(folder).embeddings())
+
+
+QUESTIONS: dict[str, Callable[[Path, MadeResults], int]] = {
+    question.__name__: question for question in (load, resume, table, scan, embeddings)
+}
+
+
+def expected_count(question: str, made: MadeResults) -> int:
+    """Return what a question must answer."""
+    if question == "load":
+        return -(-made.photos // made.part_size) + -(-made.repeated // made.part_size)
+    return made.photos if question == "resume" else made.num_faces
+
+
+def asked(made: MadeResults) -> list[str]:
+    """Return the questions that such results can be asked."""
+    return [name for name in QUESTIONS if made.width or name != "embeddings"]
+
+
+def measure(question: str, folder: Path, arguments: Iterable[str]) -> dict[str, float]:
+    """Return count, seconds, cpu_s and peak_bytes of a question, answered in a process of its own."""
+    command = [sys.executable, __file__, *arguments, "--out", str(folder), "--only", question]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
+
+
+def answer(question: str, folder: Path, made: MadeResults) -> dict[str, float]:
+    """Return count, seconds, cpu_s and peak_bytes of a question, answered in this process."""
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    started = time.perf_counter()
+    count = QUESTIONS[question](folder, made)
+    seconds = time.perf_counter() - started
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "count": count,
+        "seconds": seconds,
+        "cpu_s": used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime,
+        "peak_bytes": used.ru_maxrss * 1024,  # Linux gives KiB
+    }
+
+
+def report(folder: Path, made: MadeResults, arguments: list[str]) -> None:
+    """Make the results where they are not there yet, ask every question, and print rows.
+
+    Raises:
+        SystemExit: A count is wrong.
+    """
+    print("machine ", processor(), f"{num_cores()} cores")
+    print("versions", *(f"{name} {version}" for name, version in installed_versions(PACKAGES).items()))
+    if not folder.is_dir() or not any(folder.iterdir()):
+        started = time.perf_counter()
+        made.write(folder)
+        print(f"made     in {time.perf_counter() - started:.1f} s")
+    num_bytes = sum(path.stat().st_size for path in folder.glob("part-*.parquet"))
+    width = f"embeddings of {made.width}" if made.width else "no embeddings"
+    print(f"results  {made.photos} photos, {made.num_faces} faces, {width}, {num_bytes / 1e9:.2f} GB of parts")
+    print(f"{'question':12}{'count':>12}{'seconds':>10}{'cpu s':>10}{'us each':>10}{'peak MB':>10}{'of parts':>10}")
+    for question in asked(made):
+        found = measure(question, folder, arguments)
+        if found["count"] != expected_count(question, made):
+            raise SystemExit(f"{question} counted {found['count']:.0f}, expected {expected_count(question, made)}")
+        each_us = 1e6 * found["seconds"] / max(found["count"], 1)
+        print(
+            f"{question:12}{found['count']:12.0f}{found['seconds']:10.2f}{found['cpu_s']:10.2f}{each_us:10.2f}"
+            f"{found['peak_bytes'] / 1e6:10.0f}{found['peak_bytes'] / num_bytes:10.2f}"
+        )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=100_000)
+    parser.add_argument("--faces-per-photo", type=int, default=1, help="of nine photos in ten; the tenth has none")
+    parser.add_argument("--width", type=int, default=0, help="of the embeddings; 0 for none")
+    parser.add_argument("--part-size", type=int, default=1000)
+    parser.add_argument("--out", type=Path, help="keep the results here, or take those that lie here")
+    parser.add_argument("--only", choices=QUESTIONS, help="answer one question in this process, as JSON")
+    given = parser.parse_args(arguments)
+    made = MadeResults(
+        photos=given.photos,
+        repeated=given.photos // 100,
+        faces_per_photo=given.faces_per_photo,
+        width=given.width,
+        part_size=given.part_size,
+    )
+    if given.only:
+        print(json.dumps(answer(given.only, given.out, made)))
+    elif given.out:
+        report(given.out, made, arguments)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            report(Path(folder), made, arguments)
+
+
+if __name__ == "__main__":
+    main()

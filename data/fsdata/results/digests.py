@@ -1,0 +1,106 @@
+"""128-bit digests of photos, sorted, in place of dictionaries whose keys are paths.
+
+Ten million paths in a Python dict take several gigabytes; their digests take 160 MB. Digests are BLAKE2b, so that two
+different photos among n share one with a chance of about n * n / 2**129: 1.5e-25 for ten million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Digests = NDArray[np.bytes_]
+"""S16 (N,)."""
+
+_NUM_BYTES = 16
+
+
+def source_digests(sources: pa.Array | Sequence[str]) -> Digests:
+    """Return a digest of each source."""
+    return _joined([blake2b(text, digest_size=_NUM_BYTES).digest() for text in _encoded(sources)])
+
+
+def photo_digests(
+    sources: pa.Array | Sequence[str], num_bytes: NDArray[np.int64], mtime_ns: NDArray[np.int64]
+) -> Digests:
+    """Return a digest of each (source, bytes, mtime_ns).
+
+    Args:
+        sources: N texts.
+        num_bytes: int64 (N,).
+        mtime_ns: int64 (N,), nanoseconds since 1970.
+    """
+    numbers = np.stack([num_bytes, mtime_ns], axis=1).astype("<i8", copy=False).tobytes()
+    starts = range(0, len(numbers), 16)
+    texts = _encoded(sources)
+    # The numbers come first and have a fixed width, so that no two photos give the same bytes.
+    return _joined(
+        [
+            blake2b(numbers[start : start + 16] + text, digest_size=_NUM_BYTES).digest()
+            for start, text in zip(starts, texts, strict=True)
+        ]
+    )
+
+
+class LastRows:
+    """The last row of each digest, and whether a digest is there at all."""
+
+    def __init__(self, chunks: list[Digests]) -> None:
+        """Sort digests.
+
+        Args:
+            chunks: Digests in the order of their rows. The list is emptied, so that they are not held twice.
+        """
+        digests: Digests = np.concatenate(chunks) if chunks else np.empty(0, f"S{_NUM_BYTES}")
+        chunks.clear()
+        self.num_rows = len(digests)
+        order = np.argsort(digests, kind="stable")
+        digests = digests[order]
+        last = np.ones(len(digests), np.bool_)
+        np.not_equal(digests[1:], digests[:-1], out=last[:-1])
+        if not last.all():
+            digests, order = digests[last], order[last]
+        self._digests = digests
+        self._rows = order
+
+    def __len__(self) -> int:
+        """Return the number of different digests."""
+        return len(self._digests)
+
+    def find(self, digests: Digests) -> NDArray[np.int64]:
+        """Return the last row of each digest, int64 (N,), -1 where it is not there."""
+        if not len(self):
+            return np.full(len(digests), -1)
+        # Sorted questions meet neighbouring answers: twice as fast as asking in any order.
+        order = np.argsort(digests)
+        at = np.empty(len(digests), np.int64)
+        at[order] = np.searchsorted(self._digests, digests[order])
+        at[at == len(self)] = 0
+        return np.where(self._digests[at] == digests, self._rows[at], -1)
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Return whether each row is the last of its digest, bool (number of rows,)."""
+        mask = np.zeros(self.num_rows, np.bool_)
+        mask[self._rows] = True
+        return mask
+
+
+def _encoded(sources: pa.Array | Sequence[str]) -> Sequence[bytes]:
+    """Return texts as UTF-8."""
+    if not isinstance(sources, pa.Array):
+        return [source.encode() for source in sources]
+    texts = sources.cast(pa.binary())
+    # Slices of one buffer: several times as fast as an Arrow scalar for each row.
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].tolist() if offsets else [0]
+    view = data.to_pybytes() if data is not None else b""
+    return [view[start:end] for start, end in pairwise(ends)]
+
+
+def _joined(digests: list[bytes]) -> Digests:
+    return np.frombuffer(b"".join(digests), f"S{_NUM_BYTES}")

@@ -1,0 +1,80 @@
+"""Which row of a source counts: the last, in the order of the parts and of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fsdata.results.digests import LastRows, source_digests
+from fsdata.results.parts import PartFile, open_part
+from fsengine.errors import ResultsError
+
+
+def last_rows(paths: Sequence[Path]) -> LastRows:
+    """Return the last row of each source, counted over all parts; its digests are `source_digests`.
+
+    Raises:
+        ResultsError: A part cannot be read.
+    """
+    chunks = []
+    for path in paths:
+        with open_part(path) as part:
+            chunks += [source_digests(table["source"].combine_chunks()) for table in part.groups(["source"])]
+    return LastRows(chunks)
+
+
+class LatestPhotos:
+    """The rows of some parts that count, one for each photo, in the order of the parts.
+
+    A byte for each row is held in memory.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Read the sources of parts, oldest first.
+
+        Raises:
+            ResultsError: A part cannot be read.
+        """
+        self._paths = list(paths)
+        rows = last_rows(self._paths)
+        self.num_photos = len(rows)
+        self._counts = rows.mask()
+
+    def tables(
+        self, columns: Sequence[str] | None = None, *, sources: pa.Array | None = None
+    ) -> Iterator[tuple[PartFile, pa.Table]]:
+        """Return the photos of each row group that holds some, and the part that they lie in.
+
+        Args:
+            columns: Paths of columns, see `PartFile.group`; None for all.
+            sources: Photos to return, as strings; None for all.
+
+        Raises:
+            ResultsError: A part cannot be read, or was changed since.
+        """
+        start = 0
+        for path in self._paths:
+            with open_part(path) as part:
+                counts = self._counts[start : start + part.num_rows]
+                start += part.num_rows
+                if start > len(self._counts):
+                    raise _changed(path)
+                first = 0
+                for number, size in enumerate(part.group_sizes):
+                    keep = counts[first : first + size]
+                    first += size
+                    if sources is not None and keep.any():
+                        found = part.group(number, ["source"])["source"]
+                        keep = keep & pc.is_in(found, value_set=sources).to_numpy()
+                    if keep.any():
+                        table = part.group(number, columns)
+                        yield part, (table if keep.all() else table.filter(pa.array(keep))).combine_chunks()
+        if start != len(self._counts):
+            raise _changed(self._paths[-1].parent)
+
+
+def _changed(path: Path) -> ResultsError:
+    return ResultsError(f"{path} was changed while it was read; run again")

@@ -1,0 +1,32 @@
+"""The benchmark of results as a command, on a few hundred photos: what it counts, never how fast."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "bench.py"
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCH), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_every_question_is_answered_with_the_count_of_what_was_made(tmp_path: Path) -> None:
+    arguments = ["--photos", "300", "--faces-per-photo", "2", "--part-size", "50", "--width", "6"]
+    done = bench(*arguments, "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    counts = {
+        row[0]: int(row[1]) for row in rows if row and row[0] in {"load", "resume", "table", "scan", "embeddings"}
+    }
+    # 300 photos and 3 of them again, in parts of 50; a tenth of the photos has no face.
+    assert counts == {"load": 7, "resume": 300, "table": 540, "scan": 540, "embeddings": 540}
+    assert "machine " in done.stdout
+    assert "pyarrow" in done.stdout
+    # The results that were kept are taken again, and a wrong count is an error.
+    wrong = bench(*arguments, "--photos", "310", "--out", str(tmp_path / "out"))
+    assert wrong.returncode == 1
+    assert "load counted 7, expected 8" in wrong.stderr

@@ -1,0 +1,175 @@
+"""A part that is damaged anywhere is named, with what to do; numbers that are not those written never come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fsdata.results import open_results
+from fsdata.results.ledger import read_ledger
+from fsdata.results.master_table import TABLE_FILE, build_table, describe
+from fsdata.results.parts import count_faces, open_part, part_paths
+from fsengine.errors import ResultsError
+from results_for_tests import row_of, write_parts
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "ledger": read_ledger,
+    "photos": lambda folder: open_results(folder).photos(),
+    "faces": lambda folder: open_results(folder).faces(),
+    "embeddings": lambda folder: list(open_results(folder).embeddings()),
+    "table": build_table,
+    "info": describe,
+}
+
+READ_BY = {
+    "ledger": {"source", "bytes", "mtime_ns", "status"},
+    "photos": {"source", "bytes", "mtime_ns", "content_hash", "status", "read_ms", "infer_ms"},
+    "faces": {"source", "content_hash", "box", "embedding", "landmarks", "score", "gender_probability", "age_years"},
+    "embeddings": {"source", "score", "embedding"},
+    "table": {"source", "content_hash", "box", "embedding", "landmarks", "age_years"},
+    "info": {"source", "status"},
+}
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    rows = [row_of(f"/photos/{number}.jpg", number % 3, value=number / 7, mtime_ns=number) for number in range(60)]
+    return part_paths(write_parts(tmp_path, rows, [row_of("/photos/last.jpg")]))[0]
+
+
+def pages(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield each column of a part, by the names on its path, and where the bytes of its pages end."""
+    group = pq.read_metadata(path).row_group(0)
+    for index in range(group.num_columns):
+        column = group.column(index)
+        start = column.dictionary_page_offset or column.data_page_offset
+        yield column.path_in_schema, start + column.total_compressed_size
+
+
+def flip(path: Path, position: int, bits: int = 0xFF) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= bits
+    path.write_bytes(bytes(data))
+
+
+def refusal(reader: str, folder: Path) -> str:
+    """Return why results are refused; empty where they are read."""
+    try:
+        READERS[reader](folder)
+    except ResultsError as exc:
+        return str(exc)
+    return ""
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_damage_in_the_pages_of_a_column_is_found_by_whatever_reads_it(reader: str, part: Path) -> None:
+    whole = part.read_bytes()
+    refused = set()
+    for column, end in pages(part):
+        flip(part, end - 3)
+        if said := refusal(reader, part.parent):
+            assert f"{part} cannot be read as Parquet" in said
+            assert "bring back a copy of it, or move it away and run again" in said
+            refused |= set(column.split("."))
+        part.write_bytes(whole)
+    assert refused >= READ_BY[reader]
+    READERS[reader](part.parent)
+
+
+def test_damage_anywhere_is_refused_or_changes_nothing(part: Path) -> None:
+    results = open_results(part.parent)
+    faces, photos = results.faces(), results.photos()
+    whole = part.read_bytes()
+    rng = np.random.default_rng(0)
+    end_of_pages = max(end for _, end in pages(part))
+    num_refused = 0
+    for position in rng.integers(0, len(whole), 150).tolist():
+        flip(part, position, int(rng.integers(1, 256)))
+        try:
+            read_ledger(part.parent)
+            results = open_results(part.parent)
+            found = results.faces(), results.photos()
+            # What the footer says in words, the name of a pack for example, has no checksum.
+            assert found == (faces, photos) or position >= end_of_pages, position
+        except ResultsError:
+            num_refused += 1
+        part.write_bytes(whole)
+    assert num_refused > 75
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kept", [0, 3, 500, -20])
+def test_a_part_that_is_cut_off_is_refused(reader: str, kept: int, part: Path) -> None:
+    part.write_bytes(part.read_bytes()[:kept])
+    with pytest.raises(ResultsError, match=r"part-000001\.parquet cannot be read as Parquet.*bring back a copy"):
+        READERS[reader](part.parent)
+
+
+def test_a_table_that_cannot_be_built_leaves_the_old_one(part: Path) -> None:
+    before = build_table(part.parent).read_bytes()
+    end = dict(pages(part))["faces.list.element.embedding.list.element"]
+    flip(part, end - 3)
+    with pytest.raises(ResultsError, match="part-000001"):
+        build_table(part.parent)
+    assert (part.parent / TABLE_FILE).read_bytes() == before
+    assert [path.name for path in (part.parent / TABLE_FILE).parent.iterdir()] == [TABLE_FILE.name]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (None, "was not written by `fsclient ingest`"),
+        (b"{}", "was not written by `fsclient ingest`"),
+        (b"not json", "was not written by `fsclient ingest`"),
+        (b"\xff", "was not written by `fsclient ingest`"),
+        (b'{"format": 2}', "has format 2, this fsclient reads 1; use the fsclient that wrote it"),
+        (b'{"format": 1}', "has metadata that is damaged"),
+        (b'{"format": 1, "served": {"pack": "a"}, "runtime": ""}', "has metadata that is damaged"),
+    ],
+    ids=str,
+)
+def test_metadata_that_is_not_ours_is_refused(metadata: bytes | None, message: str, part: Path) -> None:
+    table = pq.read_table(part)
+    pq.write_table(table.replace_schema_metadata({b"facestats": metadata} if metadata else None), part)
+    for read in READERS.values():
+        with pytest.raises(ResultsError, match=message):
+            read(part.parent)
+
+
+def test_parquet_without_our_columns_is_refused(part: Path) -> None:
+    table = pq.read_table(part)
+    for column, message in (("mtime_ns", "lacks the columns mtime_ns"), ("faces", "lacks the columns faces")):
+        pq.write_table(table.drop_columns(column), part)
+        with pytest.raises(ResultsError, match=message):
+            open_results(part.parent)
+    faces = pa.array([[1.0]] * table.num_rows)
+    pq.write_table(table.set_column(table.column_names.index("faces"), "faces", faces), part)
+    with pytest.raises(ResultsError, match=r"faces of type list.*expected a list of structs"):
+        open_results(part.parent)
+
+
+def test_labels_that_do_not_fit_the_probabilities_are_refused(part: Path) -> None:
+    table = pq.read_table(part)
+    text = table.schema.metadata[b"facestats"].replace(b'["female", "male"]', b'["female"]')
+    pq.write_table(table.replace_schema_metadata({b"facestats": text}), part)
+    with pytest.raises(ResultsError, match="2 probabilities of gender and state 1 labels"):
+        open_results(part.parent).faces()
+
+
+def test_parts_without_checksums_are_read(part: Path) -> None:
+    before = open_results(part.parent).faces()
+    for path in part_paths(part.parent):
+        pq.write_table(pq.read_table(path), path, write_page_checksum=False)
+    assert open_results(part.parent).faces().equals(before)
+
+
+def test_faces_are_counted(part: Path) -> None:
+    assert count_faces(part) == 60
+    with open_part(part) as file:
+        assert (file.num_rows, file.group_sizes, [table.num_rows for table in file.groups()]) == (60, [60], [60])
