@@ -39,6 +39,7 @@ from fsengine.contracts.steps import (
 from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.files.atomic import temporary_file
 from fsengine.packs.pack import Pack
+from fsengine.terminal.messages import say
 from fsexport.align.align_graph import export_align
 from fsexport.artifact.exported import ExportJob, ExportResult, Origin, export_artifact
 from fsexport.detect.blazeface import BlazeFaceSettings, export_blazeface
@@ -55,7 +56,7 @@ from fsexport.sources.mediapipe_wheel import (
 )
 from fstraining.fits.forest import best_temperature, fit_classifier
 from fstraining.fits.linear import fit_age_gender
-from tool_command import ToolCommand, say, summary
+from tool_command import ToolCommand, summary
 
 DEMONSTRATION = "demonstration"
 FIGURES_FILE = "figures.json"

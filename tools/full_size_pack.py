@@ -22,6 +22,7 @@ from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import Pack
 from fsengine.registry.home import models_home
+from fsengine.terminal.messages import say
 from fsexport.artifact.exported import Origin, file_hashes
 from fsexport.artifact.origins import Given, StatedLicence, resolve
 from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
@@ -36,7 +37,7 @@ from fsexport.heads.trees import FAIRFACE_CLASSES
 from fsexport.inputs.decoded_photos import default_photos
 from fsexport.packs.pack_builder import build_pack
 from fstraining.fits.forest import fit_classifier
-from tool_command import ToolCommand, say, summary
+from tool_command import ToolCommand, summary
 
 PACK_NAME = "full-size"
 ASSETS_VARIABLE = "FACESTATS_TEST_ASSETS"

@@ -15,6 +15,7 @@ import numpy as np
 from fsengine.contracts.steps import ATTRACTIVENESS, DETECT
 from fsengine.registry.model_source import find_source
 from fsengine.registry.store import stored
+from fsengine.terminal.messages import say
 from fsexport.artifact.exported import Exported, Origin
 from fsexport.artifact.origins import StatedLicence, resolve
 from fsexport.artifact.parity import parity_table
@@ -32,7 +33,7 @@ from fsexport.inputs.decoded_photos import list_photos
 from fsexport.sources.sklearn_pickle import read_scaled_classifier
 from fstraining.fits.forest import fit_classifier
 from full_size_pack import ASSETS_VARIABLE, require_assets
-from tool_command import ToolCommand, say
+from tool_command import ToolCommand
 
 Say = Callable[[str], None]
 

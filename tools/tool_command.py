@@ -1,4 +1,4 @@
-"""What the makers' commands have in common: an error ends with one text, progress goes to stderr."""
+"""What the makers' commands have in common: an error ends with one text."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.packs.pack import Pack
+from fsengine.terminal.command_group import explained
+
+_INSTALL = "pip install 'facestats[server,export,training]'"
 
 
 class ToolCommand(click.Command):
@@ -18,24 +20,7 @@ class ToolCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except FaceStatsError as exc:
-            kind = _UnusableInput if isinstance(exc, InvalidInputError) else click.ClickException
-            raise kind(str(exc)) from exc
-        except ImportError as exc:
-            raise click.ClickException(
-                f"{exc.name or exc} is not installed, and this tool needs it: pip install 'facestats[server,export]'"
-            ) from exc
-
-
-class _UnusableInput(click.ClickException):
-    exit_code = 2
-
-
-def say(line: str) -> None:
-    """Show a line of progress."""
-    click.echo(line, err=True)
+        return explained(lambda: super(ToolCommand, self).invoke(ctx), ctx, lambda _: _INSTALL)
 
 
 def summary(pack: Pack) -> str:

@@ -21,7 +21,7 @@ from fsclient.photos.sources import find_photos
 from fsengine.errors import InvalidInputError
 from fsengine.gpu import VISIBLE_DEVICES
 from fsengine.terminal.messages import say
-from fsengine.terminal.progress import progress_bar
+from fsengine.terminal.progress_bar import progress_bar
 from memory_samples import MemorySamples, process_tree_bytes
 from outcome import Outcome, Row, Status, measured
 from settings import Settings

@@ -7,7 +7,7 @@ import logging
 import click
 
 from fsclient.commands.remedies import command_of
-from fsengine.command_group import LazyGroup
+from fsengine.terminal.command_group import LazyGroup
 
 _COMMANDS = {
     "ingest": "find, embed and score every face in folders of photos, into Parquet",
@@ -21,7 +21,7 @@ _COMMANDS = {
 
 
 class ClientGroup(LazyGroup):
-    """The client's own commands, and those of packages above it; see `fsclient.extensions`."""
+    """The client's own commands, and those of packages above it; see `fsclient.commands.extensions`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the subcommands in the order of the help, those of other packages last."""
@@ -36,7 +36,7 @@ class ClientGroup(LazyGroup):
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        from fsclient.extensions import find_extension
+        from fsclient.commands.extensions import find_extension
 
         return find_extension(cmd_name)
 
@@ -46,13 +46,13 @@ class ClientGroup(LazyGroup):
 
     def install_text(self, ctx: click.Context) -> str:
         """Return what brings the libraries of the subcommand that is run."""
-        from fsclient.extensions import EXTENSIONS
+        from fsclient.commands.extensions import EXTENSIONS
 
         extension = EXTENSIONS.get(ctx.invoked_subcommand or "")
         return super().install_text(ctx) if extension is None else extension.install_text
 
     def _extensions(self) -> dict[str, str]:
-        from fsclient.extensions import available_extensions
+        from fsclient.commands.extensions import available_extensions
 
         own = super().summaries()
         return {name: summary for name, summary in available_extensions().items() if name not in own}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from fsengine.command_group import ExplainedGroup
-from fsengine.terminal.progress import progress_bar
+from fsengine.terminal.command_group import ExplainedGroup
+from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import show
 
 # Typed here, so that `--help` reads no table library; a test compares them with the enums.

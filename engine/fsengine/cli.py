@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from fsengine.command_group import LazyGroup
+from fsengine.terminal.command_group import LazyGroup
 
 _COMMANDS = {
     "build": ("fsengine.plans.commands", "compile a repository's graphs to TensorRT plans, checked against them"),

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from fsengine.command_group import ExplainedGroup
 from fsengine.packs.pack import PRECISIONS, Pack
+from fsengine.terminal.command_group import ExplainedGroup
+from fsengine.terminal.messages import say
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,7 +98,7 @@ def clip(
     from fsexport.embed.clip_source import clip_given
 
     given, model = clip_given(source, architecture, activation, _stated(licence, commercial_use))
-    export_clip_artifact(model, given, Precision(precision), _photo_list(photos), out, _say)
+    export_clip_artifact(model, given, Precision(precision), _photo_list(photos), out, say)
     click.echo(out)
 
 
@@ -124,7 +125,7 @@ def detector(
 
     given = resolve(sources, _stated(licence, commercial_use))
     settings = settings_for(given.files, max_faces)
-    export_detector_artifact(given.files, given.origin, settings, _photo_list(photos), out, _say)
+    export_detector_artifact(given.files, given.origin, settings, _photo_list(photos), out, say)
     click.echo(out)
 
 
@@ -142,7 +143,7 @@ def age_gender(source: str, photos: Path | None, licence: str | None, commercial
     from fsexport.heads.genderage_artifact import export_age_gender_artifact
 
     given = resolve([source], _stated(licence, commercial_use))
-    export_age_gender_artifact(given.files[0], given.origin, _photo_list(photos), out, _say)
+    export_age_gender_artifact(given.files[0], given.origin, _photo_list(photos), out, say)
     click.echo(out)
 
 
@@ -169,7 +170,7 @@ def attractiveness(
 
     given = resolve([source, reference], _stated(licence, commercial_use))
     model, scores = given.files
-    export_attractiveness_artifact(read_torch_mlp(model), read_scores(scores, column), given.origin, out, _say)
+    export_attractiveness_artifact(read_torch_mlp(model), read_scores(scores, column), given.origin, out, say)
     click.echo(out)
 
 
@@ -191,7 +192,7 @@ def linear(source: str, head: str, licence: str | None, commercial_use: bool, ou
 
     given = resolve([source], _stated(licence, commercial_use))
     classifier = read_scaled_classifier(given.files[0])
-    export_linear_head_artifact(classifier, LinearHead(head), given.origin, out, _say)
+    export_linear_head_artifact(classifier, LinearHead(head), given.origin, out, say)
     click.echo(out)
 
 
@@ -209,7 +210,7 @@ def trees(source: Path, labels: Path, licence: str | None, commercial_use: bool,
     from fsexport.heads.forest_artifact import export_forest_artifact, read_labels
 
     given = resolve([str(source)], _stated(licence, commercial_use))
-    export_forest_artifact(source, read_labels(labels), given.origin, out, _say)
+    export_forest_artifact(source, read_labels(labels), given.origin, out, say)
     click.echo(out)
 
 
@@ -257,11 +258,7 @@ def _photo_list(folder: Path | None) -> list[Path]:
     return default_photos() if folder is None else list_photos(folder)
 
 
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
 def _report(pack: Pack, out: Path) -> None:
     served = pack.served()
-    _say(f"{pack.name}: {served.model_set_id}; marks: {served.marks_text or 'none'}")
+    say(f"{pack.name}: {served.model_set_id}; marks: {served.marks_text or 'none'}")
     click.echo(out)

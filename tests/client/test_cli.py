@@ -51,7 +51,7 @@ def test_a_server_that_is_not_there_leaves_everything_unfinished(tmp_path: Path,
 def test_models_list_names_files_licences_and_marks() -> None:
     result = run("models", "list")
     assert result.exit_code == 0
-    for expected in ("demo (default): here", "test: ", "Apache-2.0", "[demonstration]", "detect", "MB"):
+    for expected in ("demo (default): here", "official: not built", "Apache-2.0", "[demonstration]", "detect", "MB"):
         assert expected in result.output
 
 

@@ -68,6 +68,27 @@ def ingested(tmp_path_factory: pytest.TempPathFactory, fsclient_command: list[st
     return out
 
 
+def test_the_readme_shows_what_its_commands_print(ingested: Path, fsclient_command: list[str]) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    command = "$ .venv/bin/fsclient table build results && .venv/bin/fsclient table info results\n"
+    shown = readme[readme.index(command) + len(command) :].split("```")[0].splitlines()
+    assert fsclient(fsclient_command, "table", "build", ingested).returncode == 0
+    printed = subprocess.run(
+        [*fsclient_command, "table", "info", ingested.name],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ingested.parent,
+    ).stdout.splitlines()
+    assert len(printed) == len(shown)
+    for line, expected in zip(printed, shown, strict=True):
+        words, wanted = line.split(), expected.split()
+        assert len(words) == len(wanted), (line, expected)
+        for word, other in zip(words, wanted, strict=True):
+            # Another processor's last digits may differ.
+            assert word == other or float(word) == pytest.approx(float(other), abs=0.1), (line, expected)
+
+
 def test_every_shipped_photo_has_the_faces_that_a_person_counts(ingested: Path) -> None:
     rows = rows_of(ingested)
     counted = {photo.path.name: photo.num_faces for photo in sample_photos()}

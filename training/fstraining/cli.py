@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fsdata.cli import KINDS
-from fsengine.command_group import ExplainedGroup
+from fsengine.terminal.command_group import ExplainedGroup
+from fsengine.terminal.messages import say
 
 if TYPE_CHECKING:
     from fstraining.data.faces import TrainingFaces
@@ -106,9 +107,9 @@ def age_gender(**values: Any) -> None:
 
 def _train(train: Callable[..., object], values: dict[str, Any], columns: dict[str, str] | None) -> None:
     try:
-        train(_faces(values, columns), _training_options(values), _say)
+        train(_faces(values, columns), _training_options(values), say)
     except KeyboardInterrupt:
-        _say("interrupted; the same command starts again, and finished trials of a search count")
+        say("interrupted; the same command starts again, and finished trials of a search count")
         raise SystemExit(130) from None
     click.echo(values["out"])
 
@@ -144,7 +145,3 @@ def _training_options(values: dict[str, Any]) -> TrainingOptions:
         data_licence=values["licence"],
         commercial_use=values["commercial_use"],
     )
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

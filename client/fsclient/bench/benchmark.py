@@ -15,7 +15,7 @@ from fsclient.photos.sources import find_photos
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import counted
-from fsengine.terminal.progress import progress_bar
+from fsengine.terminal.progress_bar import progress_bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from fsclient.ingest.progress import IngestProgress
 from fsengine.terminal.messages import counted
-from fsengine.terminal.progress import ProgressBar
+from fsengine.terminal.progress_bar import ProgressBar
 
 
 class IngestBar:

@@ -16,11 +16,11 @@ from fsclient.models.fetching import LicenceChoice, fetch_named, import_named, s
 from fsclient.models.listing import packs_blocks, sources_table
 from fsclient.models.pack_folders import DEFAULT_PACK, list_packs, served_repository
 from fsclient.models.verify import verify_everything, verify_named
-from fsengine.command_group import ExplainedGroup
 from fsengine.packs.pack import PRECISIONS
 from fsengine.registry.model_source import find_source
 from fsengine.registry.store import source_path
 from fsengine.repository.assemble import Target
+from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.messages import say
 from fsengine.terminal.tables import show
 

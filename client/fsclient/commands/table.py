@@ -9,7 +9,7 @@ import click
 from fsclient.commands.options import program_name
 from fsclient.commands.results_text import info_blocks
 from fsdata.results.master_table import build_table, describe
-from fsengine.command_group import ExplainedGroup
+from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.messages import say
 from fsengine.terminal.tables import show
 

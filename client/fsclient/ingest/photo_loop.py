@@ -151,7 +151,7 @@ class _Run:
 
     async def _flush(self) -> None:
         """Write the rows at hand as a part while other photos go on; a cancelled worker does not stop it."""
-        rows, self._rows = self._rows, []
+        rows, self._rows = sorted(self._rows, key=lambda row: row.photo.source), []
         self._part_begun = time.monotonic()
         if rows:
             task = asyncio.create_task(self._write(rows))

@@ -19,7 +19,7 @@ from fsengine.plans.tensorrt.builder import OnPhase
 from fsengine.plans.toolchain import TensorRT
 from fsengine.repository.assemble import check_gpu_repository
 from fsengine.terminal.messages import say
-from fsengine.terminal.progress import progress_bar
+from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import show
 
 _DEFAULTS = BuildSettings()

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from fsclient.cli import main
 from fsclient.commands.remedies import COMMANDS, command_of
-from fsengine.command_group import CommandOf, ExplainedGroup
 from fsengine.errors import Action, FaceStatsError, InvalidInputError, Remedy
+from fsengine.terminal.command_group import CommandOf, ExplainedGroup
 
 
 def command_in(line: str) -> tuple[click.Command, list[str]]:

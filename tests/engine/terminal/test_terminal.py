@@ -18,7 +18,7 @@ LONG = "a cell of many words " * 10
 PROGRAM = f"""
 import sys, time
 from fsengine.terminal.messages import say
-from fsengine.terminal.progress import progress_bar
+from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import Table, show
 
 with progress_bar("ingest", 3, "photo") as bar:

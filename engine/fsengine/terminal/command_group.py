@@ -44,19 +44,33 @@ class ExplainedGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a subcommand."""
-        try:
-            return super().invoke(ctx)
-        except FaceStatsError as exc:
-            kind = _UnusableInput if isinstance(exc, InvalidInputError) else click.ClickException
-            raise kind(_message(ctx, exc)) from exc
-        except ImportError as exc:
-            raise click.ClickException(
-                f"{exc.name or exc} is not installed, and this command needs it: {self.install_text(ctx)}"
-            ) from exc
+        return explained(lambda: super(ExplainedGroup, self).invoke(ctx), ctx, self.install_text)
 
     def install_text(self, ctx: click.Context) -> str:
         """Return what the user types to get the libraries of the subcommand that is run."""
         return "pip install 'facestats[server,export]'"
+
+
+def explained(run: Callable[[], Any], ctx: click.Context, install_text: Callable[[click.Context], str]) -> Any:
+    """Run a command; what FaceStats explains, and a library that is missing, ends it with one text.
+
+    Args:
+        run: Does what the command does.
+        ctx: Its context.
+        install_text: Gives what the user types to get the command's libraries.
+
+    Raises:
+        click.ClickException: The text, with the exit code 2 where what the user gave cannot be used, 1 otherwise.
+    """
+    try:
+        return run()
+    except FaceStatsError as exc:
+        kind = _UnusableInput if isinstance(exc, InvalidInputError) else click.ClickException
+        raise kind(_message(ctx, exc)) from exc
+    except ImportError as exc:
+        raise click.ClickException(
+            f"{exc.name or exc} is not installed, and this command needs it: {install_text(ctx)}"
+        ) from exc
 
 
 def _message(context: click.Context, error: FaceStatsError) -> str:
