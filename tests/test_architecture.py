@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -208,3 +210,24 @@ def test_the_repository_names_no_path_of_a_machine() -> None:
         path = ROOT / name
         if path.suffix in {".py", ".md", ".toml", ".txt", ".json", ".pbtxt", ".tsv"} and path.is_file():
             assert os.fspath(Path.home()) + "/" not in path.read_text() or Path.home() == Path("/"), name
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "docker" / "README.md"]),
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_what_the_docs_name_of_the_tree_is_there(page: Path) -> None:
+    text = page.read_text()
+    for name in re.findall(r"`(fs(?:client|engine|data|export|training)(?:\.\w+)+)`", text):
+        parts = name.split(".")
+        while parts:
+            try:
+                found: object = importlib.import_module(".".join(parts))
+                break
+            except ModuleNotFoundError:
+                parts.pop()
+        for attribute in name.split(".")[len(parts) :]:
+            found = getattr(found, attribute)
+    for name in re.findall(r"`((?:tests|benchmarks|tools|docker|model_repository)/[\w./]+)`", text):
+        assert (ROOT / name).exists(), name
