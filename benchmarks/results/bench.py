@@ -41,12 +41,17 @@ def load(folder: Path, _: MadeResults) -> int:
     return len(open_results(folder).paths)
 
 
+def keys(_: Path, made: MadeResults) -> int:
+    """Make the keys that `resume` decides for, and no more; its time holds theirs."""
+    return sum(1 for _ in made.photo_keys())
+
+
 def resume(folder: Path, made: MadeResults) -> int:
     """Read the ledger, decide for every photo, and return how many are done."""
     ledger = read_ledger(folder)
-    keys = made.keys()
+    remaining = made.photo_keys()
     done = 0
-    while batch := list(islice(keys, KEYS_AT_A_TIME)):
+    while batch := list(islice(remaining, KEYS_AT_A_TIME)):
         done += sum(status is not None for status in ledger.statuses_of(batch))
     return done
 
@@ -67,7 +72,7 @@ def embeddings(folder: Path, _: MadeResults) -> int:
 
 
 QUESTIONS: dict[str, Callable[[Path, MadeResults], int]] = {
-    question.__name__: question for question in (load, resume, table, scan, embeddings)
+    question.__name__: question for question in (load, keys, resume, table, scan, embeddings)
 }
 
 
@@ -75,7 +80,7 @@ def expected_count(question: str, made: MadeResults) -> int:
     """Return what a question must answer."""
     if question == "load":
         return -(-made.photos // made.part_size) + -(-made.repeated // made.part_size)
-    return made.photos if question == "resume" else made.num_faces
+    return made.photos if question in {"keys", "resume"} else made.num_faces
 
 
 def asked(made: MadeResults) -> list[str]:

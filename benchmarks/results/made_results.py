@@ -59,7 +59,7 @@ class MadeResults:
         outputs |= {"ethnicity_probability": (-1, 7), "gender_probability": (-1, 2), "age_years": (-1, 1)}
         return ServedEnsemble(models=models, outputs=outputs, runtime="none")
 
-    def keys(self) -> Iterator[tuple[str, int, int]]:
+    def photo_keys(self) -> Iterator[tuple[str, int, int]]:
         """Return (source, bytes, mtime_ns) of each photo as it is now."""
         for number in range(self.photos):
             yield source_of(number), 1_000_000 + number, number + (number < self.repeated)

@@ -20,10 +20,12 @@ def test_every_question_is_answered_with_the_count_of_what_was_made(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     counts = {
-        row[0]: int(row[1]) for row in rows if row and row[0] in {"load", "resume", "table", "scan", "embeddings"}
+        row[0]: int(row[1])
+        for row in rows
+        if row and row[0] in {"load", "keys", "resume", "table", "scan", "embeddings"}
     }
     # 300 photos and 3 of them again, in parts of 50; a tenth of the photos has no face.
-    assert counts == {"load": 7, "resume": 300, "table": 540, "scan": 540, "embeddings": 540}
+    assert counts == {"load": 7, "keys": 300, "resume": 300, "table": 540, "scan": 540, "embeddings": 540}
     assert "machine " in done.stdout
     assert "pyarrow" in done.stdout
     # The results that were kept are taken again, and a wrong count is an error.

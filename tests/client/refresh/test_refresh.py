@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -159,6 +160,32 @@ def test_a_deeper_change_scores_every_photo_again(
     assert_made_with(results, served)
     run(Backend(served), tmp_path / "fresh", photos, other, plain=True)
     assert_same_results(results, tmp_path / "fresh")
+
+
+def test_photos_that_were_done_twice_are_scored_again_once(results: Path, photos: Path, tmp_path: Path) -> None:
+    write_photos(photos, {"b.png": 3, "c.png": 0})
+    os.utime(photos / "b.png", ns=(5, 5))
+    os.utime(photos / "c.png", ns=(5, 5))
+    assert run(Backend(OLD), results, photos, plain=True).num_rows == 2
+    served = PHOTO_CHANGES["embed"][0]
+    shutil.copytree(results, tmp_path / "named")
+    for out, sources in ((results, []), (tmp_path / "named", [photos])):
+        backend = Backend(served)
+        summary = run(backend, out, *sources)
+        assert (len(backend.requests), summary.num_inputs, summary.num_rows) == (5, 5, 5)
+        assert "5 photos scored again" in str(summary.refreshed)
+        assert_made_with(out, served)
+        assert len(rows_of(out)) == 5
+        assert len(rows_of(out)["b.png"]["faces"]) == 3
+
+
+def test_a_photo_counts_once_though_it_has_two_rows(results: Path, photos: Path) -> None:
+    write_photos(photos, {"b.png": 3})
+    os.utime(photos / "b.png", ns=(5, 5))
+    run(Backend(OLD), results, photos, plain=True)
+    summary = run(Backend(HEAD_CHANGES["changed"]), results)
+    assert "306 faces of 5 photos" in str(summary.refreshed)
+    assert (summary.num_inputs, summary.num_done_before, summary.all_statuses.total()) == (5, 5, 5)
 
 
 def test_parts_without_embeddings_are_scored_again_with_an_explanation(results: Path) -> None:
