@@ -85,13 +85,16 @@ def test_digests_of_texts_and_of_arrow_strings_are_the_same() -> None:
     numbers = np.array([-1, 0, 1, 2**62, -(2**63)], np.int64)
     assert (source_digests(texts) == source_digests(pa.array(texts))).all()
     assert (photo_digests(texts, numbers, numbers) == photo_digests(pa.array(texts), numbers, numbers)).all()
-    assert len(set(photo_digests(["a", "a", "a"], np.array([1, 2, 1]), np.array([2, 1, 1])).tolist())) == 3
+    assert len({*map(tuple, photo_digests(["a", "a", "a"], np.array([1, 2, 1]), np.array([2, 1, 1])).tolist())}) == 3
 
 
-def test_digests_that_end_in_zeros_are_different_ones() -> None:
-    digests = np.frombuffer(b"a" + bytes(15) + b"a\0b" + bytes(13) + b"a" + bytes(15) + bytes(16), "S16")
-    rows = LastRows([digests])
-    assert (len(rows), rows.find(digests).tolist()) == (3, [2, 1, 2, 3])
+def test_digests_that_share_a_half_are_different_ones() -> None:
+    digests = np.array([[7, 1], [7, 9], [7, 1], [0, 0], [8, 1], [7, 5]], np.uint64)
+    rows = LastRows([digests[:2], digests[2:]])
+    assert (len(rows), rows.find(digests).tolist()) == (5, [2, 1, 2, 3, 4, 5])
+    assert rows.mask().tolist() == [False, True, True, True, True, True]
+    others = np.array([[7, 0], [7, 4], [7, 10], [8, 0], [8, 2], [9, 1], [0, 1]], np.uint64)
+    assert rows.find(others).tolist() == [-1] * 7
 
 
 def test_the_states_of_a_photo_are_told_apart(tmp_path: Path) -> None:
