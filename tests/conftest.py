@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from built_full_size_pack import built_full_size_pack
-from fsclient.models.pack_folders import served_repository
+from fsclient.models.name_to_repository import served_repository
 from fsdata.sample_photos import sample_folder
 from fsengine.server.embedded import EmbeddedServer
 

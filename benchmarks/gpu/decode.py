@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.backends.dali_pipeline import build_pipeline, serialize_pipeline
+from fsengine.backends.dali_loading import build_pipeline, serialize_pipeline
 from fsengine.contracts import steps
 from fsengine.errors import ExportError
 from fsengine.packs.shipped import shipped_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsclient.models.pack_folders import DEFAULT_PACK
+from fsclient.models.name_to_repository import DEFAULT_PACK
 from fsengine.contracts.tensors import ModelSpec
 from outcome import Outcome, Row
 from settings import Settings

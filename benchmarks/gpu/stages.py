@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engines import Engine, ForestEngine, OnnxEngine, build_plan_engine, is_forest
-from fsclient.models.pack_folders import served_repository
+from fsclient.models.name_to_repository import served_repository
 from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.plans.built_plans import PLANS_FILE

@@ -18,10 +18,10 @@ from tritonclient.grpc import InferenceServerClient
 
 from fsclient.backend.triton import TritonBackend
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
-from fsclient.models.pack_folders import served_repository
+from fsclient.models.name_to_repository import served_repository
 from fsdata.results.parts import locked
 from fsengine.contracts.steps import ENSEMBLES
 from fsengine.server.embedded import EmbeddedServer

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Union
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.backend.retry import RetryPolicy
 from fsclient.backend.server_choice import LazyServer, ServerChoice
+from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, OnMessage, ProgressTeller
@@ -23,7 +23,7 @@ from fsclient.ingest.summary import IngestSummary
 from fsclient.ingest_run import run_ingest
 from fsclient.photos.given import GivenPhoto, read_given
 from fsclient.score.answers import ScoredPhoto, scored_photo
-from fsclient.score.one_photo import score_with_retries
+from fsclient.score.photo_request import score_with_retries
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble, ServedModels

@@ -10,8 +10,8 @@ from typing import Protocol
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.plan import find_inputs, plan_ingest
 from fsclient.ingest.progress import ProgressTeller
+from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.renewal import refresh

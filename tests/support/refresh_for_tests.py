@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fsclient.backend.retry import RetryPolicy
+from fsclient.backend.server_retries import RetryPolicy
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.plan import find_inputs
 from fsclient.ingest.progress import ProgressTeller
+from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.renewal import refresh

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("onnx")
 
 from built_full_size_pack import built_full_size_pack, full_size_artifacts
-from fsclient.models.pack_folders import given_folder, pack_folder
+from fsclient.models.name_to_repository import given_folder, pack_folder
 from fsengine.packs.pack import verify_pack
 from full_size_pack import build_full_size_pack
 

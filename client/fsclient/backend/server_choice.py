@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fsclient.backend.triton import checked_address
 from fsclient.models.fetching import Say
-from fsclient.models.pack_folders import DEFAULT_PACK, served_repository
+from fsclient.models.name_to_repository import DEFAULT_PACK, served_repository
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.gpu import find_gpu, show_only
 from fsengine.repository.assemble import Target

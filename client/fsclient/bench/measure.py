@@ -16,7 +16,7 @@ from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, 
 from fsclient.bench.level import Level, Traffic
 from fsclient.bench.workload import DEADLINE, UNAVAILABLE, Failure, Workload
 from fsclient.photos.photo_file import Photo
-from fsclient.score.one_photo import score_once
+from fsclient.score.photo_request import score_once
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble

@@ -14,7 +14,7 @@ from fsclient.commands.options import program_name
 from fsclient.models.build_on_request import BuildChoice, read_choices, source_names
 from fsclient.models.fetching import LicenceChoice, fetch_named, import_named, source_rows
 from fsclient.models.listing import packs_blocks, sources_table
-from fsclient.models.pack_folders import DEFAULT_PACK, list_packs, served_repository
+from fsclient.models.name_to_repository import DEFAULT_PACK, list_packs, served_repository
 from fsclient.models.verify import verify_everything, verify_named
 from fsengine.packs.pack import PRECISIONS
 from fsengine.registry.model_source import find_source

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.ingest.interruption import Interruption
-from fsclient.ingest.plan import Plan, plan_ingest
+from fsclient.ingest.resume import Plan, plan_ingest
 from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
-from fsclient.score.one_photo import score_file
+from fsclient.score.photo_request import score_file
 from fsdata.results.parts import PartWriter
 from fsdata.results.rows import PhotoRow
 from fsdata.results.schema import face_outputs, part_schema

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fsclient.backend.retry import RetryPolicy
+from fsclient.backend.server_retries import RetryPolicy
 from fsdata.results.status import Status
 from fsengine.errors import InvalidInputError
 

@@ -10,7 +10,7 @@ from fsengine.terminal.tables import Block, Table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fsclient.models.pack_folders import PackEntry
+    from fsclient.models.name_to_repository import PackEntry
     from fsengine.packs.pack import PackModel
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsclient.models.pack_folders import given_folder, list_packs
+from fsclient.models.name_to_repository import given_folder, list_packs
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import verify_pack
 from fsengine.registry.model_source import ModelSource, read_registry

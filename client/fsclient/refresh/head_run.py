@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.backend.retry import RetryPolicy, with_retries
+from fsclient.backend.server_retries import RetryPolicy, with_retries
 from fsdata.results.flat_faces import matrix_of
 from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part, results_file
 from fsdata.results.rows import shaped

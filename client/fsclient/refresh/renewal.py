@@ -10,11 +10,11 @@ from itertools import islice
 from typing import TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.backend.retry import check_model_set
+from fsclient.backend.server_retries import check_model_set
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.plan import plan_ingest
 from fsclient.ingest.progress import ProgressTeller
+from fsclient.ingest.resume import plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.head_run import HeadRun, is_renewed

@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.dali_errors import cause, device_trouble
-from fsengine.backends.dali_pipeline import build_pipeline, has_input, serialize_pipeline
+from fsengine.backends.dali_loading import build_pipeline, has_input, serialize_pipeline
 from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups
 from fsengine.backends.request_batches import response
 from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE

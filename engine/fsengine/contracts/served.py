@@ -1,6 +1,6 @@
 """What a served ensemble says of itself: its model set, labels, marks and licences.
 
-The facts travel in the `parameters` of the `facestats` config. Whoever assembles a repository writes them; a
+The facts travel in the `parameters` of the `facestats` config. `Pack.served` decides them, the assembled repository holds them; a
 client reads them before its first photo and keeps no list of its own.
 """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fsengine.contracts import steps
-from fsengine.contracts.labels import check_labels
+from fsengine.contracts.label_rules import check_labels
 from fsengine.contracts.preprocessing import Preprocessing
 from fsengine.contracts.served import ETHNICITY, GENDER, ServedModels
 from fsengine.contracts.tensors import ModelSpec, TensorSpec

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from fsengine.contracts.labels import check_labels
+from fsengine.contracts.label_rules import check_labels
 from fsengine.contracts.preprocessing import CropSpec
 from fsengine.contracts.tensors import ModelSpec, TensorSpec
 from fsengine.errors import ExportError, FaceStatsError, InvalidInputError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.contracts.labels import check_labels
+from fsengine.contracts.label_rules import check_labels
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
 from fsengine.contracts.steps import ethnicity_spec
@@ -134,7 +134,7 @@ def read_labels(path: Path) -> list[str]:
     """Read class labels, one a line.
 
     Raises:
-        InvalidInputError: They are no labels; see `fsengine.contracts.labels`.
+        InvalidInputError: They are no labels; see `fsengine.contracts.label_rules`.
     """
     try:
         labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]

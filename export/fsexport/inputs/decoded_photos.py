@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fsdata.labels.photo_paths import PHOTO_SUFFIXES
 from fsdata.sample_photos import sample_photos
-from fsengine.backends.dali_pipeline import build_pipeline, serialize_pipeline
+from fsengine.backends.dali_loading import build_pipeline, serialize_pipeline
 from fsengine.contracts.steps import DETECTOR_INPUT, decode_spec
 from fsengine.errors import InvalidInputError
 from fsengine.packs.shipped import shipped_folder

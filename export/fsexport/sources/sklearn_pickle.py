@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.contracts.labels import check_labels
+from fsengine.contracts.label_rules import check_labels
 from fsengine.errors import ExportError
 from fsexport.sources.inert_pickle import Record, plain, read_pickle
 

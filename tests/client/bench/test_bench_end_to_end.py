@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fsclient.backend.triton import TritonBackend
-from fsclient.models.pack_folders import served_repository
+from fsclient.models.name_to_repository import served_repository
 from fsdata.sample_photos import sample_photos
 from fsengine.server import binary
 from fsengine.server.embedded import EmbeddedServer

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fsclient.backend.retry import RetryPolicy
+from fsclient.backend.server_retries import RetryPolicy
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.testing import FakeBackend, answer, ensemble

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from fsclient.backend.retry import RetryPolicy
+from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.triton import TritonBackend, is_isolated_twin
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
-from fsclient.models.pack_folders import served_repository
-from fsclient.score.one_photo import refusal, score_file
+from fsclient.models.name_to_repository import served_repository
+from fsclient.score.photo_request import refusal, score_file
 from fsclient.testing import FakeBackend, answer
 from fsdata.results.parts import locked
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow

@@ -19,7 +19,7 @@ from PIL import Image
 
 from fsclient.commands.results_text import info_blocks
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.plan import find_inputs
+from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
 from fsclient.testing import FakeBackend, answer
 from fsdata.results.master_table import build_table, describe

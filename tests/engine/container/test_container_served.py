@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import GPU_METRICS, metrics_of, panel_queries, rule_queries
-from fsclient.models.pack_folders import served_repository
+from fsclient.models.name_to_repository import served_repository
 from fsdata.sample_photos import sample_photos
 from fsengine.server import binary, shared_memory
 from fsengine.server.embedded import _environment, _free_port

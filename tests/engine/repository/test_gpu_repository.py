@@ -157,7 +157,7 @@ def test_the_scale_is_that_of_the_rows_that_the_resize_made(size: tuple[int, int
     import numpy as np
     from PIL import Image
 
-    from fsengine.backends.dali_pipeline import build_pipeline, serialize_pipeline
+    from fsengine.backends.dali_loading import build_pipeline, serialize_pipeline
 
     stored = io.BytesIO()
     Image.new("RGB", size, (255, 255, 255)).save(stored, "PNG")

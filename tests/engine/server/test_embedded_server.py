@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.models.pack_folders import served_repository
+from fsclient.models.name_to_repository import served_repository
 from fsengine.errors import ServerError
 from fsengine.server import binary, shared_memory
 from fsengine.server.embedded import EmbeddedServer

@@ -1,4 +1,4 @@
-"""What is left to do: the photos that the sources name, compared with what earlier runs did."""
+"""What is left to do when a run resumes: the photos that the sources name, compared with what earlier runs did."""
 
 from __future__ import annotations
 

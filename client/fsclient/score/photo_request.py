@@ -1,4 +1,4 @@
-"""Score one photo: read it, ask the server, and ask again alone where the photo may not be to blame."""
+"""One photo's request: read, asked for, and asked for again alone where the photo may not be to blame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.backend.retry import RetryPolicy, with_retries
+from fsclient.backend.server_retries import RetryPolicy, with_retries
 from fsclient.photos.photo_file import Photo, read_photo
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
 from fsdata.results.status import Status
