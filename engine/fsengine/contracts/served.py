@@ -1,7 +1,7 @@
 """What a served ensemble says of itself: its model set, labels, marks and licences.
 
-The facts travel in the `parameters` of the `facestats` config. `Pack.served` decides them, the assembled repository holds them; a
-client reads them before its first photo and keeps no list of its own.
+The facts travel in the `parameters` of the `facestats` config: `fsengine.packs.pack.Pack.served` states them, whoever
+assembles a repository writes them, and a client reads them before its first photo and keeps no list of its own.
 """
 
 from __future__ import annotations
