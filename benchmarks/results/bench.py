@@ -28,7 +28,7 @@ from fsdata.results.master_table import build_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from made_results import MadeResults
+from synthetic_results import SyntheticResults
 
 from machine import installed_versions, num_cores, processor
 
@@ -36,17 +36,17 @@ PACKAGES = ("facestats", "numpy", "pyarrow")
 KEYS_AT_A_TIME = 65536
 
 
-def load(folder: Path, _: MadeResults) -> int:
+def load(folder: Path, _: SyntheticResults) -> int:
     """Open the results and no more; what the other questions are compared with."""
     return len(open_results(folder).paths)
 
 
-def keys(_: Path, made: MadeResults) -> int:
+def keys(_: Path, made: SyntheticResults) -> int:
     """Make the keys that `resume` decides for, and no more; its time holds theirs."""
     return sum(1 for _ in made.photo_keys())
 
 
-def resume(folder: Path, made: MadeResults) -> int:
+def resume(folder: Path, made: SyntheticResults) -> int:
     """Read the ledger, decide for every photo, and return how many are done."""
     ledger = read_ledger(folder)
     remaining = made.photo_keys()
@@ -56,34 +56,34 @@ def resume(folder: Path, made: MadeResults) -> int:
     return done
 
 
-def table(folder: Path, _: MadeResults) -> int:
+def table(folder: Path, _: SyntheticResults) -> int:
     """Build the master table and return its rows."""
     return int(pq.read_metadata(build_table(folder)).num_rows)
 
 
-def scan(folder: Path, _: MadeResults) -> int:
+def scan(folder: Path, _: SyntheticResults) -> int:
     """Read every column of every face and return how many there are."""
     return sum(batch.num_rows for batch in open_results(folder).scan())
 
 
-def embeddings(folder: Path, _: MadeResults) -> int:
+def embeddings(folder: Path, _: SyntheticResults) -> int:
     """Read every embedding and return how many there are."""
     return sum(len(numbers) for _, numbers in open_results(folder).embeddings())
 
 
-QUESTIONS: dict[str, Callable[[Path, MadeResults], int]] = {
+QUESTIONS: dict[str, Callable[[Path, SyntheticResults], int]] = {
     question.__name__: question for question in (load, keys, resume, table, scan, embeddings)
 }
 
 
-def expected_count(question: str, made: MadeResults) -> int:
+def expected_count(question: str, made: SyntheticResults) -> int:
     """Return what a question must answer."""
     if question == "load":
         return -(-made.photos // made.part_size) + -(-made.repeated // made.part_size)
     return made.photos if question in {"keys", "resume"} else made.num_faces
 
 
-def asked(made: MadeResults) -> list[str]:
+def asked(made: SyntheticResults) -> list[str]:
     """Return the questions that such results can be asked."""
     return [name for name in QUESTIONS if made.width or name != "embeddings"]
 
@@ -96,7 +96,7 @@ def measure(question: str, folder: Path, arguments: Iterable[str]) -> dict[str, 
     return measured
 
 
-def answer(question: str, folder: Path, made: MadeResults) -> dict[str, float]:
+def answer(question: str, folder: Path, made: SyntheticResults) -> dict[str, float]:
     """Return count, seconds, cpu_s and peak_bytes of a question, answered in this process."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.perf_counter()
@@ -111,7 +111,7 @@ def answer(question: str, folder: Path, made: MadeResults) -> dict[str, float]:
     }
 
 
-def report(folder: Path, made: MadeResults, arguments: list[str]) -> None:
+def report(folder: Path, made: SyntheticResults, arguments: list[str]) -> None:
     """Make the results where they are not there yet, ask every question, and print rows.
 
     Raises:
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="keep the results here, or take those that lie here")
     parser.add_argument("--only", choices=QUESTIONS, help="answer one question in this process, as JSON")
     given = parser.parse_args(arguments)
-    made = MadeResults(
+    made = SyntheticResults(
         photos=given.photos,
         repeated=given.photos // 100,
         faces_per_photo=given.faces_per_photo,

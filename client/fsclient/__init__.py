@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fsclient.async_client import AsyncClient
+    from fsclient.backend.protocol import InferenceBackend
     from fsclient.client import Client
     from fsclient.ingest.progress import IngestProgress
     from fsclient.ingest.summary import IngestSummary
     from fsclient.photos.given import GivenPhoto
     from fsclient.score.answers import UNCERTAIN, Box, Face, Point, ScoredPhoto
     from fsdata.results.reading import Results, open_results
+    from fsdata.results.schema import PartInfo
     from fsdata.results.status import Status
     from fsengine.contracts.served import ServedModels
     from fsengine.errors import (
@@ -53,12 +55,14 @@ __all__ = [
     "FaceStatsError",
     "FetchError",
     "GivenPhoto",
+    "InferenceBackend",
     "InferenceError",
     "IngestProgress",
     "IngestSummary",
     "InvalidInputError",
     "MissingDependencyError",
     "PackError",
+    "PartInfo",
     "PhotoRejectedError",
     "Point",
     "Results",
@@ -79,8 +83,10 @@ _MODULES = {
     "Client": "fsclient.client",
     "Face": "fsclient.score.answers",
     "GivenPhoto": "fsclient.photos.given",
+    "InferenceBackend": "fsclient.backend.protocol",
     "IngestProgress": "fsclient.ingest.progress",
     "IngestSummary": "fsclient.ingest.summary",
+    "PartInfo": "fsdata.results.schema",
     "Point": "fsclient.score.answers",
     "Results": "fsdata.results.reading",
     "ScoredPhoto": "fsclient.score.answers",

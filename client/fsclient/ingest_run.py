@@ -14,7 +14,7 @@ from fsclient.ingest.progress import ProgressTeller
 from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
-from fsclient.refresh.renewal import refresh
+from fsclient.refresh.refresh_run import refresh
 from fsdata.results.parts import locked
 from fsdata.results.staging import finish_replacement
 

@@ -1,1 +1,1 @@
-"""Data of FaceStats: photos that ship with the project, and readers, splits and checks of labelled ones."""
+"""Data of FaceStats: results in Parquet, labelled data sets, and the photos that ship with the project."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fsclient
@@ -46,3 +47,15 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
     program = f"import sys, fsclient\nprint([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_importing_the_library_takes_less_than_a_sixth_of_a_second() -> None:
+    def least_seconds(program: str) -> float:
+        seconds = []
+        for _ in range(5):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", program], check=True)
+            seconds.append(time.perf_counter() - started)
+        return min(seconds)
+
+    assert least_seconds("import fsclient") - least_seconds("pass") < 0.15

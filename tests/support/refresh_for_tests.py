@@ -19,7 +19,7 @@ from fsclient.ingest.progress import ProgressTeller
 from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
-from fsclient.refresh.renewal import refresh
+from fsclient.refresh.refresh_run import refresh
 from fsclient.testing import OUTPUTS, FakeBackend, answer, ensemble
 from fsdata.results.parts import locked, part_paths
 from fsdata.results.schema import part_schema, read_info
@@ -104,7 +104,7 @@ class Backend(FakeBackend):
         return any(name in head.outputs.values() for head in self.ensemble.heads.values())
 
 
-class Told(ProgressTeller):
+class RecordedProgress(ProgressTeller):
     """A progress that remembers."""
 
     def __init__(self) -> None:
@@ -126,7 +126,12 @@ def write_photos(folder: Path, counts: dict[str, int]) -> Path:
 
 
 def run(
-    backend: FakeBackend, out: Path, *sources: Path, told: Told | None = None, plain: bool = False, **settings: Any
+    backend: FakeBackend,
+    out: Path,
+    *sources: Path,
+    progress: RecordedProgress | None = None,
+    plain: bool = False,
+    **settings: Any,
 ) -> IngestSummary:
     config = IngestConfig(
         sources=tuple(map(str, sources)),
@@ -142,7 +147,7 @@ def run(
         if plain:
             return asyncio.run(ingest_photos(config, paths, backend, lambda _: None))
         finish_replacement(out)
-        return asyncio.run(refresh(config, paths, backend, told or Told()))
+        return asyncio.run(refresh(config, paths, backend, progress or RecordedProgress()))
 
 
 def five_photos(folder: Path) -> Path:

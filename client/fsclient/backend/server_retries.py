@@ -38,32 +38,48 @@ class RetryPolicy:
         return bound * random.uniform(0.5, 1.0)
 
 
-async def with_retries(
-    ask: Callable[[int], Awaitable[T]], retry: RetryPolicy, backend: InferenceBackend, expected_model_set_id: str
-) -> T:
-    """Ask a server as often as a policy allows.
+async def ask_again(ask: Callable[[int], Awaitable[T]], retry: RetryPolicy) -> T:
+    """Ask a server as often as a policy allows while it is unavailable.
 
     Args:
         ask: Called with the number of the attempt, from 1.
         retry: The policy.
-        backend: The server.
-        expected_model_set_id: What it must still serve after a broken connection.
 
     Raises:
-        ServerUnavailableError: It was not to be had in all attempts.
+        ServerUnavailableError: It was unavailable in all attempts.
         DeadlineError: It never answered in time.
-        InferenceError: It serves another model set than before, or refused.
     """
     for attempt in range(1, retry.attempts + 1):
         try:
-            if attempt > 1:
-                await check_model_set(backend, expected_model_set_id)
             return await ask(attempt)
         except (ServerUnavailableError, DeadlineError):
             if attempt == retry.attempts:
                 raise
         await asyncio.sleep(retry.wait_s(attempt))
     raise AssertionError("the last attempt returns or raises")
+
+
+async def with_retries(
+    ask: Callable[[], Awaitable[T]], retry: RetryPolicy, backend: InferenceBackend, expected_model_set_id: str
+) -> T:
+    """Ask a server of one model set as often as a policy allows; see `ask_again`.
+
+    Args:
+        ask: Asks it.
+        retry: The policy.
+        backend: The server.
+        expected_model_set_id: What it must still serve after a broken connection.
+
+    Raises:
+        InferenceError: It serves another model set than before, or refused.
+    """
+
+    async def checked(attempt: int) -> T:
+        if attempt > 1:
+            await check_model_set(backend, expected_model_set_id)
+        return await ask()
+
+    return await ask_again(checked, retry)
 
 
 async def check_model_set(backend: InferenceBackend, expected: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
+from fsclient.backend.server_retries import RetryPolicy, ask_again
 from fsclient.backend.statistics import Statistics
 from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.level import Level, Traffic
@@ -31,8 +32,8 @@ MAX_CONCURRENCY = 1024
 _READING_S = 0.1
 _READINGS = 20
 
-_RETRY_WAITS_S = (0.1, 0.4, 1.0)
-"""Waits before asking again on a connection that broke: gRPC's own first wait for a new one is a second."""
+_RETRY = RetryPolicy(attempts=4, first_wait_s=0.2, longest_wait_s=1.5)
+"""For what is asked beside the photos; gRPC's own first wait for a new connection is a second."""
 
 Tick = Callable[[], object]
 """Called after each photo."""
@@ -220,7 +221,7 @@ class Bench:
         traffic.failures.setdefault(photo.file.source, failure)
 
     async def _check_model_set(self) -> None:
-        served = await _with_retry(self._backend.served)
+        served = await _answer(self._backend.served)
         if served.models.model_set_id != self._model_set_id:
             raise InferenceError(
                 f"the server now serves model set {served.models.model_set_id}, this run began with "
@@ -235,7 +236,7 @@ class Bench:
         """
         earlier = None
         for _ in range(_READINGS):
-            now = await _with_retry(self._backend.statistics)
+            now = await _answer(self._backend.statistics)
             if now is None or (now == earlier and enough(now)):
                 return now
             earlier = now
@@ -252,15 +253,14 @@ class Bench:
         return counted is None or all(model.requests >= least.get(name, 0) for name, model in counted.items())
 
 
-async def _with_retry(ask: Callable[[], Awaitable[T]]) -> T:
+async def _answer(ask: Callable[[], Awaitable[T]]) -> T:
     """Return an answer of the server; ask again while it is unavailable, as where a connection broke."""
-    for wait_s in _RETRY_WAITS_S:
+
+    async def answered(_: int) -> T:
         try:
             return await ask()
-        except (ServerUnavailableError, PhotoRejectedError):
-            await asyncio.sleep(wait_s)
-    try:
-        return await ask()
-    except PhotoRejectedError as exc:
-        # A server that stops unloads its models first, and says that it has none.
-        raise ServerUnavailableError(f"the server is unavailable, it stops or unloaded its models: {exc}") from exc
+        except PhotoRejectedError as exc:
+            # A server that stops unloads its models first, and says that it has none.
+            raise ServerUnavailableError(f"the server is unavailable, it stops or unloaded its models: {exc}") from exc
+
+    return await ask_again(answered, _RETRY)

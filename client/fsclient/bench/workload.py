@@ -22,7 +22,7 @@ class Failure:
     """Why a photo failed.
 
     Attributes:
-        reason: One word: a status of `fsclient.photos.photo_file.Status`, `unavailable` or `deadline`.
+        reason: One word: a status of `fsdata.results.status.Status`, `unavailable` or `deadline`.
         message: All of it.
     """
 

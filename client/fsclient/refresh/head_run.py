@@ -34,7 +34,7 @@ class HeadRun:
         backend: What runs them.
         served: What is served.
         steps: Steps of the heads to run; the columns of all others are kept.
-        retry: What to do when the server is not to be had.
+        retry: What to do when the server is unavailable.
     """
 
     backend: InferenceBackend
@@ -52,7 +52,7 @@ class HeadRun:
 
         Raises:
             ResultsError: `part` cannot be read or `target` not be written.
-            InferenceError: The server was not to be had in all attempts, or refused.
+            InferenceError: The server was unavailable in all attempts, or refused.
         """
         schema = part_schema(self.served)
         with (
@@ -61,27 +61,27 @@ class HeadRun:
             pq.ParquetWriter(out, schema, **WRITE_OPTIONS) as writer,
         ):
             for photos in old.groups():
-                writer.write_table(await self._renewed(photos, schema, on_faces), ROW_GROUP_SIZE)
+                writer.write_table(await self._refreshed(photos, schema, on_faces), ROW_GROUP_SIZE)
 
-    async def _renewed(self, photos: pa.Table, schema: pa.Schema, on_faces: Callable[[int], None]) -> pa.Table:
+    async def _refreshed(self, photos: pa.Table, schema: pa.Schema, on_faces: Callable[[int], None]) -> pa.Table:
         """Return photos as a table of the new schema."""
         faces = photos.column(FACES).combine_chunks()
         struct = faces.flatten()
         columns = {f.name: struct.field(i) for i, f in enumerate(struct.type)}
         dtype = schema.field(FACES).type
-        columns |= await self._computed(columns, len(struct), dtype.value_type, on_faces)
+        columns |= await self._run_heads(columns, len(struct), dtype.value_type, on_faces)
         fields = list(dtype.value_type)
         values = pa.StructArray.from_arrays([columns[f.name].cast(f.type) for f in fields], fields=fields)
         offsets = np.zeros(len(faces) + 1, np.int32)
         np.cumsum(pc.list_value_length(faces).to_numpy(zero_copy_only=False), out=offsets[1:])
-        renewed = {
+        changed = {
             FACES: pa.ListArray.from_arrays(pa.array(offsets), values, type=dtype),
             "model_set_id": pa.array([self.served.models.model_set_id] * len(faces), pa.string()),
         }
-        arrays = [renewed[f.name] if f.name in renewed else photos.column(f.name).cast(f.type) for f in schema]
+        arrays = [changed[f.name] if f.name in changed else photos.column(f.name).cast(f.type) for f in schema]
         return pa.Table.from_arrays(arrays, schema=schema)
 
-    async def _computed(
+    async def _run_heads(
         self, columns: dict[str, pa.Array], num_faces: int, types: pa.StructType, on_faces: Callable[[int], None]
     ) -> dict[str, pa.Array]:
         """Return the fields of faces that the heads make, of the types that the new part has."""
@@ -112,7 +112,7 @@ class HeadRun:
         """Return each output of a head for a batch, flat and checked."""
         contiguous = np.ascontiguousarray(rows)
         arrays = await with_retries(
-            lambda _: self.backend.infer_head(head, contiguous),
+            lambda: self.backend.infer_head(head, contiguous),
             self.retry,
             self.backend,
             self.served.models.model_set_id,
@@ -127,7 +127,7 @@ class HeadRun:
         return {name: array.astype(np.float32, copy=False).reshape(-1) for name, array in arrays.items()}
 
 
-def is_renewed(part: Path, target: Path, served: ServedEnsemble) -> bool:
+def is_refreshed(part: Path, target: Path, served: ServedEnsemble) -> bool:
     """Return whether `target` was made from `part`, as it is now, for what is served."""
     if not target.is_file() or target.stat().st_mtime_ns < part.stat().st_mtime_ns:
         return False

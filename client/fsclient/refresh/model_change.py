@@ -15,7 +15,7 @@ from fsengine.contracts.steps import HEADS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldPart:
+class StoredPart:
     """A part as it lies in a folder of results.
 
     Attributes:
@@ -34,24 +34,24 @@ class ModelChange:
     """What differs between results and what is served.
 
     Attributes:
-        photos_because: Why every photo is stale; None where none is.
+        rescore_reason: Why every photo is stale; None where none is.
         heads: Steps of the heads to run on the stored embeddings, in the order of `fsengine.contracts.steps.HEADS`.
-        gone: Steps of the heads that are no longer served.
-        described: Whether what the parts say of their models differs at all.
+        removed_heads: Steps of the heads that are no longer served.
+        metadata_differs: Whether what the parts say of their models differs at all.
     """
 
-    photos_because: str | None
+    rescore_reason: str | None
     heads: tuple[str, ...]
-    gone: tuple[str, ...]
-    described: bool
+    removed_heads: tuple[str, ...]
+    metadata_differs: bool
 
     @property
-    def any(self) -> bool:
+    def is_change(self) -> bool:
         """Return whether there is anything to do."""
-        return self.photos_because is not None or bool(self.heads or self.gone) or self.described
+        return self.rescore_reason is not None or bool(self.heads or self.removed_heads) or self.metadata_differs
 
 
-def held_parts(folder: Path) -> list[HeldPart]:
+def stored_parts(folder: Path) -> list[StoredPart]:
     """Return the parts of a folder, oldest first.
 
     Raises:
@@ -61,41 +61,45 @@ def held_parts(folder: Path) -> list[HeldPart]:
     for path in part_paths(folder) if folder.is_dir() else []:
         with open_part(path) as part:
             fields = {f.name: f.type for f in part.schema.field(FACES).type.value_type}
-            parts.append(HeldPart(path=path, models=part.info.models, fields=fields))
+            parts.append(StoredPart(path=path, models=part.info.models, fields=fields))
     return parts
 
 
-def compare(parts: Iterable[HeldPart], served: ServedEnsemble) -> ModelChange:
+def compare(parts: Iterable[StoredPart], served: ServedEnsemble) -> ModelChange:
     """Compare parts with what is served; what is stale in one part is stale in all."""
     changes = [_compare(part, served) for part in parts]
     heads = {step for change in changes for step in change.heads}
-    gone = {step for change in changes for step in change.gone}
+    removed = {step for change in changes for step in change.removed_heads}
     return ModelChange(
-        photos_because=next((c.photos_because for c in changes if c.photos_because is not None), None),
+        rescore_reason=next((c.rescore_reason for c in changes if c.rescore_reason is not None), None),
         heads=tuple(step for step in HEADS if step in heads),
-        gone=tuple(step for step in HEADS if step in gone),
-        described=any(change.described for change in changes),
+        removed_heads=tuple(step for step in HEADS if step in removed),
+        metadata_differs=any(change.metadata_differs for change in changes),
     )
 
 
-def _compare(part: HeldPart, served: ServedEnsemble) -> ModelChange:
+def _compare(part: StoredPart, served: ServedEnsemble) -> ModelChange:
     old, new = part.models, served.models
     wanted = {f.name: f.type for f in part_schema(served).field(FACES).type.value_type}
     # Fields of faces whose head is a model of its own; the others come from detect, align and embed.
-    maker = {FACE_COLUMNS[o]: head.step for head in served.heads.values() for o in head.outputs.values()}
-    unfit = [name for name, dtype in wanted.items() if part.fields.get(name) != dtype]
+    step_of_field = {FACE_COLUMNS[o]: head.step for head in served.heads.values() for o in head.outputs.values()}
+    mismatched_fields = [name for name, dtype in wanted.items() if part.fields.get(name) != dtype]
     stale = {step for step in HEADS if step in new.models and old.models.get(step) != new.models[step]}
-    stale |= {maker[name] for name in unfit if name in maker}
+    stale |= {step_of_field[name] for name in mismatched_fields if name in step_of_field}
     heads = tuple(step for step in HEADS if step in stale)
     return ModelChange(
-        photos_because=_photos_because(old, served, heads, [name for name in unfit if name not in maker]),
+        rescore_reason=_rescore_reason(
+            old, served, heads, [name for name in mismatched_fields if name not in step_of_field]
+        ),
         heads=heads,
-        gone=tuple(step for step in HEADS if step in old.models and step not in new.models),
-        described=old != new or part.fields != wanted,
+        removed_heads=tuple(step for step in HEADS if step in old.models and step not in new.models),
+        metadata_differs=old != new or part.fields != wanted,
     )
 
 
-def _photos_because(old: ServedModels, served: ServedEnsemble, heads: tuple[str, ...], unfit: list[str]) -> str | None:
+def _rescore_reason(
+    old: ServedModels, served: ServedEnsemble, heads: tuple[str, ...], mismatched_fields: list[str]
+) -> str | None:
     """Return why the photos must be scored again, or None where the stored embeddings do."""
     new = served.models
     if old.preprocessing_id != new.preprocessing_id:
@@ -106,6 +110,6 @@ def _photos_because(old: ServedModels, served: ServedEnsemble, heads: tuple[str,
     for step in heads:
         if step not in served.heads or not served.heads[step].reads_embedding:
             return f"the {step} model changed, and it reads a crop of the photo"
-    if unfit:
-        return f"the parts hold no column {', '.join(unfit)} as it is served"
+    if mismatched_fields:
+        return f"the parts hold no column {', '.join(mismatched_fields)} as it is served"
     return None

@@ -65,7 +65,7 @@ async def score_with_retries(
         status, reason = photo.refusal
         return PhotoRow(photo=photo.file, status=status, reason=reason, read_ms=read_ms)
     request = _PhotoRequest(photo, backend, outputs, read_ms)
-    return await with_retries(lambda _: request.row(), retry, backend, expected_model_set_id)
+    return await with_retries(request.row, retry, backend, expected_model_set_id)
 
 
 async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[str]) -> PhotoRow:

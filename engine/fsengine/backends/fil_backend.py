@@ -13,7 +13,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from fsengine.backends.config_rules import read_backend_config
-from fsengine.backends.fil_rules import ARTIFACTS, ForestSettings, forest_settings, model_type
+from fsengine.backends.fil_rules import ARTIFACTS, FilSettings, forest_settings, model_type
 from fsengine.contracts.steps import FIL_INPUT, FIL_OUTPUT
 from fsengine.errors import PackError
 from fsengine.server.threads import step_threads
@@ -31,7 +31,7 @@ class TritonPythonModel:
         config = read_backend_config(args, ARTIFACTS[kind])
         if config.gpu is not None:
             raise PackError(f"model {config.name!r} asks for a GPU; forests of the embedded server run on the CPU")
-        self._settings: ForestSettings = forest_settings(config)
+        self._settings: FilSettings = forest_settings(config)
         if kind == "lightgbm":
             self._model = treelite.frontend.load_lightgbm_model(str(config.artifact))
         else:

@@ -29,7 +29,7 @@ _KNOWN = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForestSettings:
+class FilSettings:
     """How a forest is served.
 
     Attributes:
@@ -55,7 +55,7 @@ def model_type(parameters: dict[str, str]) -> str:
     return found
 
 
-def forest_settings(config: BackendConfig) -> ForestSettings:
+def forest_settings(config: BackendConfig) -> FilSettings:
     """Check a configuration and return how its forest is served.
 
     Raises:
@@ -83,7 +83,7 @@ def forest_settings(config: BackendConfig) -> ForestSettings:
     dims = config.outputs[0].dims
     if len(dims) != 1 or dims[0] < 2 or len(config.inputs[0].dims) != 1:
         raise refuse(f"FIL serves [features] -> [classes], found {config.inputs[0].dims} -> {dims}")
-    return ForestSettings(
+    return FilSettings(
         model_type=model_type(config.parameters),
         num_classes=dims[0],
         num_threads=int(config.parameters.get("cpu_nthread", "0")),

@@ -67,7 +67,7 @@ class Download:
         return self.target.with_name(f"{self.target.name}.partial.json")
 
 
-class _BrokenOff(Exception):  # noqa: N818  # never leaves this module
+class _Interrupted(Exception):  # noqa: N818  # never leaves this module
     """An answer that ended early, or is of no use for what is here already."""
 
 
@@ -104,7 +104,7 @@ def download(what: Download, progress: Progress) -> Path:
                 _download_whole(session, what, progress)
         if not _is_right(what):
             raise _wrong_content(what)
-    except (_BrokenOff, requests.RequestException, HTTPError, ValueError) as exc:
+    except (_Interrupted, requests.RequestException, HTTPError, ValueError) as exc:
         raise _unreachable(what, exc) from exc
     except OSError as exc:
         raise FetchError(
@@ -130,14 +130,14 @@ def _download_whole(session: requests.Session, what: Download, progress: Progres
     """Request the file, and the rest of it where an answer breaks off, until all of it is here.
 
     Raises:
-        _BrokenOff: Answers brought nothing more, `MOST_FAILURES` times in a row.
+        _Interrupted: Answers brought nothing more, `MOST_FAILURES` times in a row.
     """
     failures = 0
     while True:
         before = _size(what.partial)
         try:
             return _request(session, what, progress)
-        except _BrokenOff:
+        except _Interrupted:
             failures = 0 if _size(what.partial) > before else failures + 1
             if failures >= MOST_FAILURES:
                 raise
@@ -158,7 +158,7 @@ def _request(session: requests.Session, what: Download, progress: Progress) -> N
             return  # the part is the whole
         if response.status_code == 416 or (response.status_code == 206 and first != start):
             _discard(what)
-            raise _BrokenOff("the server answered with another range")
+            raise _Interrupted("the server answered with another range")
         if response.status_code not in (200, 206):
             raise FetchError(
                 f"{what.url} answers HTTP {response.status_code} {response.reason}; expected the file. If the address "
@@ -178,7 +178,7 @@ def _append(what: Download, response: requests.Response, start: int, total: int 
     """Write the body of an answer to the partial file, from a byte on.
 
     Raises:
-        _BrokenOff: It ended early; what came is kept.
+        _Interrupted: It ended early; what came is kept.
     """
     with what.partial.open("ab" if start else "wb") as file:
         here = start
@@ -193,11 +193,11 @@ def _append(what: Download, response: requests.Response, start: int, total: int 
                 file.write(block)
                 progress(here, total)
         except (requests.RequestException, HTTPError) as exc:
-            raise _BrokenOff(_cause(exc)) from exc
+            raise _Interrupted(_cause(exc)) from exc
         file.flush()
         os.fsync(file.fileno())
     if total is not None and here < total:
-        raise _BrokenOff(f"the connection closed after {here:,} of {total:,} bytes")
+        raise _Interrupted(f"the connection closed after {here:,} of {total:,} bytes")
 
 
 def _resume_headers(what: Download) -> tuple[int, dict[str, str]]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from fsengine.errors import Action, FetchError, InvalidInputError, Remedy
 from fsengine.registry.download import Download, Progress, download
-from fsengine.registry.home import locked, models_home
+from fsengine.registry.home import hold_models_home, models_home
 from fsengine.registry.model_source import ModelSource, read_registry
 from fsengine.registry.store import StoredModel, install, read_record, source_folder, stored, unpacked
 
@@ -119,7 +119,10 @@ def _fetch_one(source: ModelSource, say: Callable[[str], None], progress: Callab
             remedy=Remedy(Action.IMPORT_SOURCE, source.name),
         )
     say(f"{source.name}: fetching from {source.origin}")
-    with locked(_downloads() / f".{_key(source.origin)}.lock", source.origin), _downloaded(source, progress) as file:
+    with (
+        hold_models_home(_downloads() / f".{_key(source.origin)}.lock", source.origin),
+        _downloaded(source, progress) as file,
+    ):
         for sibling in _siblings(source):
             with unpacked(sibling, file) as content:
                 record = install(sibling, content, origin=sibling.origin)

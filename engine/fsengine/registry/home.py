@@ -24,7 +24,7 @@ def models_home() -> Path:
         raise InvalidInputError(f"{folder} is in nobody's home folder; set FACESTATS_MODELS to another one") from exc
 
 
-def locked(lock: Path, what: str) -> AbstractContextManager[None]:
+def hold_models_home(lock: Path, what: str) -> AbstractContextManager[None]:
     """Hold a lock file, made if it is not there, for as long as the context lasts.
 
     Args:

@@ -23,7 +23,7 @@ from fsengine.errors import Action, FaceStatsError, FetchError, InvalidInputErro
 from fsengine.files.atomic import remove_temporary_files, temporary_file
 from fsengine.files.hashing import BLOCK_BYTES, file_sha256
 from fsengine.files.json_record import read_json, write_json
-from fsengine.registry.home import locked, models_home
+from fsengine.registry.home import hold_models_home, models_home
 from fsengine.registry.model_source import RECORD_FILE, ModelSource
 
 LARGEST_FILE_BYTES = 16 << 30
@@ -139,7 +139,7 @@ def install(source: ModelSource, content: IO[bytes], *, origin: str) -> StoredMo
         FetchError: The content is another one, or the store cannot be written.
     """
     folder, path = source_folder(source), source_path(source)
-    with locked(folder / ".lock", source.name):
+    with hold_models_home(folder / ".lock", source.name):
         before = read_record(source)
         expected = source.sha256 or (before.sha256 if before else None)
         try:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from fsengine.contracts.label_rules import check_labels
 from fsengine.contracts.preprocessing import CropSpec
 from fsengine.contracts.tensors import ModelSpec, TensorSpec
 from fsengine.errors import ExportError, FaceStatsError, InvalidInputError
-from fsengine.files.atomic import temporary_file
 from fsengine.files.hashing import file_sha256
+from fsengine.files.json_record import write_json
 from fsexport.artifact.parity import Parity, require_parity
 
 RECORD_FILE = "artifact.json"
@@ -174,8 +174,7 @@ def export_artifact(
                 thresholds=dict(result.thresholds),
                 **key,
             )
-            with temporary_file(folder / RECORD_FILE) as record:
-                record.write_text(json.dumps(asdict(exported), indent=1) + "\n")
+            write_json(folder / RECORD_FILE, exported)
     except OSError as exc:
         raise InvalidInputError(f"{folder} cannot be written: {exc.strerror or exc}; choose another folder") from exc
     finally:

@@ -20,7 +20,7 @@ from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
 from fsexport.artifact.onnx_file import run_graph
 from fsexport.artifact.parity import compare
-from fsexport.heads.head_inputs import HeadInputs, drawn_inputs
+from fsexport.heads.head_inputs import HeadInputs, random_inputs
 from fsexport.heads.rating_mlp import NUM_QUANTILES, Layer, export_attractiveness, layer_scores
 
 SCORE_LIMIT = 1e-4
@@ -75,7 +75,7 @@ def export_attractiveness_artifact(
     def make(path: Path) -> ExportResult:
         export_attractiveness(layers, reference, path, half_width=half_width)
         width = layers[0][0].shape[1]
-        given = inputs or drawn_inputs(width)
+        given = inputs or random_inputs(width)
         found = run_graph(path, {"face_embedding": given.rows})
         scores = layer_scores(layers, given.rows)
         parity = (

@@ -80,7 +80,7 @@ def export_forest_artifact(
         if classes != len(labels):
             raise ExportError(f"{source} has {classes} classes, and {len(labels)} labels were given")
         export_trees(booster, path)
-        rows = draw_inputs(booster)
+        rows = random_rows(booster)
         row = compare(
             checkpoint_probabilities(path, rows),
             np.asarray(booster.predict(rows)),
@@ -98,7 +98,7 @@ def export_forest_artifact(
     return export_artifact(job, folder, make, say)
 
 
-def draw_inputs(booster: object) -> NDArray[np.float32]:
+def random_rows(booster: object) -> NDArray[np.float32]:
     """Return rows from the ranges and the categories that a model was trained on, beyond both, and missing values.
 
     Args:

@@ -24,7 +24,7 @@ class HeadInputs:
     text: str
 
 
-def drawn_inputs(width: int) -> HeadInputs:
+def random_inputs(width: int) -> HeadInputs:
     """Return unit vectors of a width, the same at every call."""
     rows = np.random.default_rng(_SEED).normal(size=(_DRAWN_ROWS, width))
     unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

@@ -17,7 +17,7 @@ from fsexport.artifact.onnx_file import run_graph, save_onnx
 from fsexport.artifact.parity import compare
 from fsexport.graphs.contract_io import model_values
 from fsexport.graphs.graph_builder import GraphBuilder
-from fsexport.heads.head_inputs import HeadInputs, drawn_inputs
+from fsexport.heads.head_inputs import HeadInputs, random_inputs
 from fsexport.sources.sklearn_pickle import ScaledClassifier
 
 PROBABILITY_LIMIT = 1e-4
@@ -62,7 +62,7 @@ def export_linear_head_artifact(
 
     def make(path: Path) -> ExportResult:
         write_linear_head(classifier, spec, path)
-        given = inputs or drawn_inputs(width)
+        given = inputs or random_inputs(width)
         row = compare(
             run_graph(path, {spec.inputs[0].name: given.rows})[spec.outputs[0].name],
             classifier.probabilities(given.rows),

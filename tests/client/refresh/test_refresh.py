@@ -26,7 +26,7 @@ from refresh_for_tests import (
     OLD,
     PHOTO_CHANGES,
     Backend,
-    Told,
+    RecordedProgress,
     assert_made_with,
     assert_same_results,
     ensemble_of,
@@ -55,15 +55,15 @@ def test_heads_are_run_on_the_stored_embeddings_and_no_photo_is_read(
     run(Backend(served), tmp_path / "fresh", photos, plain=True)
     before = rows_of(results)
     shutil.rmtree(photos)
-    backend, told = Backend(served), Told()
-    summary = run(backend, results, told=told)
+    backend, progress = Backend(served), RecordedProgress()
+    summary = run(backend, results, progress=progress)
     assert backend.requests == []
     assert_made_with(results, served)
     assert_same_results(results, tmp_path / "fresh")
     after = rows_of(results)
     for column in ("attempts", "read_ms", "infer_ms", "content_hash", "mtime_ns", "bytes"):
         assert {name: row[column] for name, row in after.items()} == {n: row[column] for n, row in before.items()}
-    assert sum(told.num_faces) == told.total == 303
+    assert sum(progress.num_faces) == progress.total == 303
     assert max([rows for _, rows in backend.head_requests], default=0) <= 256
     assert (summary.num_inputs, summary.num_left, summary.exit_code) == (5, 0, 0)
 
@@ -151,10 +151,10 @@ def test_a_deeper_change_scores_every_photo_again(
     served: ServedEnsemble, reason: str, results: Path, photos: Path, tmp_path: Path
 ) -> None:
     other = write_photos(tmp_path / "other", {"new.png": 3})
-    backend, told = Backend(served), Told()
-    summary = run(backend, results, other, told=told)
+    backend, progress = Backend(served), RecordedProgress()
+    summary = run(backend, results, other, progress=progress)
     assert (len(backend.requests), backend.head_requests) == (6, [])
-    assert reason in told.lines[0]
+    assert reason in progress.lines[0]
     assert reason in str(summary.refreshed)
     assert (summary.num_inputs, summary.num_rows, summary.exit_code) == (6, 6, 0)
     assert_made_with(results, served)
@@ -197,10 +197,10 @@ def test_parts_without_embeddings_are_scored_again_with_an_explanation(results: 
         values = pa.StructArray.from_arrays([struct.field(i) for i in kept], fields=[struct.type[i] for i in kept])
         stripped = pa.ListArray.from_arrays(faces.offsets, values)
         pq.write_table(table.set_column(table.schema.get_field_index("faces"), "faces", stripped), path)
-    backend, told = Backend(HEAD_CHANGES["changed"]), Told()
-    run(backend, results, told=told)
+    backend, progress = Backend(HEAD_CHANGES["changed"]), RecordedProgress()
+    run(backend, results, progress=progress)
     assert len(backend.requests) == 5
-    assert "no column embedding" in told.lines[0]
+    assert "no column embedding" in progress.lines[0]
     assert_made_with(results, HEAD_CHANGES["changed"])
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from fsengine.errors import Action, FaceStatsError, FetchError, InvalidInputError, Remedy
 from fsengine.registry.fetch import FetchPolicy, fetch
-from fsengine.registry.home import locked
+from fsengine.registry.home import hold_models_home
 from fsengine.registry.model_source import REGISTRY_VARIABLE, ModelSource, find_source, read_registry
 from fsengine.registry.store import import_file, read_record, require, source_path, stored, verify_source
 from weights_server import WeightsServer, weights_server
@@ -277,7 +277,7 @@ def test_a_source_without_an_address_asks_for_an_import(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_fetch_the_same(server: WeightsServer, tmp_path: Path) -> None:
     lock = tmp_path / "models" / "sources" / "mine" / ".lock"
-    with locked(lock, "mine"), pytest.raises(FetchError, match="another process is busy with mine"):
+    with hold_models_home(lock, "mine"), pytest.raises(FetchError, match="another process is busy with mine"):
         get(source(url=server.url("good", "weights.bin")))
     get(source(url=server.url("good", "weights.bin")))
 

@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from align_numpy import reference_crops
 from fsdata.sample_photos import sample_folder
 from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsexport.align.align_graph import export_align
-from fsexport.align.align_numpy import reference_crops
 
 ort = pytest.importorskip("onnxruntime")
 

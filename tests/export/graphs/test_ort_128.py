@@ -37,7 +37,7 @@ def other() -> Path:
     return folder
 
 
-def drawn_inputs(spec: ModelSpec) -> dict[str, NDArray[Any]]:
+def random_inputs(spec: ModelSpec) -> dict[str, NDArray[Any]]:
     """Return a photo or drawn numbers of each input's type and shape; two rows where the model batches."""
     rng = np.random.default_rng(0)
     photo = Image.open(sample_folder() / "astronaut.jpg").convert("RGB")
@@ -60,7 +60,7 @@ def compare(pack_folder: Path, step: str, other: Path, tmp_path: Path) -> None:
     """Run a pack's graph in both and compare what comes out."""
     pack = read_pack(pack_folder)
     (spec,) = (spec for spec in pack.specs() if spec.name == step)
-    graph, feed = pack_folder / pack.models[step].file, drawn_inputs(spec)
+    graph, feed = pack_folder / pack.models[step].file, random_inputs(spec)
     np.savez(tmp_path / "feed.npz", **feed)
     command = [sys.executable, ort_other.__file__, *map(str, (graph, tmp_path / "feed.npz", tmp_path / "out.npz"))]
     run = subprocess.run(

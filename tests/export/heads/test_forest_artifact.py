@@ -10,7 +10,7 @@ import pytest
 
 from fsengine.errors import ExportError, InvalidInputError, MissingDependencyError
 from fsexport.artifact.exported import Exported, Origin
-from fsexport.heads.forest_artifact import draw_inputs, export_forest_artifact, read_labels
+from fsexport.heads.forest_artifact import export_forest_artifact, random_rows, read_labels
 from fsexport.heads.trees import checkpoint_probabilities, import_lightgbm
 
 try:
@@ -74,7 +74,7 @@ def test_the_checkpoint_gives_what_lightgbm_gives(seed: int, categorical: list[i
 
 def test_inputs_are_drawn_from_what_a_model_knows_and_beyond(tmp_path: Path) -> None:
     train(1, 3, [7], tmp_path / "forest.txt")
-    rows = draw_inputs(lightgbm.Booster(model_file=str(tmp_path / "forest.txt")))
+    rows = random_rows(lightgbm.Booster(model_file=str(tmp_path / "forest.txt")))
     assert rows.shape == (2000, 8)
     assert 0.05 < np.isnan(rows).mean() < 0.15
     categories = rows[:, 7][~np.isnan(rows[:, 7])]

@@ -74,7 +74,7 @@ class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
         "Gender is what annotators saw in a photo, in two classes; it is neither sex nor what a person says of "
         "themselves.",
         "Age is how old a face looks; children, old people and made-up faces are wrong by more than the average.",
-        "Where labels are buckets, errors and intervals are about the bucket's middle, not about the true age.",
+        "Where labels are buckets, errors and intervals are about the bucket's mean age, not about the true age.",
         "The interval holds on average over faces like those trained on, and not for every group alike: see the table.",
     )
 

@@ -17,8 +17,8 @@ from fsclient.ingest.progress import ProgressTeller
 from fsclient.ingest.resume import plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
-from fsclient.refresh.head_run import HeadRun, is_renewed
-from fsclient.refresh.model_change import HeldPart, ModelChange, compare, held_parts
+from fsclient.refresh.head_run import HeadRun, is_refreshed
+from fsclient.refresh.model_change import ModelChange, StoredPart, compare, stored_parts
 from fsdata.results.digests import LastRows, source_digests
 from fsdata.results.latest import LatestPhotos, last_rows
 from fsdata.results.parts import count_faces, part_paths
@@ -52,7 +52,7 @@ async def refresh(
         paths: Of the photos, see `find_inputs`.
         backend: What runs the models.
         progress: What shows people how far it is.
-        interruption: How the run may be told to stop while photos are scored.
+        interruption: How the run may be progress to stop while photos are scored.
 
     Returns:
         What was done, `IngestSummary.refreshed` included.
@@ -61,21 +61,21 @@ async def refresh(
         FaceStatsError: See `ingest`; what was staged stays, and the next run goes on from there.
     """
     served = await backend.served()
-    parts = held_parts(config.out)
+    parts = stored_parts(config.out)
     change = compare(parts, served)
-    if change.photos_because is not None:
-        return await _score_again(config, paths, backend, served, parts, change.photos_because, progress, interruption)
+    if change.rescore_reason is not None:
+        return await _score_again(config, paths, backend, served, parts, change.rescore_reason, progress, interruption)
     done: str | None = None
     if parts:
         done = _UP_TO_DATE
-        if change.any:
-            done = await _renew(config, backend, served, parts, change, progress)
+        if change.is_change:
+            done = await _refresh_heads(config, backend, served, parts, change, progress)
     drop_staged(config.out)
     if paths:
         todo = plan_ingest(config, paths, model_set_id=served.models.model_set_id).todo
         summary = await ingest_photos(config, paths, backend, progress.photos(len(todo)), interruption)
     else:
-        statuses = Counter(status for _, status in _held_photos(parts))
+        statuses = Counter(status for _, status in _stored_photos(parts))
         num_photos = statuses.total()
         summary = IngestSummary(
             served=served, num_inputs=num_photos, num_done_before=num_photos, earlier_statuses=statuses
@@ -84,11 +84,11 @@ async def refresh(
     return summary
 
 
-async def _renew(
+async def _refresh_heads(
     config: IngestConfig,
     backend: InferenceBackend,
     served: ServedEnsemble,
-    parts: list[HeldPart],
+    parts: list[StoredPart],
     change: ModelChange,
     progress: ProgressTeller,
 ) -> str:
@@ -100,13 +100,13 @@ async def _renew(
     on_faces = progress.faces(sum(faces.values()))
     for part in parts:
         target = staging.path / part.path.name
-        if is_renewed(part.path, target, served):
+        if is_refreshed(part.path, target, served):
             on_faces(faces[part.path])
         else:
             await run.refresh(part.path, target, on_faces)
     await check_model_set(backend, served.models.model_set_id)
     staging.replace_parts()
-    return _renewed_text(change, sum(faces.values()), num_photos)
+    return _refreshed_text(change, sum(faces.values()), num_photos)
 
 
 async def _score_again(
@@ -114,7 +114,7 @@ async def _score_again(
     paths: list[bytes],
     backend: InferenceBackend,
     served: ServedEnsemble,
-    parts: list[HeldPart],
+    parts: list[StoredPart],
     because: str,
     progress: ProgressTeller,
     interruption: Interruption | None,
@@ -142,7 +142,7 @@ async def _score_again(
     return summary
 
 
-def _photos_again(paths: list[bytes], parts: list[HeldPart], scored: LastRows) -> tuple[list[bytes], int, str]:
+def _photos_again(paths: list[bytes], parts: list[StoredPart], scored: LastRows) -> tuple[list[bytes], int, str]:
     """Return the photos to score again: those of the sources, and those of the parts that are no such.
 
     Args:
@@ -156,7 +156,7 @@ def _photos_again(paths: list[bytes], parts: list[HeldPart], scored: LastRows) -
     named = LastRows([source_digests([source_text(path) for path in batch]) for batch in _batched(paths)])
     again = list(paths)
     num_lost, first_lost = 0, ""
-    for batch in _batched(_held_photos(parts)):
+    for batch in _batched(_stored_photos(parts)):
         digests = source_digests([source for source, _ in batch])
         were_named, were_scored = named.find(digests) >= 0, scored.find(digests) >= 0
         for (source, status), is_named, is_scored in zip(batch, were_named, were_scored, strict=True):
@@ -172,7 +172,7 @@ def _photos_again(paths: list[bytes], parts: list[HeldPart], scored: LastRows) -
     return again, num_lost, first_lost
 
 
-def _held_photos(parts: list[HeldPart]) -> Iterator[tuple[str, Status]]:
+def _stored_photos(parts: list[StoredPart]) -> Iterator[tuple[str, Status]]:
     """Return each photo of some parts, oldest first, as its source, and its latest status."""
     for _, photos in LatestPhotos([part.path for part in parts]).tables(["source", "status"]):
         for source, status in zip(photos["source"].to_pylist(), photos["status"].to_pylist(), strict=True):
@@ -186,14 +186,14 @@ def _batched(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _renewed_text(change: ModelChange, num_faces: int, num_photos: int) -> str:
+def _refreshed_text(change: ModelChange, num_faces: int, num_photos: int) -> str:
     """Say what was done to faces of which no photo was read."""
     faces = f"{counted(num_faces, 'face')} of {counted(num_photos, 'photo')}"
     said = []
     if change.heads:
         said.append(f"{', '.join(change.heads)} on {faces}")
-    if change.gone:
-        said.append(f"{', '.join(change.gone)} removed" + ("" if change.heads else f" from {faces}"))
+    if change.removed_heads:
+        said.append(f"{', '.join(change.removed_heads)} removed" + ("" if change.heads else f" from {faces}"))
     if not said:
         said.append(f"what the parts of {counted(num_photos, 'photo')} say of their models")
     return f"refreshed: {', '.join(said)}, no photo was read"

@@ -16,7 +16,7 @@ from fsengine.contracts.served import ServedEnsemble, ServedModels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MadeResults:
+class SyntheticResults:
     """What to make.
 
     Attributes:
