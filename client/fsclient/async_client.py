@@ -21,13 +21,14 @@ from fsclient.ingest.progress import IngestProgress, OnMessage, ProgressTeller
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.ingest_run import run_ingest
-from fsclient.photos.given import GivenPhoto, read_given
+from fsclient.photos.given import GivenPhoto, checked_photos, read_given, taken
+from fsclient.photos.photo_file import Photo
 from fsclient.score.answers import ScoredPhoto, scored_photo
 from fsclient.score.photo_request import score_with_retries
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble, ServedModels
-from fsengine.errors import InvalidInputError
+from fsengine.errors import InvalidInputError, ServerUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class AsyncClient:
         self._request_timeout_s = request_timeout_s
         self._on_message = on_message
         self._session: Session | None = None
+        self._closed = False
+        self._process = os.getpid()
         self._opening = asyncio.Lock()
 
     @classmethod
@@ -128,7 +131,10 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection, and stop the server where it is the client's own."""
+        """Close the connection, and stop the server where it is the client's own; the client cannot be used again."""
+        if self._process != os.getpid():
+            return  # a fork's copy: connection and server are the parent's
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.backend.close()
@@ -143,8 +149,20 @@ class AsyncClient:
             PackError: The pack cannot be served.
             ServerError: The server did not start.
         """
+        self._check_usable()
         if self._server is not None:
             self._server.open()
+
+    def _check_usable(self) -> None:
+        """Check that the client is not closed, and was made in this process.
+
+        Raises:
+            InvalidInputError: It is closed, or its connection belongs to the process that this one was forked from.
+        """
+        if self._process != os.getpid():
+            raise InvalidInputError("the client was made in another process; make one in this process")
+        if self._closed:
+            raise InvalidInputError("the client is closed; make another one")
 
     async def served(self) -> ServedModels:
         """Return what is served: pack, model set, class labels, thresholds, marks and licences.
@@ -170,36 +188,63 @@ class AsyncClient:
             DeadlineError: It did not answer in time.
             InferenceError: It serves other models than when the client connected.
         """
+        return await self._score(lambda: read_given(photo))
+
+    async def _score(self, read: Callable[[], Photo]) -> ScoredPhoto:
+        """Score a photo that `read` reads, called in a thread."""
         session = await self._opened()
-        row = await score_with_retries(
-            lambda: read_given(photo),
-            session.backend,
-            face_outputs(session.served),
-            retry=RetryPolicy(),
-            expected_model_set_id=session.served.models.model_set_id,
-        )
+        try:
+            row = await score_with_retries(
+                read,
+                session.backend,
+                face_outputs(session.served),
+                retry=RetryPolicy(),
+                expected_model_set_id=session.served.models.model_set_id,
+            )
+        except ServerUnavailableError as exc:
+            self._check_alive(exc)
+            raise
+        except asyncio.CancelledError:
+            self._check_usable()  # closing the client cancels its requests
+            raise
         return scored_photo(row, session.served.models)
 
-    async def score_many(
+    def _check_alive(self, cause: Exception | None = None) -> None:
+        """Check that an embedded server that was started still runs.
+
+        Raises:
+            ServerUnavailableError: It died.
+        """
+        if self._server is not None and (log := self._server.log_of_dead_server()) is not None:
+            raise ServerUnavailableError(
+                f"the embedded server died; its log is {log}. Make another client: it starts a server of its own"
+            ) from cause
+
+    def score_many(
         self, photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto], *, concurrency: int = DEFAULT_CONCURRENCY
     ) -> AsyncIterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given.
 
         Photos are taken from the iterable as they are needed, and at most `concurrency` of them are held, waiting
-        answers included.
+        answers included. Pixels and files are read as they are taken, so that the caller may use them again.
 
         Args:
             photos: Photos, each as for `score`.
             concurrency: Photos in flight; an embedded server may have room for fewer.
 
         Raises:
-            FaceStatsError: See `score`; the photos in flight are given up then.
+            InvalidInputError: `photos` is no iterable, or `concurrency` below 1.
+            FaceStatsError: While iterating, see `score`; the photos in flight are given up then.
         """
-        limit = await self._room_for(checked_concurrency(concurrency))
+        given = photos if isinstance(photos, AsyncIterable) else _each(checked_photos(photos))
+        return self._score_many(given, checked_concurrency(concurrency))
+
+    async def _score_many(self, photos: AsyncIterable[GivenPhoto], concurrency: int) -> AsyncIterator[ScoredPhoto]:
+        limit = await self._room_for(concurrency)
         waiting: collections.deque[asyncio.Task[ScoredPhoto]] = collections.deque()
         try:
-            async for photo in _each(photos):
-                waiting.append(asyncio.create_task(self.score(photo)))
+            async for photo in photos:
+                waiting.append(asyncio.create_task(self._score(taken(photo))))
                 if len(waiting) >= limit:
                     yield await waiting.popleft()
             while waiting:
@@ -288,6 +333,8 @@ class AsyncClient:
 
     async def _opened(self) -> Session:
         """Return the session, opened on first use."""
+        self._check_usable()
+        self._check_alive()
         async with self._opening:
             if self._session is None:
                 backend, room = self._backend, None
@@ -321,9 +368,19 @@ def ingest_config(
         out=Path(out),
         concurrency=concurrency,
         part_size=part_size,
-        retry_statuses=frozenset(map(Status, retry_statuses)),
+        retry_statuses=_statuses(retry_statuses),
         refresh=refresh,
     )
+
+
+def _statuses(given: Iterable[Status]) -> frozenset[Status]:
+    known = ", ".join(status.value for status in Status)
+    if isinstance(given, str):
+        raise InvalidInputError(f"retry_statuses is {given!r}, expected a list of statuses: {known}")
+    try:
+        return frozenset(map(Status, given))
+    except ValueError as exc:
+        raise InvalidInputError(f"{exc}; expected some of {known}") from exc
 
 
 def checked_concurrency(concurrency: int) -> int:
@@ -332,16 +389,11 @@ def checked_concurrency(concurrency: int) -> int:
     Raises:
         InvalidInputError: It is below 1.
     """
-    if concurrency < 1:
-        raise InvalidInputError(f"concurrency is {concurrency}, expected 1 or more")
+    if not isinstance(concurrency, int) or concurrency < 1:
+        raise InvalidInputError(f"concurrency is {concurrency!r}, expected a whole number, 1 or more")
     return concurrency
 
 
-async def _each(photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto]) -> AsyncIterator[GivenPhoto]:
-    """Yield the photos of either kind of iterable."""
-    if isinstance(photos, AsyncIterable):
-        async for photo in photos:
-            yield photo
-    else:
-        for photo in photos:
-            yield photo
+async def _each(photos: Iterable[GivenPhoto]) -> AsyncIterator[GivenPhoto]:
+    for photo in photos:
+        yield photo

@@ -18,7 +18,7 @@ from fsclient.backend.triton import REQUEST_TIMEOUT_S
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, OnMessage
 from fsclient.ingest.summary import IngestSummary
-from fsclient.photos.given import GivenPhoto
+from fsclient.photos.given import GivenPhoto, checked_photos, taken
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
@@ -90,12 +90,15 @@ class Client:
 
         Photos are taken from the iterable in the thread that takes the answers.
         """
+        return self._score_many(checked_photos(photos), checked_concurrency(concurrency))
+
+    def _score_many(self, photos: Iterable[GivenPhoto], concurrency: int) -> Iterator[ScoredPhoto]:
         self._client._start_server()
-        limit = event_loop.run(self._client._room_for(checked_concurrency(concurrency)))
+        limit = event_loop.run(self._client._room_for(concurrency))
         waiting: collections.deque[Future[ScoredPhoto]] = collections.deque()
         try:
             for photo in photos:
-                waiting.append(event_loop.submit(self._client.score(photo)))
+                waiting.append(event_loop.submit(self._client._score(taken(photo))))
                 if len(waiting) >= limit:
                     yield waiting.popleft().result()
             while waiting:
@@ -118,7 +121,8 @@ class Client:
         """Score photos into Parquet; what earlier runs did is kept. See `AsyncClient.ingest`.
 
         In the main thread Ctrl-C and SIGTERM end the run early with everything done written: the first lets the photos
-        in flight finish, the second gives them up. `IngestSummary.interrupted` says so.
+        in flight finish, the second gives them up. `IngestSummary.interrupted` says so. `progress` is called in the
+        calling thread; what it raises ends the run, with everything done written.
         """
         config = ingest_config(
             sources,
@@ -130,8 +134,10 @@ class Client:
         )
         interruption = Interruption()
 
-        def make_work(call_back: event_loop.CallBack) -> Coroutine[Any, Any, IngestSummary]:
-            return self._client._run(config, progress, interruption, lambda: call_back(self._client._start_server))
+        def make_work(call_and_wait: event_loop.CallBack, call: event_loop.Call) -> Coroutine[Any, Any, IngestSummary]:
+            on_progress = None if progress is None else lambda one: call(lambda: progress(one))
+            start_server = self._client._start_server
+            return self._client._run(config, on_progress, interruption, lambda: call_and_wait(start_server))
 
         with interruption.on_signals():
             return event_loop.run_with_calls_back(make_work)

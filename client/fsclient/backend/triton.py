@@ -61,6 +61,14 @@ class TritonBackend:
 
     async def served(self) -> ServedEnsemble:
         """Return what the server serves; see `InferenceBackend.served`."""
+        try:
+            return await self._served()
+        except PhotoRejectedError as exc:
+            raise ServerUnavailableError(
+                f"the server at {self._url} does not serve {ENSEMBLE!r}: {exc}; it is stopping, or is another server"
+            ) from exc
+
+    async def _served(self) -> ServedEnsemble:
         client = self._connected()
         with _translated(self._url):
             config = (await client.get_model_config(ENSEMBLE, client_timeout=CONNECT_TIMEOUT_S)).config
@@ -186,7 +194,7 @@ def checked_address(url: str) -> str:
         InvalidInputError: It is not `host:port`.
     """
     host, colon, port = url.rpartition(":")
-    if not (host and colon and port.isdigit() and "/" not in url):
+    if not (host and colon and port.isdigit() and 1 <= int(port) <= 65535 and "/" not in url):
         raise InvalidInputError(f"server {url!r} is not HOST:PORT, for example localhost:8001 (the gRPC port)")
     return url
 

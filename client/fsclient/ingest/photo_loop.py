@@ -90,19 +90,37 @@ class _Run:
     async def run(self, interruption: Interruption) -> IngestSummary:
         started = time.perf_counter()
         workers = [asyncio.create_task(self._work()) for _ in range(self._num_workers)]
-        try:
-            with interruption.heard_by(lambda: self._interrupt(workers)):
+        with interruption.heard_by(lambda: self._interrupt(workers)):
+            try:
                 outcomes = await asyncio.gather(*workers, return_exceptions=True)
-        finally:
-            await self._flush()
-            await asyncio.gather(*self._writes)
+            finally:
+                await self._finish_writing()
         self._summary.seconds = time.perf_counter() - started
         for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+            if isinstance(outcome, BaseException) and not (
+                self._summary.interrupted and isinstance(outcome, asyncio.CancelledError)
+            ):
                 raise outcome
         if self._error is not None:
             raise self._error
         return self._summary
+
+    async def _finish_writing(self) -> None:
+        """Write what is done; being cancelled does not stop it."""
+        writing = asyncio.create_task(self._write_rest())
+        cancelled = False
+        while not writing.done():
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                cancelled = not writing.cancelled()
+        writing.result()
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _write_rest(self) -> None:
+        await self._flush()
+        await asyncio.gather(*self._writes)
 
     def _interrupt(self, workers: list[asyncio.Task[None]]) -> None:
         """Finish what is in flight; asked a second time, give that up too."""
@@ -124,6 +142,7 @@ class _Run:
                     retry=self._config.retry,
                     expected_model_set_id=self._model_set_id,
                 )
+                await self._add(row)
             except DeadlineError as exc:
                 self._leave(path, exc)
             except ServerUnavailableError as exc:
@@ -135,8 +154,6 @@ class _Run:
             except BaseException:
                 self._stopped = True
                 raise
-            else:
-                await self._add(row)
 
     def _leave(self, path: bytes, error: FaceStatsError) -> None:
         logger.warning("%s stays unfinished: %s", source_text(path), error)

@@ -37,8 +37,9 @@ class IngestConfig:
     refresh: bool = False
 
     def __post_init__(self) -> None:
-        if (self.concurrency is not None and self.concurrency < 1) or self.part_size < 1 or self.part_s <= 0:
-            raise InvalidInputError(
-                f"concurrency ({self.concurrency}), part_size ({self.part_size}) and part_s ({self.part_s}) "
-                "must be above 0"
-            )
+        numbers = {"concurrency": 1 if self.concurrency is None else self.concurrency, "part_size": self.part_size}
+        for name, number in numbers.items():
+            if not isinstance(number, int) or number < 1:
+                raise InvalidInputError(f"{name} is {number!r}, expected a whole number, 1 or more")
+        if not self.part_s > 0:
+            raise InvalidInputError(f"part_s is {self.part_s}, expected seconds above 0")

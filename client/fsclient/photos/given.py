@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union, cast
 
 import numpy as np
@@ -28,6 +29,31 @@ upright), or a PIL image, whose EXIF orientation is applied and whose transparen
 _EIGHT_BIT_MODES = frozenset({"1", "L", "P", "RGB", "RGBA", "LA", "PA", "RGBa", "La", "CMYK", "YCbCr", "HSV", "LAB"})
 
 
+def checked_photos(photos: Iterable[GivenPhoto]) -> Iterable[GivenPhoto]:
+    """Return photos that are given as an iterable.
+
+    Raises:
+        InvalidInputError: It is one photo, or nothing that can be iterated over.
+    """
+    if isinstance(photos, (str, bytes, bytearray, memoryview, os.PathLike)) or not isinstance(photos, Iterable):
+        raise InvalidInputError(
+            f"photos are given as {type(photos).__name__}; expected an iterable of photos (for one photo: score)"
+        )
+    return photos
+
+
+def taken(photo: GivenPhoto) -> Callable[[], Photo]:
+    """Return what reads a photo later: a path then, all else now, since the caller may close or change it meanwhile.
+
+    Raises:
+        InvalidInputError: See `read_given`.
+    """
+    if isinstance(photo, (str, bytes, os.PathLike)):
+        return lambda: read_given(photo)
+    read = read_given(photo)
+    return lambda: read
+
+
 def read_given(photo: GivenPhoto) -> Photo:
     """Read a photo and judge it by its header. Never raises for what a file or its bytes may be.
 
@@ -35,15 +61,20 @@ def read_given(photo: GivenPhoto) -> Photo:
         InvalidInputError: It is nothing that a photo can be given as, or pixels of another shape or type.
     """
     if isinstance(photo, (str, os.PathLike)):
-        return read_photo(os.fsencode(os.path.abspath(photo)))
+        return read_photo(_path(photo))
     if isinstance(photo, (bytes, bytearray, memoryview)):
         return _encoded(bytes(photo), "")
     if isinstance(photo, np.ndarray):
         return _encoded(_encode_pixels(photo), "")
     if hasattr(photo, "getexif"):
         return _encoded(_encode_image(cast("Image.Image", photo)), "")
-    if hasattr(photo, "read"):
-        data = photo.read()
+    if isinstance(photo, io.TextIOBase):
+        raise InvalidInputError("the file gives text, expected bytes: open it with mode 'rb'")
+    if hasattr(photo, "read") and not isinstance(photo, type):
+        try:
+            data = photo.read()
+        except (OSError, ValueError) as exc:  # ValueError: it is closed
+            raise InvalidInputError(f"the file cannot be read: {exc}; give one that is open for reading bytes") from exc
         if not isinstance(data, bytes):
             raise InvalidInputError(f"the file gives {type(data).__name__}, expected bytes: open it with mode 'rb'")
         name = getattr(photo, "name", "")
@@ -52,6 +83,21 @@ def read_given(photo: GivenPhoto) -> Photo:
         f"a photo was given as {type(photo).__name__}; expected a path, bytes, a file opened for reading bytes, a "
         "NumPy array (H, W, 3) of uint8 or a PIL image"
     )
+
+
+def _path(photo: str | os.PathLike[str]) -> bytes:
+    """Return the absolute path of a file.
+
+    Raises:
+        InvalidInputError: It cannot be a path: it holds a zero byte, or what no file name can.
+    """
+    try:
+        path = os.fsencode(os.path.abspath(photo))
+    except ValueError as exc:
+        raise InvalidInputError(f"{photo!r} cannot be a path: {exc}") from exc
+    if b"\0" in path:
+        raise InvalidInputError(f"{photo!r} cannot be a path: it holds a zero byte")
+    return path
 
 
 def _encoded(data: bytes, source: str) -> Photo:
