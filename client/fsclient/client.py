@@ -19,6 +19,7 @@ from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, OnMessage
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto
+from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
@@ -113,6 +114,9 @@ class Client:
         part_size: int = 1000,
         retry_statuses: Iterable[Status] = (),
         refresh: bool = False,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        strict: bool = False,
         progress: Callable[[IngestProgress], None] | None = None,
     ) -> IngestSummary:
         """Score photos into Parquet; what earlier runs did is kept. See `AsyncClient.ingest`.
@@ -127,11 +131,12 @@ class Client:
             part_size=part_size,
             retry_statuses=retry_statuses,
             refresh=refresh,
+            rules=SourceRules(include=tuple(include), exclude=tuple(exclude), strict=strict),
         )
         interruption = Interruption()
 
         def make_work(call_back: event_loop.CallBack) -> Coroutine[Any, Any, IngestSummary]:
-            return self._client._run(config, progress, interruption, lambda: call_back(self._client._start_server))
+            return self._client._run(config, progress, interruption, call_back)
 
         with interruption.on_signals():
             return event_loop.run_with_calls_back(make_work)

@@ -14,7 +14,7 @@ from fsclient.models.fetching import Say
 from fsclient.photos.sources import find_photos
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import InvalidInputError
-from fsengine.terminal.messages import counted
+from fsengine.terminal.messages import counted, printable
 from fsengine.terminal.progress_bar import progress_bar
 
 
@@ -59,8 +59,10 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
         ServerUnavailableError: The server is unavailable, or was lost.
         FaceStatsError: The models or the server cannot be used.
     """
-    paths = find_photos(sources)
-    if not paths:
+    found = find_photos(sources)
+    for folder, reason in found.unreadable:
+        say(f"{printable(folder)}: {reason}")
+    if not (paths := found.paths):
         raise InvalidInputError(f"{', '.join(sources)} holds no file; expected photos")
     with progress_bar("reading", len(paths), "photo") as bar:
         workload = read_workload(paths, bar.advance)

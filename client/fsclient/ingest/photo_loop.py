@@ -124,6 +124,7 @@ class _Run:
                     retry=self._config.retry,
                     expected_model_set_id=self._model_set_id,
                 )
+                await self._add(row)
             except DeadlineError as exc:
                 self._leave(path, exc)
             except ServerUnavailableError as exc:
@@ -135,8 +136,6 @@ class _Run:
             except BaseException:
                 self._stopped = True
                 raise
-            else:
-                await self._add(row)
 
     def _leave(self, path: bytes, error: FaceStatsError) -> None:
         logger.warning("%s stays unfinished: %s", source_text(path), error)
@@ -167,6 +166,4 @@ class _Run:
                 self._stopped = True
                 raise
         for row in rows:
-            self._summary.statuses[row.status] += 1
-            self._summary.num_faces += row.num_faces
-            self._summary.num_truncated += row.faces_truncated
+            self._summary.count(row)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fsclient.backend.server_retries import RetryPolicy
+from fsclient.photos.source_rules import SourceRules
 from fsdata.results.status import Status
 from fsengine.errors import InvalidInputError
 
@@ -25,6 +26,7 @@ class IngestConfig:
         retry_statuses: Statuses of earlier runs whose photos are done again.
         retry: What to do when the server is not to be had.
         refresh: Whether results of other models are brought to the served ones first.
+        rules: Which of the files that are found in the sources are taken.
     """
 
     sources: tuple[str, ...]
@@ -35,6 +37,7 @@ class IngestConfig:
     retry_statuses: frozenset[Status] = frozenset()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     refresh: bool = False
+    rules: SourceRules = field(default_factory=SourceRules)
 
     def __post_init__(self) -> None:
         if (self.concurrency is not None and self.concurrency < 1) or self.part_size < 1 or self.part_s <= 0:
