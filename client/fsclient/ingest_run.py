@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fsclient.backend.protocol import InferenceBackend
-from fsclient.ingest.earlier_rows import count_gone, keep_rows_of_touched, known_photos
+from fsclient.ingest.earlier_rows import count_gone
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.progress import ProgressTeller
-from fsclient.ingest.resume import find_inputs, plan_ingest, refuse_other_set
+from fsclient.ingest.resume import find_inputs, keep_touched, plan_ingest, refuse_other_set
 from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.renewal import refresh
@@ -114,10 +114,7 @@ async def _ingested(
             f"note: {config.out} holds results of model set {held.model_set_id} ({held.pack}); by default "
             f"{asked.models.model_set_id} ({asked.models.pack}) would be served"
         )
-    num_kept, known = 0, await asyncio.to_thread(known_photos, config.out, plan.todo)
-    if known and (num_kept := await asyncio.to_thread(keep_rows_of_touched, config, known)):
-        plan = await asyncio.to_thread(plan_ingest, config, paths)
-        known = await asyncio.to_thread(known_photos, config.out, plan.todo)
+    plan = await asyncio.to_thread(keep_touched, config, paths, plan)
     summary = plan.summary
     if plan.todo:
         if summary.num_done_before:
@@ -125,8 +122,7 @@ async def _ingested(
         server = await open_server()
         on_row = teller.photos(len(plan.todo))
         summary = await ingest_photos(_within_room(config, server, teller), paths, server.backend, on_row, interruption)
-    summary.num_kept = num_kept
-    summary.num_changed = len(known)
+        summary.num_kept, summary.num_changed = plan.summary.num_kept, plan.summary.num_changed
     return summary
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsclient.ingest.earlier_rows import keep_rows_of_touched, known_photos
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.photo_file import resume_key
@@ -25,11 +26,13 @@ class Plan:
 
     Attributes:
         todo: Paths of the photos to score.
+        unknown: Those of them that have no row in the state that their files are in now.
         summary: Counts so far.
         models: What the parts were made with; None without parts.
     """
 
     todo: list[bytes]
+    unknown: list[bytes]
     summary: IngestSummary
     models: ServedModels | None
 
@@ -70,16 +73,37 @@ def plan_ingest(config: IngestConfig, paths: list[bytes], *, model_set_id: str |
     if model_set_id is not None:
         refuse_other_set(config.out, models, model_set_id)
     summary = IngestSummary(served=None, num_inputs=len(paths))
-    todo = []
+    todo, unknown = [], []
     for start in range(0, len(paths), _PATHS_AT_A_TIME):
         batch = paths[start : start + _PATHS_AT_A_TIME]
         for path, status in zip(batch, ledger.statuses_of([resume_key(path) for path in batch]), strict=True):
             if status is None or status in config.retry_statuses:
                 todo.append(path)
+                if status is None:
+                    unknown.append(path)
             else:
                 summary.num_done_before += 1
                 summary.earlier_statuses[status] += 1
-    return Plan(todo=todo, summary=summary, models=models)
+    return Plan(todo=todo, unknown=unknown, summary=summary, models=models)
+
+
+def keep_touched(config: IngestConfig, paths: list[bytes], plan: Plan) -> Plan:
+    """Keep the rows of photos whose files were touched and not changed, and return what is left to do then.
+
+    Args:
+        config: The run; its folder is held by `fsdata.results.parts.locked`.
+        paths: Of the photos, see `find_inputs`.
+        plan: What is left to do as long as nothing is kept; the model set was checked.
+
+    Raises:
+        ResultsError: A part cannot be read or written.
+    """
+    num_kept, known = 0, known_photos(config.out, plan.unknown)
+    if known and (num_kept := keep_rows_of_touched(config, known)):
+        plan = plan_ingest(config, paths)
+        known = known_photos(config.out, plan.unknown)
+    plan.summary.num_kept, plan.summary.num_changed = num_kept, len(known)
+    return plan
 
 
 def refuse_other_set(out: Path, held: ServedModels | None, model_set_id: str) -> None:
