@@ -11,6 +11,7 @@ from fsclient.bench.level import Level
 from fsclient.bench.measure import Bench, BenchConfig
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.models.fetching import Say
+from fsclient.photos.source_rules import SourceRules
 from fsclient.photos.sources import find_photos
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import InvalidInputError
@@ -59,7 +60,7 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
         ServerUnavailableError: The server is unavailable, or was lost.
         FaceStatsError: The models or the server cannot be used.
     """
-    found = find_photos(sources)
+    found = find_photos(sources, rules=SourceRules(strict=True))
     for folder, reason in found.unreadable:
         say(f"{printable(folder)}: {reason}")
     if not (paths := found.paths):

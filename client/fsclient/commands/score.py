@@ -10,7 +10,7 @@ import click
 
 from fsclient.client import Client
 from fsclient.commands.options import server_choice, server_options
-from fsclient.photos.sources import find_photos
+from fsclient.photos.sources import find_photos, skipped_text
 from fsclient.score.answer_text import photo_text
 from fsdata.results.status import SCORED
 from fsengine.errors import InvalidInputError
@@ -47,6 +47,8 @@ def score(
     found = find_photos(photos)
     for source, reason in found.unreadable:
         say(f"{printable(source)}: {reason}")
+    if skipped := skipped_text(found.skipped_files, found.skipped_folders):
+        say(f"skipped: {skipped}; what is named itself is taken")
     if not found.paths:
         raise InvalidInputError(f"{', '.join(photos)} holds no photo; expected photos, or folders with some")
     paths = [os.fsdecode(path) for path in found.paths]
