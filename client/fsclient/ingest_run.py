@@ -114,9 +114,9 @@ async def _ingested(
             f"note: {config.out} holds results of model set {held.model_set_id} ({held.pack}); by default "
             f"{asked.models.model_set_id} ({asked.models.pack}) would be served"
         )
-    plan = await asyncio.to_thread(keep_touched, config, paths, plan)
+    plan = await keep_touched(config, paths, plan, interruption)
     summary = plan.summary
-    if plan.todo:
+    if plan.todo and not summary.interrupted:
         if summary.num_done_before:
             teller.say(f"{summary.num_done_before} of {summary.num_inputs} photos are done already")
         server = await open_server()

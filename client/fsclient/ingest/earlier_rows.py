@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def known_photos(out: Path, paths: Iterable[bytes]) -> list[bytes]:
     return known
 
 
-def keep_rows_of_touched(config: IngestConfig, paths: Iterable[bytes]) -> int:
+def keep_rows_of_touched(config: IngestConfig, paths: Iterable[bytes], stopped: Callable[[], bool]) -> int:
     """Write the rows of photos again whose files have another time of change and the same content.
 
     They are the stored rows with the new time. A photo that could not be read, that the server refused, or
@@ -48,6 +48,7 @@ def keep_rows_of_touched(config: IngestConfig, paths: Iterable[bytes]) -> int:
     Args:
         config: The run; its folder is held by `fsdata.results.parts.locked`.
         paths: Of photos that the folder has a row of, in another state of their files.
+        stopped: Returns whether no more files are to be read; what was found until then is written.
 
     Returns:
         The number of rows written.
@@ -71,7 +72,7 @@ def keep_rows_of_touched(config: IngestConfig, paths: Iterable[bytes]) -> int:
     for batch in _batched(paths):
         sources = pa.array([source_text(path) for path in batch], pa.string())
         for _, photos in latest.tables(sources=sources):
-            table = _touched(photos, again)
+            table = _touched(photos, again, stopped)
             if held and not held[0].schema.equals(table.schema, check_metadata=True):
                 write()
             if table.num_rows:
@@ -111,13 +112,13 @@ def count_gone(config: IngestConfig, paths: Iterable[bytes]) -> int:
     return num_gone
 
 
-def _touched(photos: pa.Table, again: Collection[Status]) -> pa.Table:
+def _touched(photos: pa.Table, again: Collection[Status], stopped: Callable[[], bool]) -> pa.Table:
     """Return the rows of files that changed nothing but their time, with their new time."""
     keep, times = [], []
     columns = (photos[name].to_pylist() for name in ("source", "bytes", "mtime_ns", "content_hash", "status"))
     for source, num_bytes, mtime_ns, content_hash, status in zip(*columns, strict=True):
         time = None
-        if content_hash is not None and Status(status) not in again:
+        if content_hash is not None and Status(status) not in again and not stopped():
             time = _new_time(source_path(source), num_bytes, content_hash)
         keep.append(time is not None and time != mtime_ns)
         if keep[-1]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsclient.ingest.earlier_rows import keep_rows_of_touched, known_photos
+from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.photo_file import resume_key
@@ -87,23 +90,39 @@ def plan_ingest(config: IngestConfig, paths: list[bytes], *, model_set_id: str |
     return Plan(todo=todo, unknown=unknown, summary=summary, models=models)
 
 
-def keep_touched(config: IngestConfig, paths: list[bytes], plan: Plan) -> Plan:
+async def keep_touched(config: IngestConfig, paths: list[bytes], plan: Plan, interruption: Interruption) -> Plan:
     """Keep the rows of photos whose files were touched and not changed, and return what is left to do then.
 
     Args:
         config: The run; its folder is held by `fsdata.results.parts.locked`.
         paths: Of the photos, see `find_inputs`.
         plan: What is left to do as long as nothing is kept; the model set was checked.
+        interruption: How the run may be told to stop; the summary says whether it was.
 
     Raises:
         ResultsError: A part cannot be read or written.
     """
-    num_kept, known = 0, known_photos(config.out, plan.unknown)
-    if known and (num_kept := keep_rows_of_touched(config, known)):
-        plan = plan_ingest(config, paths)
-        known = known_photos(config.out, plan.unknown)
-    plan.summary.num_kept, plan.summary.num_changed = num_kept, len(known)
-    return plan
+    stop = threading.Event()
+
+    def keep() -> Plan:
+        num_kept, known, left = 0, known_photos(config.out, plan.unknown), plan
+        if known and (num_kept := keep_rows_of_touched(config, known, stop.is_set)):
+            left = plan_ingest(config, paths)
+            known = known_photos(config.out, left.unknown)
+        left.summary.num_kept, left.summary.num_changed = num_kept, len(known)
+        return left
+
+    work = asyncio.ensure_future(asyncio.to_thread(keep))
+    with interruption.heard_by(stop.set):
+        try:
+            left = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # The folder is held until nothing writes into it any more.
+            stop.set()
+            await work
+            raise
+    left.summary.interrupted = stop.is_set()
+    return left
 
 
 def refuse_other_set(out: Path, held: ServedModels | None, model_set_id: str) -> None:

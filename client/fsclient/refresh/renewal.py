@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -74,9 +73,12 @@ async def refresh(
     drop_staged(config.out)
     if paths:
         plan = plan_ingest(config, paths, model_set_id=served.models.model_set_id)
-        plan = await asyncio.to_thread(keep_touched, config, paths, plan)
-        summary = await ingest_photos(config, paths, backend, progress.photos(len(plan.todo)), interruption)
-        summary.num_kept, summary.num_changed = plan.summary.num_kept, plan.summary.num_changed
+        plan = await keep_touched(config, paths, plan, interruption or Interruption())
+        summary = plan.summary
+        summary.served = served
+        if not summary.interrupted:
+            summary = await ingest_photos(config, paths, backend, progress.photos(len(plan.todo)), interruption)
+            summary.num_kept, summary.num_changed = plan.summary.num_kept, plan.summary.num_changed
     else:
         statuses = Counter(status for _, status in _held_photos(parts))
         num_photos = statuses.total()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from fsclient.testing import FakeBackend, answer
 from fsdata.results.parts import part_paths
 from fsdata.results.status import Status
 from fsengine.errors import PhotoRejectedError
+from fsengine.files.hashing import file_sha256
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -66,6 +70,30 @@ def test_touched_photos_keep_their_rows_and_are_not_scored_again(folder: Path, t
     again = ingest(folder, backend)
     assert (again.num_kept, again.num_changed, again.num_done_before) == (0, 0, 5)
     assert len(part_paths(tmp_path / "out")) == 5
+
+
+def test_ctrl_c_while_touched_photos_are_compared_keeps_what_was_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(folder, FakeBackend(1))
+    for photo in folder.iterdir():
+        os.utime(photo, ns=(9, 9))
+    hashed: list[Path] = []
+
+    def interrupted_hash(path: Path) -> str:
+        hashed.append(path)
+        if len(hashed) == 2:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.5)
+        return file_sha256(path)
+
+    monkeypatch.setattr("fsclient.ingest.earlier_rows.file_sha256", interrupted_hash)
+    backend = FakeBackend(1)
+    summary = ingest(folder, backend)
+    assert (summary.num_kept, summary.num_left, summary.exit_code) == (2, 3, 130)
+    assert (len(hashed), backend.requests) == (2, [])
+    summary = ingest(folder, backend)
+    assert (summary.num_kept, summary.num_done_before, summary.exit_code) == (3, 5, 0)
 
 
 def test_what_failed_or_is_to_be_done_again_is_scored_though_only_touched(folder: Path, tmp_path: Path) -> None:
