@@ -94,7 +94,7 @@ def main() -> int:
         machine["driver"] = gpu.driver
     machine |= {"cpu": processor(), "cores": num_cores(), "versions": installed_versions(PACKAGES)}
     try:
-        samples = choose_samples(find_photos(arguments.photos))
+        samples = choose_samples(find_photos(arguments.photos).paths)
     except InvalidInputError as exc:
         parser.error(str(exc))
     settings = Settings(

@@ -43,7 +43,7 @@ _MIB = 1 << 20
 
 def run_memory(settings: Settings) -> Iterator[Outcome]:
     """Send photos over and over and watch the memory of the GPU, and of the embedded server on the host."""
-    paths = find_photos(settings.sources)[: settings.memory_photos]
+    paths = find_photos(settings.sources).paths[: settings.memory_photos]
     workload = read_workload(paths, lambda: None)
     watched = _what_to_watch(settings)
     with open_server(settings.server_choice, say) as server:

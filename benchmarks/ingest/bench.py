@@ -40,7 +40,7 @@ def run(photos: str, url: str, concurrency: int) -> IngestSummary:
         backend = TritonBackend(url)
         try:
             config = IngestConfig(sources=(photos,), out=out, concurrency=concurrency)
-            return await ingest_photos(config, find_inputs(config), backend, lambda _: None)
+            return await ingest_photos(config, find_inputs(config).paths, backend, lambda _: None)
         finally:
             await backend.close()
 

@@ -6,23 +6,23 @@ import asyncio
 import collections
 import logging
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Union
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import LazyServer, ServerChoice
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
+from fsclient.event_loop import CallBack
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, OnMessage, ProgressTeller
-from fsclient.ingest.settings import IngestConfig
+from fsclient.ingest.settings import IngestConfig, PathLike, ingest_config
 from fsclient.ingest.summary import IngestSummary
-from fsclient.ingest_run import run_ingest
+from fsclient.ingest_run import AskedModels, run_ingest
 from fsclient.photos.given import GivenPhoto, checked_photos, read_given, taken
 from fsclient.photos.photo_file import Photo
+from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto, scored_photo
 from fsclient.score.photo_request import score_with_retries
 from fsdata.results.schema import face_outputs
@@ -31,8 +31,6 @@ from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.errors import InvalidInputError, ServerUnavailableError
 
 logger = logging.getLogger(__name__)
-
-PathLike = Union[str, "os.PathLike[str]"]
 
 DEFAULT_CONCURRENCY = 16
 """Photos in flight of `score_many`."""
@@ -263,6 +261,9 @@ class AsyncClient:
         part_size: int = 1000,
         retry_statuses: Iterable[Status] = (),
         refresh: bool = False,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        strict: bool = False,
         progress: Callable[[IngestProgress], None] | None = None,
     ) -> IngestSummary:
         """Score photos into Parquet; what earlier runs did is kept.
@@ -276,10 +277,14 @@ class AsyncClient:
             part_size: Photos of one part.
             retry_statuses: Statuses of earlier runs whose photos are done again.
             refresh: Whether results of other models are brought to the served ones first.
+            include: Patterns of files and folders to take, by name or path below the source, whatever they are.
+            exclude: Patterns of files and folders to leave out.
+            strict: Whether every file becomes a row, and none is skipped because it is no photo by its name.
             progress: Called as photos (or, while refreshing, faces) are done.
 
         Returns:
-            What was done. No server is started where nothing is left to do.
+            What was done. No server is started where nothing is left to do, but the models that are asked for must
+            be those of `out` all the same.
 
         Raises:
             InvalidInputError: A source names nothing, or `out` cannot be written to.
@@ -293,6 +298,7 @@ class AsyncClient:
             part_size=part_size,
             retry_statuses=retry_statuses,
             refresh=refresh,
+            rules=SourceRules(include=tuple(include), exclude=tuple(exclude), strict=strict),
         )
         return await self._run(config, progress)
 
@@ -301,7 +307,7 @@ class AsyncClient:
         config: IngestConfig,
         progress: Callable[[IngestProgress], None] | None = None,
         interruption: Interruption | None = None,
-        start_server: Callable[[], Awaitable[None]] | None = None,
+        call_back: CallBack | None = None,
     ) -> IngestSummary:
         """Do what `ingest` does, as a configuration says.
 
@@ -309,19 +315,29 @@ class AsyncClient:
             config: The run.
             progress: Called as photos (or, while refreshing, faces) are done.
             interruption: How the run may be told to stop.
-            start_server: Starts the client's own server, once it is known that one is needed; None for a thread.
+            call_back: Has slow work done, such as starting the client's own server; None for a thread.
 
         Raises:
             FaceStatsError: See `ingest`.
         """
 
+        async def do_slowly(work: Callable[[], object]) -> None:
+            await (asyncio.to_thread(work) if call_back is None else call_back(work))
+
+        async def ask_models() -> AskedModels:
+            if self._session is not None or self._server is None or not self._server.is_own:
+                return AskedModels(models=(await self._opened()).served.models, by_default=False)
+            asked: list[ServedModels] = []
+            server = self._server
+            await do_slowly(lambda: asked.append(server.asked_models()))
+            return AskedModels(models=asked[0], by_default=server.by_default)
+
         async def open_server() -> Session:
-            if start_server is not None:
-                await start_server()
+            await do_slowly(self._start_server)
             return await self._opened()
 
         teller = ProgressTeller(progress, self._on_message)
-        summary = await run_ingest(config, open_server, teller, interruption or Interruption())
+        summary = await run_ingest(config, ask_models, open_server, teller, interruption or Interruption())
         if self._server is not None and (log := self._server.log_of_dead_server()) is not None:
             self._on_message(f"the embedded server died; its log is {log}")
         return summary
@@ -350,37 +366,6 @@ class AsyncClient:
                     raise
                 self._session = Session(backend=backend, served=served, photos_in_flight=room)
             return self._session
-
-
-def ingest_config(
-    sources: PathLike | Iterable[PathLike],
-    out: PathLike,
-    *,
-    concurrency: int | None,
-    part_size: int,
-    retry_statuses: Iterable[Status],
-    refresh: bool,
-) -> IngestConfig:
-    """Return the arguments of `ingest` as a configuration."""
-    given: Iterable[PathLike] = [sources] if isinstance(sources, (str, os.PathLike)) else sources
-    return IngestConfig(
-        sources=tuple(os.fspath(source) for source in given),
-        out=Path(out),
-        concurrency=concurrency,
-        part_size=part_size,
-        retry_statuses=_statuses(retry_statuses),
-        refresh=refresh,
-    )
-
-
-def _statuses(given: Iterable[Status]) -> frozenset[Status]:
-    known = ", ".join(status.value for status in Status)
-    if isinstance(given, str):
-        raise InvalidInputError(f"retry_statuses is {given!r}, expected a list of statuses: {known}")
-    try:
-        return frozenset(map(Status, given))
-    except ValueError as exc:
-        raise InvalidInputError(f"{exc}; expected some of {known}") from exc
 
 
 def checked_concurrency(concurrency: int) -> int:

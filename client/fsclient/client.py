@@ -11,14 +11,16 @@ from types import TracebackType
 from typing import Any
 
 from fsclient import event_loop
-from fsclient.async_client import DEFAULT_CONCURRENCY, AsyncClient, PathLike, checked_concurrency, ingest_config
+from fsclient.async_client import DEFAULT_CONCURRENCY, AsyncClient, checked_concurrency
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, OnMessage
+from fsclient.ingest.settings import PathLike, ingest_config
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto, checked_photos, taken
+from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
@@ -116,6 +118,9 @@ class Client:
         part_size: int = 1000,
         retry_statuses: Iterable[Status] = (),
         refresh: bool = False,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        strict: bool = False,
         progress: Callable[[IngestProgress], None] | None = None,
     ) -> IngestSummary:
         """Score photos into Parquet; what earlier runs did is kept. See `AsyncClient.ingest`.
@@ -131,13 +136,13 @@ class Client:
             part_size=part_size,
             retry_statuses=retry_statuses,
             refresh=refresh,
+            rules=SourceRules(include=tuple(include), exclude=tuple(exclude), strict=strict),
         )
         interruption = Interruption()
 
         def make_work(call_and_wait: event_loop.CallBack, call: event_loop.Call) -> Coroutine[Any, Any, IngestSummary]:
             on_progress = None if progress is None else lambda one: call(lambda: progress(one))
-            start_server = self._client._start_server
-            return self._client._run(config, on_progress, interruption, lambda: call_and_wait(start_server))
+            return self._client._run(config, on_progress, interruption, call_and_wait)
 
         with interruption.on_signals():
             return event_loop.run_with_calls_back(make_work)

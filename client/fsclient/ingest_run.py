@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fsclient.backend.protocol import InferenceBackend
+from fsclient.ingest.earlier_rows import count_gone
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.progress import ProgressTeller
-from fsclient.ingest.resume import find_inputs, plan_ingest
+from fsclient.ingest.resume import find_inputs, keep_touched, plan_ingest, refuse_other_set
 from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.refresh_run import refresh
 from fsdata.results.parts import locked
-from fsdata.results.staging import finish_replacement
+from fsdata.results.staging import finish_replacement, refuse_interrupted
+from fsengine.contracts.served import ServedModels
 
 
 class OpenedServer(Protocol):
@@ -31,18 +33,34 @@ class OpenedServer(Protocol):
         """Return the most photos that it has room for; None where it is not known."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedModels:
+    """The models that a run was asked for, known without a server of its own.
+
+    Attributes:
+        models: What is, or would be, served.
+        by_default: Whether the user named neither a server nor models.
+    """
+
+    models: ServedModels
+    by_default: bool
+
+
 async def run_ingest(
     config: IngestConfig,
+    ask_models: Callable[[], Awaitable[AskedModels]],
     open_server: Callable[[], Awaitable[OpenedServer]],
     teller: ProgressTeller,
     interruption: Interruption,
 ) -> IngestSummary:
     """Score the photos of a run's sources into the parts of a folder.
 
-    A run with nothing left to do opens no server, unless it refreshes: what is served must be known then.
+    A run with nothing left to do starts no server, unless it refreshes; the models that were asked for are compared
+    with those of the folder all the same.
 
     Args:
         config: The run.
+        ask_models: Gives the models that are asked for, without starting a server.
         open_server: Gives a server that answers.
         teller: What shows people how far it is.
         interruption: How the run may be told to stop.
@@ -50,24 +68,67 @@ async def run_ingest(
     Raises:
         FaceStatsError: The sources, the folder, the models or the server cannot be used.
     """
-    paths = await asyncio.to_thread(find_inputs, config)
+    found = await asyncio.to_thread(find_inputs, config)
     with locked(config.out):
-        num_todo = 0
         if config.refresh:
-            if num_parts := finish_replacement(config.out):
-                teller.say(f"finished an interrupted refresh: its {num_parts} parts are in their place")
+            summary = await _refreshed(config, found.paths, open_server, teller, interruption)
         else:
-            plan = await asyncio.to_thread(plan_ingest, config, paths)
-            if not plan.todo:
-                return plan.summary
-            num_todo = len(plan.todo)
-            if plan.summary.num_done_before:
-                teller.say(f"{plan.summary.num_done_before} of {plan.summary.num_inputs} photos are done already")
+            summary = await _ingested(config, found.paths, ask_models, open_server, teller, interruption)
+            summary.num_gone = await asyncio.to_thread(count_gone, config, found.paths)
+    summary.skipped_files, summary.skipped_folders = found.skipped_files, found.skipped_folders
+    summary.unreadable = found.unreadable
+    return summary
+
+
+async def _refreshed(
+    config: IngestConfig,
+    paths: list[bytes],
+    open_server: Callable[[], Awaitable[OpenedServer]],
+    teller: ProgressTeller,
+    interruption: Interruption,
+) -> IngestSummary:
+    """Bring the folder to the served models, and score what is new."""
+    if num_parts := finish_replacement(config.out):
+        teller.say(f"finished an interrupted refresh: its {num_parts} parts are in their place")
+    server = await open_server()
+    return await refresh(_within_room(config, server, teller), paths, server.backend, teller, interruption)
+
+
+async def _ingested(
+    config: IngestConfig,
+    paths: list[bytes],
+    ask_models: Callable[[], Awaitable[AskedModels]],
+    open_server: Callable[[], Awaitable[OpenedServer]],
+    teller: ProgressTeller,
+    interruption: Interruption,
+) -> IngestSummary:
+    """Score what has no row yet."""
+    refuse_interrupted(config.out)
+    asked = await ask_models()
+    plan = await asyncio.to_thread(plan_ingest, config, paths)
+    held = plan.models
+    if held is not None and held.model_set_id != asked.models.model_set_id:
+        if plan.todo or not asked.by_default:
+            refuse_other_set(config.out, held, asked.models.model_set_id)
+        teller.say(
+            f"note: {config.out} holds results of model set {held.model_set_id} ({held.pack}); by default "
+            f"{asked.models.model_set_id} ({asked.models.pack}) would be served"
+        )
+    plan = await keep_touched(config, paths, plan, interruption)
+    summary = plan.summary
+    if plan.todo and not summary.interrupted:
+        if summary.num_done_before:
+            teller.say(f"{summary.num_done_before} of {summary.num_inputs} photos are done already")
         server = await open_server()
-        config = replace(config, concurrency=_concurrency(config.concurrency, server.photos_in_flight, teller))
-        if config.refresh:
-            return await refresh(config, paths, server.backend, teller, interruption)
-        return await ingest_photos(config, paths, server.backend, teller.photos(num_todo), interruption)
+        on_row = teller.photos(len(plan.todo))
+        summary = await ingest_photos(_within_room(config, server, teller), paths, server.backend, on_row, interruption)
+        summary.num_kept, summary.num_changed = plan.summary.num_kept, plan.summary.num_changed
+    return summary
+
+
+def _within_room(config: IngestConfig, server: OpenedServer, teller: ProgressTeller) -> IngestConfig:
+    """Return the run with no more photos in flight than the server has room for."""
+    return replace(config, concurrency=_concurrency(config.concurrency, server.photos_in_flight, teller))
 
 
 def _concurrency(asked: int | None, room: int | None, teller: ProgressTeller) -> int:

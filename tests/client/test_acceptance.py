@@ -41,7 +41,7 @@ def ingest(
     def run(name: str, exit_code: int) -> Rows:
         if name not in done:
             out = tmp_path_factory.mktemp("out")
-            command = [*fsclient_command, "ingest", str(shared / "samples" / name), "--out", str(out)]
+            command = [*fsclient_command, "ingest", "--strict", str(shared / "samples" / name), "--out", str(out)]
             result = subprocess.run(
                 [*command, "--server", server.url], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
             )

@@ -151,6 +151,7 @@ def test_bad_files_are_rows_and_fail_no_neighbour(
     done = fsclient(
         fsclient_command,
         "ingest",
+        "--strict",
         folder,
         "--out",
         tmp_path / "out",

@@ -142,7 +142,7 @@ def run(
         refresh=not plain,
         **settings,
     )
-    paths = find_inputs(config)
+    paths = find_inputs(config).paths
     with locked(out):
         if plain:
             return asyncio.run(ingest_photos(config, paths, backend, lambda _: None))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from fsclient.backend.triton import checked_address
 from fsclient.models.fetching import Say
-from fsclient.models.name_to_repository import DEFAULT_PACK, served_repository
+from fsclient.models.name_to_repository import DEFAULT_PACK, asked_models, served_repository
+from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.gpu import find_gpu, show_only
 from fsengine.repository.assemble import Target
@@ -105,6 +106,26 @@ class LazyServer:
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._server: OpenServer | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether the server is an embedded one."""
+        return self._choice.server is None
+
+    @property
+    def by_default(self) -> bool:
+        """Return whether nobody said what the embedded server serves."""
+        return self._choice.models is None and not self._choice.without
+
+    def asked_models(self) -> ServedModels:
+        """Return what the embedded server serves, or would serve; it is not started for that.
+
+        Raises:
+            InvalidInputError: There is no such pack, or it has no such head to leave out.
+            PackError: The pack's description is damaged.
+            FaceStatsError: The pack is not there yet and cannot be built.
+        """
+        return asked_models(self._choice.models or DEFAULT_PACK, self._say, without=self._choice.without)
 
     def open(self) -> OpenServer:
         """Return the server, started if it is not yet; for errors see `open_server`."""

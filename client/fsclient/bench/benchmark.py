@@ -11,10 +11,11 @@ from fsclient.bench.level import Level
 from fsclient.bench.measure import Bench, BenchConfig
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.models.fetching import Say
+from fsclient.photos.source_rules import SourceRules
 from fsclient.photos.sources import find_photos
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import InvalidInputError
-from fsengine.terminal.messages import counted
+from fsengine.terminal.messages import counted, printable
 from fsengine.terminal.progress_bar import progress_bar
 
 
@@ -59,8 +60,10 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
         ServerUnavailableError: The server is unavailable, or was lost.
         FaceStatsError: The models or the server cannot be used.
     """
-    paths = find_photos(sources)
-    if not paths:
+    found = find_photos(sources, rules=SourceRules(strict=True))
+    for folder, reason in found.unreadable:
+        say(f"{printable(folder)}: {reason}")
+    if not (paths := found.paths):
         raise InvalidInputError(f"{', '.join(sources)} holds no file; expected photos")
     with progress_bar("reading", len(paths), "photo") as bar:
         workload = read_workload(paths, bar.advance)

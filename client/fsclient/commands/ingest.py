@@ -37,6 +37,19 @@ from fsengine.terminal.messages import say
     is_flag=True,
     help="Bring the results in DIR to the served models first, computing only what depends on the change.",
 )
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Take files and folders of this name or path below SOURCE that would be skipped; may be given again.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files and folders of this name or path below SOURCE; may be given again.",
+)
+@click.option("--strict", is_flag=True, help="Make a row of every file, whatever its name says that it is.")
 @server_options
 def ingest(
     sources: tuple[str, ...],
@@ -45,6 +58,9 @@ def ingest(
     part_size: int,
     retry_statuses: tuple[str, ...],
     refresh: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    strict: bool,
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
@@ -55,13 +71,17 @@ def ingest(
     SOURCE is a photo, a folder (searched with all below it) or a quoted pattern such as 'photos/**/*.jpg'.
     Run the same command again and it goes on where it stopped.
 
+    Hidden folders and files, and others that are no photos by name and first
+    bytes (texts, side-cars, videos), are skipped where they are found in a
+    folder, and counted. What is named itself is always taken.
+
     With --refresh, results of other models are brought to the served ones:
     where only heads changed, from the stored embeddings, and no photo is read.
     SOURCE may then be left out.
 
     \b
     Exit codes: 0 every photo is ok or has no face; 3 some photos could not be
-    scored; 4 some are unfinished; 130 Ctrl-C; 2 usage; 1 any other error.
+    scored, or folders not be searched; 4 some are unfinished; 130 Ctrl-C; 2 usage; 1 any other error.
 
     Example: fsclient ingest photos/ --out results
     """
@@ -78,6 +98,9 @@ def ingest(
                 part_size=part_size,
                 retry_statuses=map(Status, retry_statuses),
                 refresh=refresh,
+                include=include,
+                exclude=exclude,
+                strict=strict,
                 progress=bar,
             )
     except KeyboardInterrupt:

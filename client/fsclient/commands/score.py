@@ -10,10 +10,11 @@ import click
 
 from fsclient.client import Client
 from fsclient.commands.options import server_choice, server_options
-from fsclient.photos.sources import find_photos
+from fsclient.photos.sources import find_photos, skipped_text
 from fsclient.score.answer_text import photo_text
 from fsdata.results.status import SCORED
-from fsengine.terminal.messages import say
+from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import printable, say
 
 _CONCURRENCY = 4
 
@@ -43,7 +44,14 @@ def score(
 
     Example: fsclient score photo.jpg --draw annotated.png
     """
-    paths = [os.fsdecode(path) for path in find_photos(photos)]
+    found = find_photos(photos)
+    for source, reason in found.unreadable:
+        say(f"{printable(source)}: {reason}")
+    if skipped := skipped_text(found.skipped_files, found.skipped_folders):
+        say(f"skipped: {skipped}; what is named itself is taken")
+    if not found.paths:
+        raise InvalidInputError(f"{', '.join(photos)} holds no photo; expected photos, or folders with some")
+    paths = [os.fsdecode(path) for path in found.paths]
     with Client(server_choice(server, models, without, gpu), on_message=say) as client:
         scored = list(client.score_many(paths, concurrency=_CONCURRENCY))
         marks = client.served().marks_text
@@ -59,4 +67,4 @@ def score(
             click.echo(photo_text(photo))
         if marks:
             say(f"note: results are marked ({marks})")
-    raise SystemExit(0 if all(photo.status in SCORED for photo in scored) else 3)
+    raise SystemExit(3 if found.unreadable or any(photo.status not in SCORED for photo in scored) else 0)

@@ -19,6 +19,7 @@ from fsdata.results.schema import face_outputs, part_schema
 from fsdata.results.source import source_text
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import DeadlineError, FaceStatsError, InferenceError, ServerUnavailableError
+from fsengine.terminal.messages import printable
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +157,7 @@ class _Run:
                 raise
 
     def _leave(self, path: bytes, error: FaceStatsError) -> None:
-        logger.warning("%s stays unfinished: %s", source_text(path), error)
+        logger.warning("%s stays unfinished: %s", printable(source_text(path)), printable(str(error)))
         self._summary.unfinished.append((source_text(path), str(error)))
 
     async def _add(self, row: PhotoRow) -> None:
@@ -184,6 +185,4 @@ class _Run:
                 self._stopped = True
                 raise
         for row in rows:
-            self._summary.statuses[row.status] += 1
-            self._summary.num_faces += row.num_faces
-            self._summary.num_truncated += row.faces_truncated
+            self._summary.count(row)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Union
 
 from fsclient.backend.server_retries import RetryPolicy
+from fsclient.photos.source_rules import SourceRules
 from fsdata.results.status import Status
 from fsengine.errors import InvalidInputError
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 DEFAULT_CONCURRENCY = 8
 
@@ -25,6 +31,7 @@ class IngestConfig:
         retry_statuses: Statuses of earlier runs whose photos are done again.
         retry: What to do when the server is not to be had.
         refresh: Whether results of other models are brought to the served ones first.
+        rules: Which of the files that are found in the sources are taken.
     """
 
     sources: tuple[str, ...]
@@ -35,6 +42,7 @@ class IngestConfig:
     retry_statuses: frozenset[Status] = frozenset()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     refresh: bool = False
+    rules: SourceRules = field(default_factory=SourceRules)
 
     def __post_init__(self) -> None:
         numbers = {"concurrency": 1 if self.concurrency is None else self.concurrency, "part_size": self.part_size}
@@ -43,3 +51,36 @@ class IngestConfig:
                 raise InvalidInputError(f"{name} is {number!r}, expected a whole number, 1 or more")
         if not self.part_s > 0:
             raise InvalidInputError(f"part_s is {self.part_s}, expected seconds above 0")
+
+
+def ingest_config(
+    sources: PathLike | Iterable[PathLike],
+    out: PathLike,
+    *,
+    concurrency: int | None,
+    part_size: int,
+    retry_statuses: Iterable[Status],
+    refresh: bool,
+    rules: SourceRules,
+) -> IngestConfig:
+    """Return the arguments of `ingest` as a configuration."""
+    given: Iterable[PathLike] = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    return IngestConfig(
+        sources=tuple(os.fspath(source) for source in given),
+        out=Path(out),
+        concurrency=concurrency,
+        part_size=part_size,
+        retry_statuses=_statuses(retry_statuses),
+        refresh=refresh,
+        rules=rules,
+    )
+
+
+def _statuses(given: Iterable[Status]) -> frozenset[Status]:
+    known = ", ".join(status.value for status in Status)
+    if isinstance(given, str):
+        raise InvalidInputError(f"retry_statuses is {given!r}, expected a list of statuses: {known}")
+    try:
+        return frozenset(map(Status, given))
+    except ValueError as exc:
+        raise InvalidInputError(f"{exc}; expected some of {known}") from exc

@@ -5,8 +5,12 @@ from __future__ import annotations
 import collections
 from dataclasses import dataclass, field
 
+from fsdata.results.rows import PhotoRow
 from fsdata.results.status import SCORED, Status
 from fsengine.contracts.served import ServedEnsemble
+
+MOST_FAILURES = 5
+"""Photos that are named because they could not be scored; the results hold all."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -15,7 +19,7 @@ class IngestSummary:
 
     Attributes:
         served: What served it; None where nothing was left to do.
-        num_inputs: Photos that the sources name.
+        num_inputs: Files of the sources that are rows, or are to be.
         num_done_before: Of these, done by earlier runs.
         statuses: Photos of this run by status.
         num_faces: Faces of this run.
@@ -24,6 +28,13 @@ class IngestSummary:
         interrupted: Whether the user stopped it.
         unfinished: Source and reason of photos that the server could not be had for.
         earlier_statuses: Photos of earlier runs by status.
+        failures: Source, status and reason of the first photos of this run that could not be scored.
+        skipped_files: Files of the sources that are no photos, by kind; with `num_inputs` they are all files.
+        skipped_folders: Folders of the sources that were skipped with all in them, by name or kind.
+        unreadable: Source and reason of what could not be searched for photos.
+        num_kept: Photos with another time of change and the same content, whose rows were kept.
+        num_changed: Photos that were changed since an earlier run and are scored again.
+        num_gone: Photos of the results that lay in the sources' folders and are gone.
         refreshed: What was brought to the served models, in words; None where that was not asked for.
     """
 
@@ -37,7 +48,22 @@ class IngestSummary:
     interrupted: bool = False
     unfinished: list[tuple[str, str]] = field(default_factory=list)
     earlier_statuses: collections.Counter[Status] = field(default_factory=collections.Counter)
+    failures: list[tuple[str, Status, str]] = field(default_factory=list)
+    skipped_files: collections.Counter[str] = field(default_factory=collections.Counter)
+    skipped_folders: collections.Counter[str] = field(default_factory=collections.Counter)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    num_kept: int = 0
+    num_changed: int = 0
+    num_gone: int = 0
     refreshed: str | None = None
+
+    def count(self, row: PhotoRow) -> None:
+        """Count a row that was written."""
+        self.statuses[row.status] += 1
+        self.num_faces += row.num_faces
+        self.num_truncated += row.faces_truncated
+        if row.status not in SCORED and len(self.failures) < MOST_FAILURES:
+            self.failures.append((row.photo.source, row.status, row.reason or ""))
 
     @property
     def num_rows(self) -> int:
@@ -56,9 +82,9 @@ class IngestSummary:
 
     @property
     def exit_code(self) -> int:
-        """Return 130 after Ctrl-C, 4 with unfinished photos, 3 with failed ones, else 0."""
+        """Return 130 after Ctrl-C, 4 with unfinished photos, 3 with failed ones or unreadable folders, else 0."""
         if self.interrupted:
             return 130
         if self.num_left:
             return 4
-        return 0 if not set(self.all_statuses) - SCORED else 3
+        return 3 if self.unreadable or set(self.all_statuses) - SCORED else 0

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from fsclient.models.build_on_request import BuildChoice, build_on_request, built_folder, changed_pack, packs_on_request
 from fsclient.models.fetching import Say
+from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs.pack import PACK_FILE, Pack, read_pack
 from fsengine.packs.shipped import shipped_folder
 from fsengine.registry.home import models_home
-from fsengine.repository.assemble import Target, assemble, is_pack, is_repository, read_manifest
+from fsengine.repository.assemble import Target, assemble, is_pack, is_repository, read_manifest, read_served
 
 DEFAULT_PACK = "demo"
 
@@ -119,10 +120,7 @@ def served_repository(
         InvalidInputError: `models` names nothing that can be served.
         PackError: The pack is incomplete, altered or does not fit its contracts.
     """
-    folder = Path(models).expanduser()
-    if os.sep in models and is_repository(folder):
-        if without:
-            raise InvalidInputError(f"{folder} is assembled already; heads are switched off when it is: name the pack")
+    if (folder := _given_repository(models, without)) is not None:
         _, made_for = read_manifest(folder)
         if made_for is not target:
             raise InvalidInputError(
@@ -135,10 +133,7 @@ def served_repository(
         choice = replace(choice, use={**choice.use, **dict.fromkeys(without, "none")})
         without = ()
     source = pack_folder(models, say, choice)
-    try:
-        pack = read_pack(source).without(without)
-    except PackError as exc:
-        raise InvalidInputError(str(exc)) from exc
+    pack = _pack_without(source, without)
     if choice is not None and choice.licences.commercial_ok:
         _refuse_non_commercial(pack)
     if out is None:
@@ -150,6 +145,46 @@ def served_repository(
         say(f"assembling the {pack.name} pack into {out}")
     assemble(source, out, target=target, without=without)
     return out
+
+
+def asked_models(models: str, say: Say, *, without: tuple[str, ...] = ()) -> ServedModels:
+    """Return what a server of `models` says that it serves, without a server; for arguments see `served_repository`.
+
+    A pack that is made on request and is not there yet is built.
+
+    Raises:
+        InvalidInputError: `models` names nothing that can be served, or has no such head to switch off.
+        PackError: What describes it is damaged.
+    """
+    if (folder := _given_repository(models, without)) is not None:
+        return read_served(folder)
+    return _pack_without(pack_folder(models, say), without).served()
+
+
+def _given_repository(models: str, without: tuple[str, ...]) -> Path | None:
+    """Return the folder of an assembled repository that is given as a path; None where it is something else.
+
+    Raises:
+        InvalidInputError: Heads are to be switched off in it.
+    """
+    folder = Path(models).expanduser()
+    if os.sep not in models or not is_repository(folder):
+        return None
+    if without:
+        raise InvalidInputError(f"{folder} is assembled already; heads are switched off when it is: name the pack")
+    return folder
+
+
+def _pack_without(folder: Path, without: tuple[str, ...]) -> Pack:
+    """Return the description of a pack with some heads switched off.
+
+    Raises:
+        InvalidInputError: It has no such head, or is none.
+    """
+    try:
+        return read_pack(folder).without(without)
+    except PackError as exc:
+        raise InvalidInputError(str(exc)) from exc
 
 
 def _refuse_non_commercial(pack: Pack) -> None:

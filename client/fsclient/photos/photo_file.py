@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 
+from fsclient.photos.file_state import file_state
 from fsdata.results.rows import PhotoFile
 from fsdata.results.source import source_text
 from fsdata.results.status import Status
@@ -37,7 +38,7 @@ def resume_key(path: bytes) -> tuple[str, int, int]:
         info = os.stat(path)
     except OSError:
         return source_text(path), -1, -1
-    return source_text(path), info.st_size, info.st_mtime_ns
+    return source_text(path), *file_state(info)
 
 
 def read_photo(path: bytes) -> Photo:
@@ -52,7 +53,7 @@ def read_photo(path: bytes) -> Photo:
         info = os.stat(path)
     except OSError as exc:
         return refused(Status.FAILED, f"cannot be read: {exc.strerror}")
-    size, mtime_ns = info.st_size, info.st_mtime_ns
+    size, mtime_ns = file_state(info)
     if not stat.S_ISREG(info.st_mode):
         return refused(Status.UNSUPPORTED, "not a regular file", size, mtime_ns)
     if size > MAX_FILE_BYTES:

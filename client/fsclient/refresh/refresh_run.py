@@ -14,7 +14,7 @@ from fsclient.backend.server_retries import check_model_set
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.progress import ProgressTeller
-from fsclient.ingest.resume import plan_ingest
+from fsclient.ingest.resume import keep_touched, plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.head_run import HeadRun, is_refreshed
@@ -72,8 +72,13 @@ async def refresh(
             done = await _refresh_heads(config, backend, served, parts, change, progress)
     drop_staged(config.out)
     if paths:
-        todo = plan_ingest(config, paths, model_set_id=served.models.model_set_id).todo
-        summary = await ingest_photos(config, paths, backend, progress.photos(len(todo)), interruption)
+        plan = plan_ingest(config, paths, model_set_id=served.models.model_set_id)
+        plan = await keep_touched(config, paths, plan, interruption or Interruption())
+        summary = plan.summary
+        summary.served = served
+        if not summary.interrupted:
+            summary = await ingest_photos(config, paths, backend, progress.photos(len(plan.todo)), interruption)
+            summary.num_kept, summary.num_changed = plan.summary.num_kept, plan.summary.num_changed
     else:
         statuses = Counter(status for _, status in _stored_photos(parts))
         num_photos = statuses.total()

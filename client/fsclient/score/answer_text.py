@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fsclient.score.answers import UNCERTAIN, Face, ScoredPhoto
-from fsengine.terminal.messages import counted
+from fsengine.terminal.messages import counted, printable
 
 
 def photo_text(photo: ScoredPhoto) -> str:
     """Return a photo as lines for a terminal."""
-    head = f"{photo.source}: {photo.status.value}"
+    head = f"{printable(str(photo.source))}: {photo.status.value}"
     if photo.reason:
-        return f"{head}: {photo.reason}"
+        return f"{head}: {printable(photo.reason)}"
     if photo.width is not None:
         head += f", {photo.width} x {photo.height} px, {counted(len(photo.faces), 'face')}"
     if photo.faces_truncated:

@@ -183,8 +183,11 @@ class PartWriter:
         Raises:
             ResultsError: The disk is full or the folder is gone; the rows are in no part then.
         """
+        return self.write_table(rows_table(rows, self._schema, self._model_set_id))
+
+    def write_table(self, table: pa.Table) -> Path:
+        """Write one part from rows that are a table of its schema already; see `write`."""
         path = self._folder / f"part-{self._next:06d}.parquet"
-        table = rows_table(rows, self._schema, self._model_set_id)
         with results_file(path) as file:
             pq.write_table(table, file, row_group_size=ROW_GROUP_SIZE, **WRITE_OPTIONS)
         self._next += 1

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsengine.contracts import steps
-from fsengine.errors import Action, InvalidInputError, PackError, Remedy
+from fsengine.contracts.served import ServedModels
+from fsengine.errors import Action, InferenceError, InvalidInputError, PackError, Remedy
 from fsengine.files.atomic import atomic_folder
 from fsengine.files.json_record import read_object
 from fsengine.packs.pack import HALF_PRECISIONS, PACK_FILE, Pack, read_pack, verify_pack
@@ -223,6 +224,20 @@ def read_manifest(folder: Path) -> tuple[str, Target]:
     try:
         return str(record["served"]["pack"]), Target(record["target"])
     except (ValueError, KeyError, TypeError) as exc:
+        raise PackError(f"{path} cannot be read ({type(exc).__name__}: {exc}); assemble the repository again") from exc
+
+
+def read_served(folder: Path) -> ServedModels:
+    """Return what a server of an assembled repository says that it serves.
+
+    Raises:
+        PackError: Its manifest is damaged.
+    """
+    path = folder / MANIFEST_FILE
+    record = read_object(path, lambda text: PackError(f"{text}; assemble the repository again"))
+    try:
+        return ServedModels.from_parameters(record["served"])
+    except (InferenceError, KeyError, TypeError) as exc:
         raise PackError(f"{path} cannot be read ({type(exc).__name__}: {exc}); assemble the repository again") from exc
 
 

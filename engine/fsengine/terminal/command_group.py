@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fsengine.errors import FaceStatsError, InvalidInputError, Remedy
+from fsengine.terminal.messages import printable
 
 CommandOf = Callable[[Remedy], str]
 """Gives the command line that carries a remedy out."""
@@ -77,9 +78,10 @@ def _message(context: click.Context, error: FaceStatsError) -> str:
     """Return the text of an error, with the program's command for its remedy where it has one."""
     root = context.find_root().command
     command_of = root._command_of if isinstance(root, ExplainedGroup) else None
+    text = printable(str(error), lines=True)
     if error.remedy is None or command_of is None:
-        return str(error)
-    return f"{error}\nrun: {command_of(error.remedy)}"
+        return text
+    return f"{text}\nrun: {command_of(error.remedy)}"
 
 
 class LazyGroup(ExplainedGroup):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsengine.terminal.messages import on_terminal
+from fsengine.terminal.messages import on_terminal, printable
 
 if TYPE_CHECKING:
     from rich.padding import Padding
@@ -43,7 +43,12 @@ class Table:
 
     @property
     def _lines(self) -> list[Sequence[str]]:
-        return [*([] if self.header is None else [self.header]), *self.rows]
+        return [*([] if self.header is None else [self.header]), *self._cells]
+
+    @property
+    def _cells(self) -> list[Sequence[str]]:
+        """Return the rows as they may be shown: their texts come from files and models of anyone."""
+        return [[printable(cell) for cell in row] for row in self.rows]
 
     def plain_lines(self) -> list[str]:
         """Return the table as text, a line for each row, no cell cut or wrapped."""
@@ -66,7 +71,7 @@ def plain_text(blocks: Iterable[Block]) -> str:
     """Return what a command prints where there is no terminal."""
     lines: list[str] = []
     for block in blocks:
-        lines += [block] if isinstance(block, str) else block.plain_lines()
+        lines += [printable(block, lines=True)] if isinstance(block, str) else block.plain_lines()
     return "\n".join(lines)
 
 
@@ -89,7 +94,7 @@ def show(blocks: Iterable[Block], *, err: bool = False) -> None:
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     for block in blocks:
         if isinstance(block, str):
-            console.print(Text(block), soft_wrap=True)
+            console.print(Text(printable(block, lines=True)), soft_wrap=True)
         else:
             console.print(_rich_table(block))
 
@@ -105,6 +110,6 @@ def _rich_table(table: Table) -> Padding:
     for number, side in enumerate(table.align):
         name = "" if table.header is None else table.header[number]
         drawn.add_column(Text(name), justify="right" if side == "r" else "left", overflow="fold")
-    for row in table.rows:
+    for row in table._cells:
         drawn.add_row(*map(Text, row))
     return Padding.indent(drawn, table.indent)

@@ -60,7 +60,7 @@ def run(folder: Path, respond: Respond | FakeBackend, out: Path, **settings: Any
     backend = respond if isinstance(respond, FakeBackend) else FakeBackend(respond)
     config = IngestConfig(sources=(str(folder),), out=out, retry=QUICK, **settings)
     with locked(out):
-        return asyncio.run(ingest_photos(config, find_inputs(config), backend, lambda _: None))
+        return asyncio.run(ingest_photos(config, find_inputs(config).paths, backend, lambda _: None))
 
 
 def faces_as_numbered(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -300,6 +300,14 @@ def test_the_refusal_of_another_model_set_names_refresh(results: Path, photos: P
         run(Backend(HEAD_CHANGES["changed"]), results, photos, plain=True)
 
 
+def test_a_touched_photo_keeps_its_row_after_a_refresh(results: Path, photos: Path) -> None:
+    os.utime(photos / "d.png", ns=(5, 5))
+    backend = Backend(OLD)
+    summary = run(backend, results, photos)
+    assert (summary.num_kept, summary.num_left, backend.requests) == (1, 0, [])
+    assert_made_with(results, OLD)
+
+
 def test_sources_may_be_left_out_with_refresh_alone(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["ingest", "--out", str(tmp_path / "out")])
     assert done.exit_code == 2

@@ -160,7 +160,7 @@ def run(folder: Path, out: Path, url: str) -> tuple[IngestSummary, dict[str, dic
     async def once() -> IngestSummary:
         backend = TritonBackend(url)
         try:
-            return await ingest_photos(config, find_inputs(config), backend, lambda _: None)
+            return await ingest_photos(config, find_inputs(config).paths, backend, lambda _: None)
         finally:
             await backend.close()
 

@@ -48,7 +48,7 @@ def two_faces(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
 def run(folder: Path, out: Path) -> None:
     with locked(out):
         config = IngestConfig(sources=(str(folder),), out=out, part_size=2)
-        asyncio.run(ingest_photos(config, find_inputs(config), FakeBackend(two_faces), lambda _: None))
+        asyncio.run(ingest_photos(config, find_inputs(config).paths, FakeBackend(two_faces), lambda _: None))
 
 
 @pytest.fixture
