@@ -27,11 +27,14 @@ from fsclient.score.photo_request import score_with_retries
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble, ServedModels
-from fsengine.errors import InvalidInputError
+from fsengine.errors import InferenceError, InvalidInputError
 
 logger = logging.getLogger(__name__)
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+OnUnanswered = Callable[[GivenPhoto, InferenceError], None]
+"""Called with a photo that the server did not answer, and why."""
 
 DEFAULT_CONCURRENCY = 16
 """Photos in flight of `score_many`."""
@@ -181,7 +184,11 @@ class AsyncClient:
         return scored_photo(row, session.served.models)
 
     async def score_many(
-        self, photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto], *, concurrency: int = DEFAULT_CONCURRENCY
+        self,
+        photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        on_unanswered: OnUnanswered | None = None,
     ) -> AsyncIterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given.
 
@@ -191,23 +198,38 @@ class AsyncClient:
         Args:
             photos: Photos, each as for `score`.
             concurrency: Photos in flight; an embedded server may have room for fewer.
+            on_unanswered: Called with each photo that the server did not answer, in its turn, and why; the others go
+                on. None raises the first such error.
 
         Raises:
             FaceStatsError: See `score`; the photos in flight are given up then.
         """
         limit = await self._room_for(checked_concurrency(concurrency))
-        waiting: collections.deque[asyncio.Task[ScoredPhoto]] = collections.deque()
+        waiting: collections.deque[tuple[GivenPhoto, asyncio.Task[ScoredPhoto]]] = collections.deque()
+
+        async def next_answer() -> ScoredPhoto | None:
+            photo, task = waiting.popleft()
+            try:
+                return await task
+            except InferenceError as exc:
+                if on_unanswered is None:
+                    raise
+                on_unanswered(photo, exc)
+                return None
+
         try:
             async for photo in _each(photos):
-                waiting.append(asyncio.create_task(self.score(photo)))
-                if len(waiting) >= limit:
-                    yield await waiting.popleft()
+                waiting.append((photo, asyncio.create_task(self.score(photo))))
+                if len(waiting) >= limit and (answer := await next_answer()) is not None:
+                    yield answer
             while waiting:
-                yield await waiting.popleft()
+                if (answer := await next_answer()) is not None:
+                    yield answer
+            self._tell_of_dead_server()
         finally:
-            for task in waiting:
+            for _, task in waiting:
                 task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
 
     async def ingest(
         self,
@@ -277,9 +299,13 @@ class AsyncClient:
 
         teller = ProgressTeller(progress, self._on_message)
         summary = await run_ingest(config, open_server, teller, interruption or Interruption())
+        self._tell_of_dead_server()
+        return summary
+
+    def _tell_of_dead_server(self) -> None:
+        """Say where the log of the client's own server is, if that died."""
         if self._server is not None and (log := self._server.log_of_dead_server()) is not None:
             self._on_message(f"the embedded server died; its log is {log}")
-        return summary
 
     async def _room_for(self, wanted: int) -> int:
         """Return a number of photos in flight, cut to what the server has room for."""

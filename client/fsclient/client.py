@@ -11,7 +11,14 @@ from types import TracebackType
 from typing import Any
 
 from fsclient import event_loop
-from fsclient.async_client import DEFAULT_CONCURRENCY, AsyncClient, PathLike, checked_concurrency, ingest_config
+from fsclient.async_client import (
+    DEFAULT_CONCURRENCY,
+    AsyncClient,
+    OnUnanswered,
+    PathLike,
+    checked_concurrency,
+    ingest_config,
+)
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
@@ -22,6 +29,7 @@ from fsclient.photos.given import GivenPhoto
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
+from fsengine.errors import InferenceError
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +92,11 @@ class Client:
         return event_loop.run(self._client.score(photo))
 
     def score_many(
-        self, photos: Iterable[GivenPhoto], *, concurrency: int = DEFAULT_CONCURRENCY
+        self,
+        photos: Iterable[GivenPhoto],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        on_unanswered: OnUnanswered | None = None,
     ) -> Iterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given; see `AsyncClient.score_many`.
 
@@ -92,16 +104,29 @@ class Client:
         """
         self._client._start_server()
         limit = event_loop.run(self._client._room_for(checked_concurrency(concurrency)))
-        waiting: collections.deque[Future[ScoredPhoto]] = collections.deque()
+        waiting: collections.deque[tuple[GivenPhoto, Future[ScoredPhoto]]] = collections.deque()
+
+        def next_answer() -> ScoredPhoto | None:
+            photo, future = waiting.popleft()
+            try:
+                return future.result()
+            except InferenceError as exc:
+                if on_unanswered is None:
+                    raise
+                on_unanswered(photo, exc)
+                return None
+
         try:
             for photo in photos:
-                waiting.append(event_loop.submit(self._client.score(photo)))
-                if len(waiting) >= limit:
-                    yield waiting.popleft().result()
+                waiting.append((photo, event_loop.submit(self._client.score(photo))))
+                if len(waiting) >= limit and (answer := next_answer()) is not None:
+                    yield answer
             while waiting:
-                yield waiting.popleft().result()
+                if (answer := next_answer()) is not None:
+                    yield answer
+            self._client._tell_of_dead_server()
         finally:
-            for future in waiting:
+            for _, future in waiting:
                 future.cancel()
 
     def ingest(

@@ -128,11 +128,14 @@ def _sized(trees: bytes, sizes: Sequence[int]) -> bytes:
         ValueError: One does not.
     """
     start = 0
-    for number, size in enumerate(sizes):
-        name = f"Tree={number}\n".encode()
-        if not trees.startswith(name, start):
-            raise ValueError(f"tree {number} of {len(sizes)} is not where tree_sizes says: the file was altered or cut")
+    if not trees.startswith(b"Tree=0\n"):
+        raise ValueError("'Tree=0' does not follow its first lines")
+    for number, size in enumerate(sizes, start=1):
         start += size
-    if not trees.startswith(_END, start):
-        raise ValueError(f"the last of its {len(sizes)} trees is not of the size that tree_sizes says")
+        following = _END if number == len(sizes) else f"Tree={number}\n".encode()
+        if not trees.startswith(following, start):
+            raise ValueError(
+                f"tree {number} of {len(sizes)} has not the {size} bytes that tree_sizes says: the file was altered or "
+                "cut"
+            )
     return trees[:start]

@@ -70,7 +70,7 @@ def test_one_missing_character_is_one_error_and_leaves_nothing(reports: Path, tm
     code, text = export(reports / "one_char_less.txt", reports / "labels_lf.txt", tmp_path / "out")
     assert code == 2, text
     assert "one_char_less.txt" in text
-    assert "tree 8 of" in text
+    assert "tree 1 of 42" in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,7 +100,7 @@ def test_every_cut_file_is_an_error(whole: bytes) -> None:
     end = whole.index(b"\nend of trees\n")
     generator = random.Random(21)
     for length in [0, 1, 5, end, end + 5, *generator.sample(range(end), 100)]:
-        with pytest.raises(ValueError, match=r"ends|begins|tree|size|missing|entries|expected|number"):
+        with pytest.raises(ValueError, match=r"ends|begins|tree|follow|missing|entries|expected|number"):
             checked_forest(whole[:length])
 
 
@@ -114,8 +114,8 @@ def test_every_cut_file_is_an_error(whole: bytes) -> None:
         (b"max_feature_idx=511", b"max_feature_idx=51", "feature_names has 512 entries"),
         (b"feature_infos=", b"feature_info=", "feature_info="),
         (b"label_index=0", b"label_index=0\nlabel_index=0", "twice"),
-        (b"end of trees", b"nd of trees", "size"),
-        (b"Tree=3", b"Tree=4", "tree 3"),
+        (b"end of trees", b"nd of trees", "tree 42 of 42"),
+        (b"Tree=3", b"Tree=4", "tree 3 of 42"),
     ],
 )
 def test_each_fault_is_named(whole: bytes, tmp_path: Path, before: bytes, after: bytes, message: str) -> None:
