@@ -7,12 +7,12 @@ import collections
 import logging
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import LazyServer, ServerChoice
 from fsclient.backend.server_retries import RetryPolicy
+from fsclient.backend.session import Session
 from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
 from fsclient.event_loop import CallBack
 from fsclient.ingest.interruption import Interruption
@@ -27,28 +27,16 @@ from fsclient.score.answers import ScoredPhoto, scored_photo
 from fsclient.score.photo_request import score_with_retries
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
-from fsengine.contracts.served import ServedEnsemble, ServedModels
-from fsengine.errors import InvalidInputError, ServerUnavailableError
+from fsengine.contracts.served import ServedModels
+from fsengine.errors import InferenceError, InvalidInputError, ServerUnavailableError
 
 logger = logging.getLogger(__name__)
 
+OnUnanswered = Callable[[GivenPhoto, InferenceError], None]
+"""Called with a photo that the server did not answer, and why."""
+
 DEFAULT_CONCURRENCY = 16
 """Photos in flight of `score_many`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """A server that answers.
-
-    Attributes:
-        backend: The way to it.
-        served: What it serves.
-        photos_in_flight: The most photos that it has room for; None where it is not known.
-    """
-
-    backend: InferenceBackend
-    served: ServedEnsemble
-    photos_in_flight: int | None
 
 
 class AsyncClient:
@@ -219,7 +207,11 @@ class AsyncClient:
             ) from cause
 
     def score_many(
-        self, photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto], *, concurrency: int = DEFAULT_CONCURRENCY
+        self,
+        photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        on_unanswered: OnUnanswered | None = None,
     ) -> AsyncIterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given.
 
@@ -229,28 +221,44 @@ class AsyncClient:
         Args:
             photos: Photos, each as for `score`.
             concurrency: Photos in flight; an embedded server may have room for fewer.
+            on_unanswered: Called with each photo that the server did not answer, in its turn, and why; the others go
+                on. None raises the first such error.
 
         Raises:
             InvalidInputError: `photos` is no iterable, or `concurrency` below 1.
             FaceStatsError: While iterating, see `score`; the photos in flight are given up then.
         """
         given = photos if isinstance(photos, AsyncIterable) else _each(checked_photos(photos))
-        return self._score_many(given, checked_concurrency(concurrency))
+        return self._score_many(given, checked_concurrency(concurrency), on_unanswered)
 
-    async def _score_many(self, photos: AsyncIterable[GivenPhoto], concurrency: int) -> AsyncIterator[ScoredPhoto]:
+    async def _score_many(
+        self, photos: AsyncIterable[GivenPhoto], concurrency: int, on_unanswered: OnUnanswered | None
+    ) -> AsyncIterator[ScoredPhoto]:
         limit = await self._room_for(concurrency)
-        waiting: collections.deque[asyncio.Task[ScoredPhoto]] = collections.deque()
+        waiting: collections.deque[tuple[GivenPhoto, asyncio.Task[ScoredPhoto]]] = collections.deque()
+
+        async def next_answer() -> ScoredPhoto | None:
+            photo, task = waiting.popleft()
+            try:
+                return await task
+            except InferenceError as exc:
+                if on_unanswered is None:
+                    raise
+                on_unanswered(photo, exc)
+                return None
+
         try:
             async for photo in photos:
-                waiting.append(asyncio.create_task(self._score(taken(photo))))
-                if len(waiting) >= limit:
-                    yield await waiting.popleft()
+                waiting.append((photo, asyncio.create_task(self._score(taken(photo)))))
+                if len(waiting) >= limit and (answer := await next_answer()) is not None:
+                    yield answer
             while waiting:
-                yield await waiting.popleft()
+                if (answer := await next_answer()) is not None:
+                    yield answer
         finally:
-            for task in waiting:
+            for _, task in waiting:
                 task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
 
     async def ingest(
         self,

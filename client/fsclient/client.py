@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from fsclient import event_loop
-from fsclient.async_client import DEFAULT_CONCURRENCY, AsyncClient, checked_concurrency
+from fsclient.async_client import DEFAULT_CONCURRENCY, AsyncClient, OnUnanswered, checked_concurrency
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
@@ -24,6 +24,7 @@ from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
+from fsengine.errors import InferenceError
 
 logger = logging.getLogger(__name__)
 
@@ -86,27 +87,45 @@ class Client:
         return event_loop.run(self._client.score(photo))
 
     def score_many(
-        self, photos: Iterable[GivenPhoto], *, concurrency: int = DEFAULT_CONCURRENCY
+        self,
+        photos: Iterable[GivenPhoto],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        on_unanswered: OnUnanswered | None = None,
     ) -> Iterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given; see `AsyncClient.score_many`.
 
         Photos are taken from the iterable in the thread that takes the answers.
         """
-        return self._score_many(checked_photos(photos), checked_concurrency(concurrency))
+        return self._score_many(checked_photos(photos), checked_concurrency(concurrency), on_unanswered)
 
-    def _score_many(self, photos: Iterable[GivenPhoto], concurrency: int) -> Iterator[ScoredPhoto]:
+    def _score_many(
+        self, photos: Iterable[GivenPhoto], concurrency: int, on_unanswered: OnUnanswered | None
+    ) -> Iterator[ScoredPhoto]:
         self._client._start_server()
         limit = event_loop.run(self._client._room_for(concurrency))
-        waiting: collections.deque[Future[ScoredPhoto]] = collections.deque()
+        waiting: collections.deque[tuple[GivenPhoto, Future[ScoredPhoto]]] = collections.deque()
+
+        def next_answer() -> ScoredPhoto | None:
+            photo, future = waiting.popleft()
+            try:
+                return future.result()
+            except InferenceError as exc:
+                if on_unanswered is None:
+                    raise
+                on_unanswered(photo, exc)
+                return None
+
         try:
             for photo in photos:
-                waiting.append(event_loop.submit(self._client._score(taken(photo))))
-                if len(waiting) >= limit:
-                    yield waiting.popleft().result()
+                waiting.append((photo, event_loop.submit(self._client._score(taken(photo)))))
+                if len(waiting) >= limit and (answer := next_answer()) is not None:
+                    yield answer
             while waiting:
-                yield waiting.popleft().result()
+                if (answer := next_answer()) is not None:
+                    yield answer
         finally:
-            for future in waiting:
+            for _, future in waiting:
                 future.cancel()
 
     def ingest(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from fsclient.backend.protocol import InferenceBackend
+from fsclient.backend.session import Session
 from fsclient.ingest.earlier_rows import count_gone
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
@@ -19,18 +18,6 @@ from fsclient.refresh.refresh_run import refresh
 from fsdata.results.parts import locked
 from fsdata.results.staging import finish_replacement, refuse_interrupted
 from fsengine.contracts.served import ServedModels
-
-
-class OpenedServer(Protocol):
-    """A server that answers."""
-
-    @property
-    def backend(self) -> InferenceBackend:
-        """Return the way to it."""
-
-    @property
-    def photos_in_flight(self) -> int | None:
-        """Return the most photos that it has room for; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +36,7 @@ class AskedModels:
 async def run_ingest(
     config: IngestConfig,
     ask_models: Callable[[], Awaitable[AskedModels]],
-    open_server: Callable[[], Awaitable[OpenedServer]],
+    open_server: Callable[[], Awaitable[Session]],
     teller: ProgressTeller,
     interruption: Interruption,
 ) -> IngestSummary:
@@ -83,7 +70,7 @@ async def run_ingest(
 async def _refreshed(
     config: IngestConfig,
     paths: list[bytes],
-    open_server: Callable[[], Awaitable[OpenedServer]],
+    open_server: Callable[[], Awaitable[Session]],
     teller: ProgressTeller,
     interruption: Interruption,
 ) -> IngestSummary:
@@ -98,7 +85,7 @@ async def _ingested(
     config: IngestConfig,
     paths: list[bytes],
     ask_models: Callable[[], Awaitable[AskedModels]],
-    open_server: Callable[[], Awaitable[OpenedServer]],
+    open_server: Callable[[], Awaitable[Session]],
     teller: ProgressTeller,
     interruption: Interruption,
 ) -> IngestSummary:
@@ -126,7 +113,7 @@ async def _ingested(
     return summary
 
 
-def _within_room(config: IngestConfig, server: OpenedServer, teller: ProgressTeller) -> IngestConfig:
+def _within_room(config: IngestConfig, server: Session, teller: ProgressTeller) -> IngestConfig:
     """Return the run with no more photos in flight than the server has room for."""
     return replace(config, concurrency=_concurrency(config.concurrency, server.photos_in_flight, teller))
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import fsclient
-from fsclient import AsyncClient, Client, InvalidInputError, ScoredPhoto, ServerUnavailableError, Status
+from fsclient import AsyncClient, Client, InferenceError, InvalidInputError, ScoredPhoto, ServerUnavailableError, Status
 from fsclient.testing import FakeBackend, answer, ensemble
 
 PIXELS = np.arange(12 * 20 * 3, dtype=np.uint8).reshape(12, 20, 3)
@@ -206,6 +206,32 @@ def test_an_unavailable_server_ends_the_iteration_and_gives_up_the_rest(monkeypa
         with pytest.raises(ServerUnavailableError, match="gone"):
             next(answers)
         assert client.score(PIXELS[:1] * 0).status is Status.OK
+
+
+def test_photos_without_an_answer_are_handed_over_and_the_others_go_on() -> None:
+    def respond(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        number = int(pixels_of(data)[0, 0, 0])
+        if number == 3:
+            raise InferenceError("no")
+        return answer(number, outputs)
+
+    unanswered: list[tuple[int, str]] = []
+
+    def note(photo: Any, exc: InferenceError) -> None:
+        unanswered.append((int(photo[0, 0, 0]), str(exc)))
+
+    with Client(backend=FakeBackend(respond)) as client:
+        answers = client.score_many(numbered(6), concurrency=2, on_unanswered=note)
+        assert [len(photo.faces) for photo in answers] == [0, 1, 2, 4, 5]
+    assert unanswered == [(3, "no")]
+
+    async def score() -> list[int]:
+        async with AsyncClient(backend=FakeBackend(respond)) as other:
+            answers = other.score_many(numbered(6), concurrency=2, on_unanswered=note)
+            return [len(photo.faces) async for photo in answers]
+
+    assert asyncio.run(score()) == [0, 1, 2, 4, 5]
+    assert unanswered == [(3, "no")] * 2
 
 
 @pytest.mark.parametrize("concurrency", [0, -1])

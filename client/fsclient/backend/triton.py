@@ -20,6 +20,7 @@ from fsengine.errors import (
     PhotoRejectedError,
     ServerUnavailableError,
 )
+from fsengine.server.loopback import channel_options
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferInput, aio, model_config_pb2, service_pb2
@@ -183,7 +184,7 @@ class TritonBackend:
         if self._client is None:
             from tritonclient.grpc import aio
 
-            self._client = aio.InferenceServerClient(self._url)
+            self._client = aio.InferenceServerClient(self._url, channel_args=channel_options(self._url))
         return self._client
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -12,9 +15,11 @@ from fsclient.client import Client
 from fsclient.commands.options import server_choice, server_options
 from fsclient.photos.sources import find_photos, skipped_text
 from fsclient.score.answer_text import photo_text
+from fsclient.score.answers import ScoredPhoto
+from fsdata.results.source import source_text
 from fsdata.results.status import SCORED
-from fsengine.errors import InvalidInputError
-from fsengine.terminal.messages import printable, say
+from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, ServerUnavailableError
+from fsengine.terminal.messages import counted, printable, say
 
 _CONCURRENCY = 4
 
@@ -53,12 +58,13 @@ def score(
         raise InvalidInputError(f"{', '.join(photos)} holds no photo; expected photos, or folders with some")
     paths = [os.fsdecode(path) for path in found.paths]
     with Client(server_choice(server, models, without, gpu), on_message=say) as client:
-        scored = list(client.score_many(paths, concurrency=_CONCURRENCY))
-        marks = client.served().marks_text
+        answers = score_until_gone(client, paths)
+        scored = answers.scored
+        marks = client.served().marks_text if scored else ""
     if draw is not None:
         from fsclient.score.draw import draw_all
 
-        for path in draw_all(scored, draw):
+        for path in draw_all(scored, draw, into_folder=len(paths) > 1):
             say(f"drew {path}")
     if as_json:
         click.echo(json.dumps([photo.to_dict() for photo in scored], indent=1))
@@ -67,4 +73,46 @@ def score(
             click.echo(photo_text(photo))
         if marks:
             say(f"note: results are marked ({marks})")
+    if answers.unanswered:
+        say(f"{counted(len(answers.unanswered), 'photo')} without an answer ({answers.cause}); run again for:")
+        for photo_path in answers.unanswered:
+            say(f"  {source_text(os.fsencode(photo_path))}")
+        raise SystemExit(4)
     raise SystemExit(3 if found.unreadable or any(photo.status not in SCORED for photo in scored) else 0)
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a server answered before it went away.
+
+    Attributes:
+        scored: The answers, in the order of the photos.
+        unanswered: Photos without one.
+        cause: Why the first of them has none.
+    """
+
+    scored: list[ScoredPhoto] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+    cause: InferenceError | None = None
+
+
+def score_until_gone(client: Client, paths: Sequence[str]) -> Answers:
+    """Score photos until the server is gone."""
+    answers = Answers()
+    left = collections.deque(paths)
+
+    def while_there() -> Iterator[str]:
+        # A server that is gone was asked several times, with pauses: no other photo would get an answer.
+        while left and not isinstance(answers.cause, ServerUnavailableError):
+            yield left.popleft()
+
+    def note(photo: object, exc: InferenceError) -> None:
+        answers.unanswered.append(str(photo))
+        answers.cause = answers.cause or exc
+
+    try:
+        answers.scored.extend(client.score_many(while_there(), concurrency=_CONCURRENCY, on_unanswered=note))
+    except (ServerUnavailableError, DeadlineError) as exc:  # before the first photo
+        answers.cause = exc
+    answers.unanswered.extend(left)
+    return answers

@@ -17,6 +17,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self._heard: Callable[[], None] | None = None
+        self._requested = False
 
     @contextmanager
     def heard_by(self, listener: Callable[[], None]) -> Iterator[None]:
@@ -24,6 +25,7 @@ class Interruption:
         loop = asyncio.get_running_loop()
 
         def hear() -> None:
+            self._requested = True
             loop.call_soon_threadsafe(listener)
 
         self._heard = hear
@@ -43,10 +45,10 @@ class Interruption:
             return
 
         def handle(number: int, frame: FrameType | None) -> None:
-            if self._heard is None:
-                signal.default_int_handler(number, frame)
-            else:
+            if self._heard is not None:
                 self._heard()
+            elif not self._requested:  # a run that was told to stop is about to return
+                signal.default_int_handler(number, frame)
 
         before = [signal.signal(number, handle) for number in _SIGNALS]
         try:

@@ -20,12 +20,13 @@ _POINT_COLOUR = (0, 229, 255)
 _SHADE = (0, 0, 0)
 
 
-def draw_all(photos: Sequence[ScoredPhoto], out: Path) -> list[Path]:
+def draw_all(photos: Sequence[ScoredPhoto], out: Path, *, into_folder: bool = False) -> list[Path]:
     """Draw every photo that was decoded.
 
     Args:
         photos: Photos and what was found on them.
         out: A file for one photo; a folder for several.
+        into_folder: Whether it is a folder for one photo too, as where others have no answer.
 
     Returns:
         The drawings.
@@ -33,7 +34,7 @@ def draw_all(photos: Sequence[ScoredPhoto], out: Path) -> list[Path]:
     Raises:
         InvalidInputError: The drawing cannot be written there.
     """
-    single = len(photos) == 1 and not out.is_dir()
+    single = len(photos) == 1 and not into_folder and not out.is_dir()
     written: list[Path] = []
     for photo in photos:
         if photo.width is None:

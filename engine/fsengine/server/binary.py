@@ -36,6 +36,11 @@ def triton_folder() -> Path:
     return root
 
 
+def libraries_folder() -> Path:
+    """Return the folder of the libraries that the pip package's server links."""
+    return triton_folder().parents[1] / "nvidia_pytriton.libs"
+
+
 def make_backend_folder(folder: Path) -> None:
     """Lay out a backend directory: Triton's Python backend, and a folder for each stand-in.
 

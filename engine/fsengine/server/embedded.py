@@ -16,10 +16,12 @@ from pathlib import Path
 from types import TracebackType
 
 from fsengine.errors import ServerError
-from fsengine.server import binary, shared_memory
+from fsengine.server import binary, shared_memory, start_log
 from fsengine.server.interpreter import check_machine, default_library_folder
+from fsengine.server.loopback import channel_options
 from fsengine.server.supervisor import DRAIN, PID_FILE
-from fsengine.server.threads import THREADS_VARIABLE, plan_threads
+from fsengine.server.surroundings import RunFolder, environment, furnish, make_run_folder
+from fsengine.server.threads import plan_threads
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +31,16 @@ STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.05
 _PORT_ATTEMPTS = 3
 _KEPT_LOGS = 20
-_SHOWN_LOG_LINES = 12
+
+_STUBS_LOOKED_AT_S = 0.5
+_SUPERVISOR = "import sys; sys.path.append(sys.argv.pop(1)); from fsengine.server import supervisor; supervisor.run()"
+"""Run isolated (`-I`): nothing is imported from the user's current folder, whatever it holds."""
 
 
 def logs_folder() -> Path:
     """Return the folder of server logs, below the XDG state folder."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "facestats" / "logs"
+    return Path(state).expanduser().absolute() / "facestats" / "logs"
 
 
 class EmbeddedServer:
@@ -52,7 +57,7 @@ class EmbeddedServer:
         """Prepare a server for an assembled repository; `start` or a `with` block starts it."""
         self.repository = repository.absolute()
         self._supervisor: subprocess.Popen[bytes] | None = None
-        self._run_folder = Path()
+        self._run: RunFolder | None = None
         self._shm_prefix = ""
         self.url = ""
         self.log_path = Path()
@@ -131,40 +136,38 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             supervisor.kill()
             supervisor.wait()
-        if self._run_folder.exists():
-            self._clear_away()
+        if self._run is not None and self._run.root.exists():
+            self._clear_away(self._run)
 
-    def _clear_away(self) -> None:
+    def _clear_away(self, run: RunFolder) -> None:
         """Do what the supervisor, killed itself, could not."""
-        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
-            os.killpg(int((self._run_folder / PID_FILE).read_text()), signal.SIGKILL)
+        if (pid := _server_pid(run)) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         shared_memory.remove_regions(self._shm_prefix)
-        shutil.rmtree(self._run_folder, ignore_errors=True)
+        shutil.rmtree(run.root, ignore_errors=True)
 
     def _spawn(self, port: int, library_folder: Path) -> None:
         """Start the supervisor, which starts the server."""
         self._shm_prefix = prefix = shared_memory.region_prefix(os.getpid())
-        self._run_folder = run_folder = Path(tempfile.mkdtemp(prefix="facestats-"))
+        self._run = run = make_run_folder()
         try:
-            backends = run_folder / "backends"
-            binary.make_backend_folder(backends)
-            command = binary.server_command(self.repository, backends, port, prefix, shared_memory.REGION_BYTES)
+            furnish(run, self.repository, library_folder)
+            command = binary.server_command(run.repository, run.backends, port, prefix, shared_memory.REGION_BYTES)
+            packages = Path(__file__).absolute().parents[2]
             self._supervisor = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-m",
-                    "fsengine.server.supervisor",
-                    str(run_folder),
-                    prefix,
-                    str(self.log_path),
+                    *(sys.executable, "-I", "-c", _SUPERVISOR, str(packages)),
+                    *(str(run.root), prefix, str(self.log_path)),
                     *command,
                 ],
                 stdin=subprocess.PIPE,
-                env=_environment(library_folder, plan_threads()),
+                cwd=run.current,
+                env=environment(run, plan_threads()),
                 start_new_session=True,
             )
         except BaseException:
-            shutil.rmtree(run_folder, ignore_errors=True)
+            shutil.rmtree(run.root, ignore_errors=True)
             raise
 
     def _wait_ready(self, port: int) -> None:
@@ -174,14 +177,18 @@ class EmbeddedServer:
 
         assert self._supervisor is not None
         started = time.monotonic()
+        watch = _StartWatch(self.log_path)
         client: InferenceServerClient | None = None
+        address = f"127.0.0.1:{port}"
         try:
             while self._supervisor.poll() is None:
                 if time.monotonic() - started > START_TIMEOUT_S:
                     raise ServerError(f"the embedded server was not ready in {START_TIMEOUT_S:.0f} s{self._log_tail()}")
+                if watch.has_failed(self._run):
+                    break
                 # A gRPC channel that once failed waits a second before it tries again; a socket does not.
                 if client is None and _listens(port):
-                    client = InferenceServerClient(f"127.0.0.1:{port}")
+                    client = InferenceServerClient(address, channel_args=channel_options(address))
                 if client is not None:
                     try:
                         if client.is_server_ready(client_timeout=5.0):
@@ -196,28 +203,46 @@ class EmbeddedServer:
         raise ServerError(f"the embedded server did not start{self._log_tail()}")
 
     def _log_tail(self) -> str:
-        """Return the end of the log for a message, errors first."""
-        lines = self.log_path.read_text(errors="replace").splitlines()
-        telling = [line for line in lines if line.startswith("E") or "Error" in line] or lines
-        tail = "\n  ".join(telling[-_SHOWN_LOG_LINES:])
-        return f"; its log is {self.log_path}:\n  {tail}"
+        """Return what the log says for a message, causes first."""
+        lines = "\n  ".join(start_log.causes(self.log_path.read_text(errors="replace")))
+        if self._run is not None:
+            # The link is gone when a user looks for what is named.
+            lines = lines.replace(str(self._run.repository), str(self.repository))
+        return f"; its log is {self.log_path}:\n  {lines}"
 
 
-def _environment(library_folder: Path, step_threads: int) -> dict[str, str]:
-    """Return the environment of the server, whose stubs embed this interpreter.
+class _StartWatch:
+    """Sees in a log, and among a server's processes, that it will not become ready."""
 
-    They find the interpreter through PATH and their libraries through LD_LIBRARY_PATH; PYTHONPATH is ignored.
-    """
-    libraries = binary.triton_folder().parents[1] / "nvidia_pytriton.libs"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
-    inherited = os.environ.get("LD_LIBRARY_PATH")
-    folders = [str(library_folder), str(libraries), *([inherited] if inherited else [])]
-    environment["LD_LIBRARY_PATH"] = ":".join(folders)
-    environment[THREADS_VARIABLE] = str(step_threads)
-    environment["OMP_NUM_THREADS"] = str(step_threads)
-    environment["OPENBLAS_NUM_THREADS"] = "1"
-    return environment
+    def __init__(self, log_path: Path) -> None:
+        self._log_path = log_path
+        self._looked_at = time.monotonic()
+        self._size = 0
+        self._dead: set[int] = set()
+
+    def has_failed(self, run: RunFolder | None) -> bool:
+        """Return whether a model cannot be served, or a stub ended before it spoke; looks twice a second."""
+        now = time.monotonic()
+        if run is None or now - self._looked_at < _STUBS_LOOKED_AT_S:
+            return False
+        self._looked_at = now
+        log = self._log_path.read_text(errors="replace")
+        if start_log.is_fatal(log):
+            return True
+        pid = _server_pid(run)
+        dead = set() if pid is None else start_log.dead_children(pid)
+        # Triton tells within half a second of a stub that could speak: one that stays dead in silence could not.
+        failed = bool(dead & self._dead) and len(log) == self._size
+        self._dead, self._size = dead, len(log)
+        return failed
+
+
+def _server_pid(run: RunFolder) -> int | None:
+    """Return the process of a run folder's server, None before it is known."""
+    try:
+        return int((run.root / PID_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _new_log() -> Path:

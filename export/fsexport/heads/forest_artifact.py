@@ -16,6 +16,7 @@ from fsengine.contracts.steps import ethnicity_spec
 from fsengine.errors import ExportError, InvalidInputError
 from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
 from fsexport.artifact.parity import compare
+from fsexport.heads.forest_text import read_forest
 from fsexport.heads.trees import checkpoint_probabilities, export_trees, import_lightgbm
 
 DRAWN_ROWS = 2000
@@ -53,7 +54,8 @@ def export_forest_artifact(
 
     Raises:
         MissingDependencyError: LightGBM or Treelite is not installed.
-        ExportError: The file is no multiclass model, or the checkpoint differs from it.
+        InvalidInputError: The file is no whole LightGBM model in text form.
+        ExportError: It is no multiclass model, or the checkpoint differs from it.
     """
     import_lightgbm()
     import lightgbm
@@ -67,10 +69,7 @@ def export_forest_artifact(
     )
 
     def make(path: Path) -> ExportResult:
-        try:
-            booster = lightgbm.Booster(model_file=str(source))
-        except lightgbm.basic.LightGBMError as exc:
-            raise ExportError(f"{source} is no LightGBM model in text form: {exc}") from exc
+        booster = lightgbm.Booster(model_str=read_forest(source))
         dump = booster.dump_model()
         objective, classes = str(dump.get("objective", "none")), booster.num_model_per_iteration()
         if objective.split(" ")[0] != "multiclass":
@@ -137,7 +136,7 @@ def read_labels(path: Path) -> list[str]:
         InvalidInputError: They are no labels; see `fsengine.contracts.label_rules`.
     """
     try:
-        labels = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        labels = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidInputError(f"{path} cannot be read as text: {exc}") from exc
     try:

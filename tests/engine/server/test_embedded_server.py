@@ -16,6 +16,9 @@ from fsengine.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
+SOON_S = 15.0
+"""Until a failed start is told; Triton itself waits two minutes for a stub that never speaks."""
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -78,6 +81,33 @@ def test_a_broken_repository_is_an_error_that_quotes_and_names_the_log(repositor
     assert "embed" in str(caught.value)
     assert str(server.log_path) in str(caught.value)
     assert server.log_path.read_text()
+    assert regions() == before
+
+
+def test_a_failed_start_is_told_within_seconds_without_harmless_lines(repository: Path) -> None:
+    (repository / "embed" / "1" / "model.onnx").write_bytes(b"no model")
+    started = time.monotonic()
+    with pytest.raises(ServerError, match="failed to load 'embed'") as caught:
+        EmbeddedServer(repository).start()
+    assert time.monotonic() - started < SOON_S
+    assert "Cuda" not in str(caught.value)
+    assert str(repository / "embed" / "1" / "model.onnx") in str(caught.value)
+
+
+def test_a_stub_that_cannot_start_is_told_within_seconds(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As where libpython is missing, or the folder for temporary files runs no programs: Triton is silent about it.
+    whole = binary.make_backend_folder
+
+    def without_stub(folder: Path) -> None:
+        whole(folder)
+        (folder / "python" / "triton_python_backend_stub").write_text("no program\n")
+
+    monkeypatch.setattr(binary, "make_backend_folder", without_stub)
+    before = regions()
+    started = time.monotonic()
+    with pytest.raises(ServerError, match=r"triton_python_backend_stub.*not found"):
+        EmbeddedServer(repository).start()
+    assert time.monotonic() - started < SOON_S
     assert regions() == before
 
 

@@ -89,7 +89,7 @@ def test_another_objective_number_of_labels_or_file_is_refused(tmp_path: Path) -
     with pytest.raises(ExportError, match="objective 'multiclassova"):
         export(tmp_path / "ova.txt", ["a", "b", "c"], tmp_path / "out")
     (tmp_path / "junk.txt").write_text("junk")
-    with pytest.raises(ExportError, match="no LightGBM model"):
+    with pytest.raises(InvalidInputError, match="no LightGBM model"):
         export(tmp_path / "junk.txt", ["a", "b"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,0 +1,36 @@
+"""Channels to a server on this machine, which no proxy stands before."""
+
+from __future__ import annotations
+
+import ipaddress
+
+_ANY_SIZE = -1
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether `host:port` is on this machine by its very name, such as `localhost:8001` or `[::1]:8001`."""
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]").lower().rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(number, "ipv4_mapped", None)
+    return (mapped or number).is_loopback or number.is_unspecified
+
+
+def channel_options(address: str) -> list[tuple[str, int]] | None:
+    """Return the options of a gRPC channel to `host:port`; None for those that tritonclient gives by itself.
+
+    gRPC sends what is meant for 127.0.0.1 to the proxy of `http_proxy`, `https_proxy` or `grpc_proxy` too, unless
+    `no_proxy` says otherwise. Channels to other machines keep to these rules.
+    """
+    if not is_loopback(address):
+        return None
+    # tritonclient leaves its own options out where any are given.
+    return [
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.max_send_message_length", _ANY_SIZE),
+        ("grpc.max_receive_message_length", _ANY_SIZE),
+    ]
