@@ -17,7 +17,8 @@ from fsdata.labels.record import LabelledPhoto
 from fsdata.results.schema import METADATA_KEY, part_schema
 from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.errors import InvalidInputError
-from fstraining.data.faces import TrainingFaces, join_results, read_embedding_table
+from fstraining.data.faces import TrainingFaces, read_embedding_table
+from fstraining.data.joining import join_results
 
 WIDTH = 4
 ENCODER = "enc-0123456789ab"

@@ -196,13 +196,13 @@ def _parquet_names(path: Path) -> list[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from fsdata.results.schema import METADATA_KEY
+    from fsdata.results.master_reading import holds_results
 
     try:
         schema = pq.read_schema(path)
     except (OSError, ValueError, pa.ArrowException) as exc:
         raise InvalidInputError(f"{path} cannot be read as Parquet: {exc}; write it again") from exc
-    if METADATA_KEY in (schema.metadata or {}):
+    if holds_results(schema):
         raise InvalidInputError(
             f"{path} holds results of FaceStats: what it says of faces are predictions, no labels; give the labels "
             "that people gave"
