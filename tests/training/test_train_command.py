@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,14 +12,11 @@ from click.testing import CliRunner, Result
 
 from fsdata.labels.readers.data_sets import read_labels
 from fsdata.results.master_table import build_table
-from fsdata.results.schema import part_schema
-from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fstraining.cli import main
+from stored_faces import results_of
 
 for library in ("lightgbm", "matplotlib"):
     pytest.importorskip(library, reason=f"{library} is missing; training needs it")
-
-WIDTH = 8
 
 
 def report(shared: Path, name: str) -> Path:
@@ -31,56 +26,13 @@ def report(shared: Path, name: str) -> Path:
     return path
 
 
-def results_of(labels: Path, folder: Path) -> Path:
-    """Write results whose embeddings say something of the ethnicity of FairFace's crops."""
-    rng = np.random.default_rng(0)
-    models = ServedModels(
-        pack="a test",
-        model_set_id="set-0",
-        preprocessing_id="pre-0",
-        models={"embed": "embed-0"},
-        labels={},
-        marks={},
-        licences={"embed": "MIT"},
-        encoder_id="enc-0123456789ab",
-    )
-    outputs = {"face_box": (-1, 4), "face_score": (-1, 1), "face_embedding": (-1, WIDTH)}
-    rows = []
-    for record in read_labels(labels):
-        vector = rng.normal(size=WIDTH)
-        vector[sum(map(ord, str(record.ethnicity))) % WIDTH] += 4.0
-        unit = (vector / np.linalg.norm(vector)).tolist()
-        data = record.path.read_bytes()
-        rows.append(
-            {
-                "source": str(record.path),
-                "bytes": len(data),
-                "mtime_ns": 1,
-                "content_hash": hashlib.sha256(data).hexdigest(),
-                "width": 8,
-                "height": 8,
-                "status": "ok",
-                "faces_truncated": False,
-                "model_set_id": "set-0",
-                "attempts": 1,
-                "read_ms": 1.0,
-                "infer_ms": 1.0,
-                "faces": [{"box": [0, 0, 8, 8], "score": 0.9, "embedding": unit}],
-            }
-        )
-    folder.mkdir()
-    schema = part_schema(ServedEnsemble(models=models, outputs=outputs, runtime="a test"))
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "part-000001.parquet")
-    return folder
-
-
 def train(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["ethnicity", "--licence", "CC BY 4.0", *map(str, arguments)])
 
 
 def test_words_for_no_label_are_told_and_never_trained(shared: Path, tmp_path: Path) -> None:
     labels = report(shared, "B21/labels_race_nan_only.csv")
-    results = results_of(labels, tmp_path / "results")
+    results = results_of(read_labels(labels), tmp_path / "results")
     done = train("--results", results, "--labels", labels, "--out", tmp_path / "head")
     assert done.exit_code == 0, done.output
     for word in ("nan", "None", "N/A", "unknown"):
@@ -92,7 +44,7 @@ def test_words_for_no_label_are_told_and_never_trained(shared: Path, tmp_path: P
 
 def test_a_class_of_one_face_is_left_out_of_our_own_table(shared: Path, tmp_path: Path) -> None:
     labels = report(shared, "TRAIN/one_of_class.csv")
-    table = build_table(results_of(labels, tmp_path / "results"))
+    table = build_table(results_of(read_labels(labels), tmp_path / "results"))
     done = train("--table", table, "--labels", labels, "--out", tmp_path / "head")
     assert done.exit_code == 0, done.output
     assert "warning: left out, without a face in training, calibration and figures each" in done.stderr
@@ -110,7 +62,7 @@ def test_wrong_input_ends_with_2_and_leaves_nothing(wrong: str, shared: Path, tm
     labels.write_text("file,race\n" + "".join(f"{n}.jpg,Black\n" for n in range(3)))
     own = tmp_path / "own.parquet"
     pq.write_table(pa.table({"file": ["a.jpg"], "race": ["Black"], "embedding": [[1.0, 0.0]]}), own)
-    results = results_of(shared / "samples" / "labelled" / "labels.tsv", tmp_path / "results")
+    results = results_of(read_labels(shared / "samples" / "labelled" / "labels.tsv"), tmp_path / "results")
     table = build_table(results)
     given: dict[str, tuple[tuple[object, ...], str]] = {
         "no labels": (("--table", table), "holds predictions and no labels: --table needs --labels"),
