@@ -130,6 +130,18 @@ def test_a_folder_that_is_named_unknown_is_nobody(tmp_path: Path) -> None:
     assert [record.identity for record in people] == [None, "female", "male"]
 
 
+def test_a_folder_whose_name_is_no_label_stops_no_other(tmp_path: Path) -> None:
+    for name in ("20-29", "3-9", "duplicates"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "a.png")
+    notes: list[ReaderNote] = []
+    records = read_labels(tmp_path, attribute=Attribute.AGE, on_note=notes.append)
+    assert [record.age_low_years for record in records] == [20, 3]
+    assert "duplicates: age 'duplicates' is no age" in notes[0].text
+    with pytest.raises(InvalidInputError, match="duplicates"):
+        read_labels(tmp_path, attribute=Attribute.AGE)
+
+
 # Rows that cannot be used
 
 
@@ -414,3 +426,10 @@ def test_results_are_no_labels(tmp_path: Path) -> None:
 
 def test_what_is_told_of_records_without_notes_is_nothing() -> None:
     assert list(told_notes([LabelledPhoto(path=Path("/a.jpg"), dataset="mine")], [])) == []
+
+
+def test_class_labels_of_a_forest_read_alike_however_they_were_saved(shared: Path) -> None:
+    from fsexport.heads.forest_artifact import read_labels as read_class_labels
+
+    marked, plain = (report(shared, f"B20/{name}.txt") for name in ("labels_bom_crlf_blank", "labels_lf"))
+    assert read_class_labels(marked) == read_class_labels(plain)

@@ -88,7 +88,7 @@ def read_labels(
         case Kind.TABLE:
             return read_label_table(path, columns, on_note)
         case Kind.FOLDER:
-            return read_folder(path, attribute or _told_attribute(path))
+            return read_folder(path, attribute or _told_attribute(path), on_note=on_note)
         case _:
             raise AssertionError(kind)
 

@@ -12,7 +12,7 @@ from fsdata.labels.age_label import parse_age
 from fsdata.labels.photo_paths import folders_in, photos_in, place_photo
 from fsdata.labels.readers.cell_values import has_decimal_commas, is_no_label, labels_of, number, with_point
 from fsdata.labels.readers.ratings import gather
-from fsdata.labels.readers.table_rows import TableRow, read_each, read_rows, require_columns, row_context
+from fsdata.labels.readers.table_rows import TableRow, read_each, read_rows, require_columns
 from fsdata.labels.record import LabelledPhoto, NoteKind, OnNote, ReaderNote
 from fsengine.errors import InvalidInputError
 
@@ -103,13 +103,16 @@ def read_label_table(
     return read_each(rows, read, on_note)
 
 
-def read_folder(folder: Path, attribute: Attribute, dataset: str | None = None) -> list[LabelledPhoto]:
+def read_folder(
+    folder: Path, attribute: Attribute, dataset: str | None = None, on_note: OnNote | None = None
+) -> list[LabelledPhoto]:
     """Read a folder whose sub-folders hold photos and are named by a label.
 
     Args:
         folder: The folder of the sub-folders.
         attribute: What their names say.
         dataset: Name of the data set; the folder's own name by default.
+        on_note: Called for each sub-folder whose name is no label of the attribute, and is left out; None refuses it.
 
     Returns:
         A record per photo, in the order of sub-folders and names.
@@ -117,11 +120,16 @@ def read_folder(folder: Path, attribute: Attribute, dataset: str | None = None) 
     Raises:
         InvalidInputError: There are no photos, or a name is no label of the attribute.
     """
-    photos: list[LabelledPhoto] = []
-    for sub in folders_in(folder):
-        with row_context(f"folder {sub}"):
-            cells = {"age_years" if attribute is Attribute.AGE else attribute.value: sub.name}
-            photos += [_labelled(path, dataset or folder.absolute().name, cells) for path in photos_in(sub)]
+    key = "age_years" if attribute is Attribute.AGE else attribute.value
+    rows = [TableRow(place=f"folder {sub}", cells={key: sub.name, "file": str(sub)}) for sub in folders_in(folder)]
+
+    def read(row: TableRow) -> list[LabelledPhoto]:
+        cells = {key: row.cells[key]}
+        return [
+            _labelled(path, dataset or folder.absolute().name, cells) for path in photos_in(Path(row.cells["file"]))
+        ]
+
+    photos = [photo for of_sub in read_each(rows, read, on_note) for photo in of_sub]
     if not photos:
         raise InvalidInputError(f"{folder} has no sub-folders with photos; expected one for each {attribute.value}")
     return photos

@@ -47,7 +47,7 @@ def read_text_table(path: Path) -> TextTable:
     Raises:
         InvalidInputError: It cannot be read, has no header, or quotes are left open.
     """
-    lines = io.StringIO(_text(path), newline="")
+    lines = io.StringIO(read_text(path), newline="")
     try:
         header, number, delimiter = _header(path, lines)
         names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
@@ -56,7 +56,12 @@ def read_text_table(path: Path) -> TextTable:
         raise InvalidInputError(f"{path} is no table: {exc}; check its quotes") from exc
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a text in UTF-8, or in what the mark at its start says.
+
+    Raises:
+        InvalidInputError: It cannot be read.
+    """
     try:
         data = path.read_bytes()
     except OSError as exc:
