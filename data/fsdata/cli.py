@@ -12,7 +12,7 @@ from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import show
 
 # Typed here, so that `--help` reads no table library; a test compares them with the enums.
-KINDS = ("fairface", "utkface", "scut", "table", "folder")
+KINDS = ("fairface", "utkface", "scut", "adience", "table", "folder")
 _ATTRIBUTES = ("gender", "age", "ethnicity", "rating", "identity")
 
 EXIT_PROBLEMS = 3
@@ -63,7 +63,8 @@ def check(
     r"""Check a labelled data set: files, labels, copies, ratings and the balance of classes.
 
     PATH is a label file (CSV, TSV, Parquet, Excel), a folder of UTKFace photos, or a folder whose sub-folders are
-    labels. The exit code is 0 without problems (warnings allowed), 3 with problems, 2 where PATH cannot be read.
+    labels. A row that cannot be used is a problem, and the others are read. The exit code is 0 without problems
+    (warnings allowed), 3 with problems, 2 where PATH cannot be read.
 
     \b
     Example:
@@ -74,15 +75,18 @@ def check(
     from fsdata.labels.check.checks import check_records
     from fsdata.labels.readers.data_sets import Kind, read_labels
     from fsdata.labels.readers.label_table import Attribute
+    from fsdata.labels.record import ReaderNote
 
+    notes: list[ReaderNote] = []
     records = read_labels(
         path,
         None if kind is None else Kind(kind),
         attribute=None if attribute is None else Attribute(attribute),
         columns=dict(columns),
+        on_note=notes.append,
     )
     with progress_bar("check", len({record.path for record in records}), "photo") as bar:
-        report = check_records(records, rating_range=rating_range, on_photo=bar.advance)
+        report = check_records(records, rating_range=rating_range, notes=notes, on_photo=bar.advance)
     if json:
         click.echo(json_text.dumps(report.to_json(), indent=2))
     else:

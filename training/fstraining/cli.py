@@ -13,6 +13,7 @@ from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.messages import say
 
 if TYPE_CHECKING:
+    from fsdata.labels.record import LabelledPhoto, ReaderNote
     from fstraining.data.faces import TrainingFaces
     from fstraining.heads.training_options import TrainingOptions
 
@@ -42,8 +43,10 @@ def _options(function: F) -> F:
     for option in reversed(
         [
             click.option("--results", type=_EXISTING, help="Folder that `fsclient ingest --out` wrote."),
-            click.option("--table", type=_EXISTING, help="Or Parquet with a column embedding and labels beside it."),
-            click.option("--labels", type=_EXISTING, help="Labels of the photos in --results, a file or a folder."),
+            click.option(
+                "--table", type=_EXISTING, help="Or a master table, or your own Parquet of embeddings and labels."
+            ),
+            click.option("--labels", type=_EXISTING, help="Labels of the photos, a file or a folder."),
             click.option("--kind", type=click.Choice(KINDS), help="What --labels is.  [default: told by its names]"),
             click.option("--encoder", default="", help="encoder_id of a --table's embeddings, where it is known."),
             click.option("--out", type=_FOLDER, required=True, help="Folder of the head."),
@@ -116,20 +119,70 @@ def _train(train: Callable[..., object], values: dict[str, Any], columns: dict[s
 
 def _faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFaces:
     """Read the faces that the options name."""
-    from fsdata.labels.readers.data_sets import Kind, read_labels
-    from fstraining.data.faces import join_results, read_embedding_table
+    from fstraining.data.joining import join_master_table, join_results
 
     if (values["results"] is None) == (values["table"] is None):
         raise click.UsageError("give --results with --labels, or --table")
-    if values["table"] is not None:
-        records = read_labels(values["table"], Kind.TABLE, columns=columns)
-        return read_embedding_table(values["table"], records, values["encoder"])
+    if values["table"] is not None and not _is_master_table(values["table"]):
+        return _table_faces(values, columns)
     if values["labels"] is None:
-        raise click.UsageError("--results needs --labels")
+        given = (
+            "--results" if values["table"] is None else f"{values['table']} holds predictions and no labels: --table"
+        )
+        raise click.UsageError(f"{given} needs --labels")
     if values["encoder"]:
-        raise click.UsageError("--encoder is for --table; results say which encoder made them")
-    kind = None if values["kind"] is None else Kind(values["kind"])
-    return join_results(values["results"], read_labels(values["labels"], kind, columns=columns))
+        raise click.UsageError("--encoder is for a --table of your own; results say which encoder made them")
+    records = _records(values["labels"], values["kind"], columns)
+    if values["table"] is not None:
+        faces = join_master_table(values["table"], records)
+    else:
+        faces = join_results(values["results"], records)
+    say("labelled photos found: " + ", ".join(f"{count} {how}" for how, count in faces.joined.items()))
+    return faces
+
+
+def _is_master_table(path: Path) -> bool:
+    """Return whether a table is one that `fsclient table build` wrote."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from fsdata.results.master_reading import holds_results
+
+    try:
+        return holds_results(pq.read_schema(path))
+    except (OSError, pa.ArrowException):
+        return False  # whoever reads its rows says why
+
+
+def _table_faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFaces:
+    """Read embeddings that lie beside their labels."""
+    from fsdata.labels.readers.data_sets import Kind
+    from fstraining.data.faces import read_embedding_table
+
+    if values["labels"] is not None:
+        raise click.UsageError(
+            "--labels is for --results, or for a --table that `fsclient table build` wrote; other tables hold labels "
+            "themselves"
+        )
+    # A row that is left out would move the labels of those below it.
+    records = _records(values["table"], Kind.TABLE.value, columns, bad_rows=False)
+    return read_embedding_table(values["table"], records, values["encoder"])
+
+
+def _records(
+    path: Path, kind: str | None, columns: dict[str, str] | None, bad_rows: bool = True
+) -> list[LabelledPhoto]:
+    """Read labels, and tell what was left out of them."""
+    from fsdata.labels.readers.data_sets import Kind, read_labels
+    from fsdata.labels.told_notes import told_notes
+
+    notes: list[ReaderNote] = []
+    records = read_labels(
+        path, None if kind is None else Kind(kind), columns=columns, on_note=notes.append if bad_rows else None
+    )
+    for line in told_notes(records, notes):
+        say(line)
+    return records
 
 
 def _training_options(values: dict[str, Any]) -> TrainingOptions:

@@ -16,7 +16,9 @@ Where the mean age of a data set's open bucket is known better than its middle, 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _NUMBER = r"(\d{1,3}(?:\.\d+)?)"
 _EXACT = re.compile(_NUMBER)
-_BUCKET = re.compile(rf"\(?\s*{_NUMBER}\s*(?:-|\u2013|,|to)\s*{_NUMBER}\s*\)?")
+_BUCKET = re.compile(rf"\(?\s*{_NUMBER}\s*(?:-|\u2013|to)\s*{_NUMBER}\s*\)?")
+_PAIR = re.compile(rf"[(\[]\s*{_NUMBER}\s*,\s*{_NUMBER}\s*[)\]]")
+_COMMA = re.compile(r"(\d+)\s*,\s*(\d+)")
 _OPEN = re.compile(rf"(?:more than|over|above|>=?)\s*{_NUMBER}|{_NUMBER}\s*(?:\+|and (?:older|over|above)|or older)")
 _DAY_MONTH = re.compile(r"(\d{1,2})[-. /]([a-z]{3})[a-z]*\.?")
 _MONTH_DAY = re.compile(r"([a-z]{3})[a-z]*\.?[-. /](\d{1,2})")
@@ -53,7 +55,7 @@ def parse_age(text: str) -> AgeLabel:
         # A person of 31 is anywhere from 31 to 32; an age with a fraction is the middle of as much.
         low = age if age.is_integer() else max(age - 0.5, 0.0)
         return AgeLabel(low_years=low, high_years=low + 1)
-    if match := _BUCKET.fullmatch(plain):
+    if match := _BUCKET.fullmatch(plain) or _PAIR.fullmatch(plain):
         low, high = float(match[1]), float(match[2])
         if low > high:
             raise InvalidInputError(f"age bucket {text!r} ends before it starts; expected the younger age first")
@@ -61,6 +63,10 @@ def parse_age(text: str) -> AgeLabel:
     if match := _OPEN.fullmatch(plain):
         low = float(match[1] or match[2])
         return AgeLabel(low_years=low, high_years=low + OPEN_BUCKET_YEARS)
+    if match := _COMMA.fullmatch(plain):
+        raise InvalidInputError(
+            f"age {text!r} may be {match[1]}.{match[2]} or the bucket {match[1]}-{match[2]}; write it as one of them"
+        )
     ends = _date_numbers(plain)
     if ends is None:
         raise InvalidInputError(f"age {text!r} is no age; expected one such as 31, 20-29, 70+ or 'more than 70'")

@@ -11,6 +11,7 @@ GENDERS = ("female", "male")
 FAIRFACE = "fairface"
 UTKFACE = "utkface"
 SCUT = "scut-fbp5500"
+ADIENCE = "adience"
 
 FAIRFACE_ETHNICITIES = (
     "White",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
@@ -15,15 +16,18 @@ OLDEST_YEARS = 130.0
 
 
 class NoteKind(str, Enum):
-    """What a reader had to repair, or could not read, without losing the photo."""
+    """What a reader had to repair, could not read, or left out."""
 
     MANGLED_BUCKET = "mangled_bucket"
     MALFORMED_NAME = "malformed_name"
+    NO_LABEL_WORD = "no_label_word"
+    BAD_ROW = "bad_row"
+    OTHER_SHEET = "other_sheet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderNote:
-    """Something about a photo's labels that `check_records` reports.
+    """Something about a photo's labels, or about its table, that `check_records` reports.
 
     Attributes:
         kind: What it is.
@@ -32,6 +36,10 @@ class ReaderNote:
 
     kind: NoteKind
     text: str
+
+
+OnNote = Callable[[ReaderNote], object]
+"""Called with what a reader left out of a table: a row, or a sheet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

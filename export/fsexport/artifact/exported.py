@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,7 @@ class Exported:
         sha256: Hash of the artifact.
         exporter: Program and version.
         code: Hash of the exporter's own source files, so that a changed exporter exports again.
+        measured_marks: What measuring the artifact showed that a reader must know, beside `marks`.
     """
 
     step: str
@@ -119,6 +120,12 @@ class Exported:
     parity: tuple[Parity, ...]
     reads: str
     thresholds: Mapping[str, float]
+    measured_marks: tuple[str, ...] = ()
+
+    @property
+    def all_marks(self) -> tuple[str, ...]:
+        """Return what a reader of its results must know."""
+        return tuple(dict.fromkeys((*self.marks, *self.measured_marks)))
 
 
 def export_artifact(
@@ -199,6 +206,21 @@ def _run_exporter(job: ExportJob, make: Callable[[Path], ExportResult], path: Pa
         ) from exc
 
 
+def note_measured_marks(exported: Exported, folder: Path, marks: tuple[str, ...]) -> Exported:
+    """Write into an artifact's record what measuring it showed; marks of an earlier measurement go.
+
+    Raises:
+        InvalidInputError: The record cannot be written.
+    """
+    noted = replace(exported, measured_marks=marks)
+    if noted != exported:
+        try:
+            write_json(folder / RECORD_FILE, noted)
+        except OSError as exc:
+            raise InvalidInputError(f"{folder} cannot be written: {exc.strerror or exc}") from exc
+    return noted
+
+
 def read_exported(folder: Path) -> Exported:
     """Read an artifact's record and compare the artifact with its hash.
 
@@ -252,7 +274,7 @@ def _key(job: ExportJob) -> dict[str, Any]:
 
 
 def _key_of(exported: Exported) -> dict[str, Any]:
-    results = {"sha256", "inputs", "outputs", "crop", "labels", "parity", "reads", "thresholds"}
+    results = {"sha256", "inputs", "outputs", "crop", "labels", "parity", "reads", "thresholds", "measured_marks"}
     return {item.name: getattr(exported, item.name) for item in fields(Exported) if item.name not in results}
 
 

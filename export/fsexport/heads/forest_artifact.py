@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsdata.labels.readers.text_tables import read_text
 from fsengine.contracts.label_rules import check_labels
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import ETHNICITY as ETHNICITY_STEP
@@ -135,10 +136,7 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         InvalidInputError: They are no labels; see `fsengine.contracts.label_rules`.
     """
-    try:
-        labels = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as exc:
-        raise InvalidInputError(f"{path} cannot be read as text: {exc}") from exc
+    labels = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     try:
         check_labels(labels)
     except ValueError as exc:

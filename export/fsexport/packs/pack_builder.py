@@ -242,7 +242,7 @@ def _pack_model(artifact: Exported) -> PackModel:
             "options": dict(artifact.options),
             "libraries": dict(artifact.libraries),
         },
-        marks=artifact.marks,
+        marks=artifact.all_marks,
         inputs=artifact.inputs,
         outputs=artifact.outputs,
     )

@@ -63,7 +63,6 @@ def test_fairface(tmp_path: Path) -> None:
         ("Male,East", "Mal,East", r"row 2: gender is 'mal'.*'male'\?"),
         ("50-59", "50-95", r"row 2: age is '50-95'.*'50-59'\?"),
         ("9-Mar", "8-Mar", "row 3: age is '8-Mar'"),
-        ("50-59", "", "row 2: age is ''"),
         ("train/1.jpg", "", "row 2: the photo's file is empty"),
         (",True", ",True,more", "row 2 has 6 cells, expected 5"),
         ("file,age", "path,age", "not file"),
@@ -148,7 +147,7 @@ def test_scut_gathers_the_ratings_of_each_photo(tmp_path: Path) -> None:
     assert read_scut(path)[0].path == here
 
 
-@pytest.mark.parametrize("wrong", ["6", "0", "", "good", "nan"])
+@pytest.mark.parametrize("wrong", ["6", "0", "good", "inf"])
 def test_a_rating_off_the_scale_is_refused_with_its_row(tmp_path: Path, wrong: str) -> None:
     path = table(tmp_path / "All_Ratings.csv", RATINGS.replace("2,CF1.jpg,4", f"2,CF1.jpg,{wrong}"))
     with pytest.raises(InvalidInputError, match=r"row 3: rating is .*1 to 5"):

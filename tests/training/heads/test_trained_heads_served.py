@@ -31,7 +31,7 @@ from fsexport.artifact.exported import read_exported
 from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities
 from fsexport.packs.pack_builder import build_pack, change_heads
-from fstraining.data.faces import join_results
+from fstraining.data.joining import join_results
 
 pytestmark = pytest.mark.triton
 

@@ -17,9 +17,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
-from fsdata.results import Results, open_results
-from fsdata.results.flat_faces import BOX_COLUMNS
-from fsengine.errors import InvalidInputError, ResultsError
+from fsengine.errors import InvalidInputError
+
+BY_PATH = "by path"
+BY_CONTENT = "by content"
+SEVERAL_PLACES = "with copies in the results"
+"""How labelled photos were found in results: a label is of the photo at its path, or of the same bytes elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class TrainingFaces:
         content_hashes: Hash of each photo's bytes, so that copies are never on two sides of a split.
         encoder_id: What the embeddings mean; empty where the table does not say.
         left_out: Photos that have labels and no face here, by reason.
+        joined: How photos with labels were found in results: `by path`, `by content`.
     """
 
     embeddings: NDArray[np.float32]
@@ -39,6 +43,7 @@ class TrainingFaces:
     content_hashes: Sequence[str]
     encoder_id: str
     left_out: Counter[str] = field(default_factory=Counter)
+    joined: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         if not len(self.embeddings) == len(self.records) == len(self.content_hashes):
@@ -55,68 +60,8 @@ class TrainingFaces:
             content_hashes=[self.content_hashes[row] for row in rows],
             encoder_id=self.encoder_id,
             left_out=left_out,
+            joined=self.joined,
         )
-
-
-def join_results(results: Path, records: Sequence[LabelledPhoto]) -> TrainingFaces:
-    """Join labels with the largest face of each photo in a folder of results; copies of a photo count once.
-
-    Args:
-        results: Folder that `fsclient ingest --out` wrote.
-        records: Labels; photos are found by their path.
-
-    Raises:
-        InvalidInputError: The folder holds no parts, a damaged one, parts of different encoders, or none of the
-            photos, or a refresh of it was interrupted.
-    """
-    try:
-        return _join(open_results(results, mixed_sets=True), records)
-    except ResultsError as exc:
-        raise InvalidInputError(str(exc)) from exc
-
-
-def _join(results: Results, records: Sequence[LabelledPhoto]) -> TrainingFaces:
-    """Join labels with results; see `join_results`."""
-    encoder_id = _encoder_id(results)
-    labelled = {str(record.path) for record in records}
-    photos = {
-        row["source"]: (row["content_hash"], row["status"])
-        for batch in results.scan_photos(["source", "content_hash", "status"], sources=labelled)
-        for row in batch.to_pylist()
-    }
-    embeddings = _largest_faces(results, labelled)
-    left_out: Counter[str] = Counter()
-    found: dict[str, list[tuple[LabelledPhoto, NDArray[np.float32]]]] = {}
-    for record in records:
-        source = str(record.path)
-        if source not in photos:
-            left_out["not in the results"] += 1
-            continue
-        content_hash, status = photos[source]
-        if source not in embeddings:
-            left_out[f"no face ({status})"] += 1
-        else:
-            found.setdefault(content_hash, []).append((record, embeddings[source]))
-    kept: list[tuple[LabelledPhoto, str, NDArray[np.float32]]] = []
-    for content_hash, copies in found.items():
-        if len({_labels(record) for record, _ in copies}) > 1:
-            left_out["copies with different labels"] += len(copies)
-            continue
-        kept.append((copies[0][0], content_hash, copies[0][1]))
-        if len(copies) > 1:
-            left_out["copies"] += len(copies) - 1
-    if not kept:
-        raise InvalidInputError(
-            f"none of {len(records)} labelled photos has a face in {results.folder} ({dict(left_out)}); ingest the "
-            "labelled photos themselves: paths must be the same"
-        )
-    return TrainingFaces(
-        embeddings=np.array([embedding for _, _, embedding in kept], np.float32),
-        records=[record for record, _, _ in kept],
-        content_hashes=[content_hash for _, content_hash, _ in kept],
-        encoder_id=encoder_id,
-        left_out=left_out,
-    )
 
 
 def read_embedding_table(path: Path, records: Sequence[LabelledPhoto], encoder_id: str) -> TrainingFaces:
@@ -149,37 +94,6 @@ def read_embedding_table(path: Path, records: Sequence[LabelledPhoto], encoder_i
         content_hashes=[hashlib.sha256(row.tobytes()).hexdigest() for row in embeddings],
         encoder_id=encoder_id,
     )
-
-
-def _labels(record: LabelledPhoto) -> tuple[object, ...]:
-    return record.gender, record.age_low_years, record.age_high_years, record.ethnicity, record.rating
-
-
-def _largest_faces(results: Results, sources: set[str]) -> dict[str, NDArray[np.float32]]:
-    """Return the embedding of the largest face of each photo that has any; the first of equals."""
-    largest: dict[str, tuple[float, NDArray[np.float32]]] = {}
-    for batch, embeddings in results.embeddings(["source", *BOX_COLUMNS], sources=sources):
-        x0, y0, x1, y1 = (batch.column(name).to_numpy().astype(np.float64) for name in BOX_COLUMNS)
-        areas = (x1 - x0) * (y1 - y0)
-        for row, source in enumerate(batch.column("source").to_pylist()):
-            if source not in largest or areas[row] > largest[source][0]:
-                largest[source] = float(areas[row]), embeddings[row].copy()
-    return {source: embedding for source, (_, embedding) in largest.items()}
-
-
-def _encoder_id(results: Results) -> str:
-    """Return what all parts say of their encoder."""
-    encoder_ids = {info.models.encoder_id for info in results.infos}
-    if "" in encoder_ids:
-        raise InvalidInputError(
-            f"{results.folder} holds parts of an earlier version, which did not note the encoder; ingest the photos "
-            "again"
-        )
-    if len(encoder_ids) > 1:
-        raise InvalidInputError(
-            f"{results.folder} holds embeddings of {len(encoder_ids)} encoders; ingest with one of them"
-        )
-    return encoder_ids.pop()
 
 
 def _read(path: Path) -> pa.Table:

@@ -26,6 +26,7 @@ class TrainingData:
         reads: The encoder of the embeddings.
         counts: Faces by what they were for.
         left_out: Labelled photos without a face here, by reason.
+        joined: Labelled photos by how they were found in results; empty of a table of embeddings.
         digest: Hash of embeddings and labels.
     """
 
@@ -35,6 +36,7 @@ class TrainingData:
     counts: Mapping[str, int]
     left_out: Mapping[str, int]
     digest: str
+    joined: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class TrainingReport:
         settings: How, seeds included.
         figures: Name to figure, on faces kept out of training, from what is served.
         chance: Name to the figure of the best constant answer on the same faces.
+        marks: What the figures show that a reader must know, as the artifact says it.
         groups: Every figure for every group.
         curves: Name to numbers, as drawn.
         limits: What a reader must know, a sentence each.
@@ -64,6 +67,7 @@ class TrainingReport:
     curves: Mapping[str, Any]
     limits: Sequence[str] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
+    marks: Sequence[str] = ()
 
 
 def write_report(report: TrainingReport, folder: Path, say: Callable[[str], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,10 @@ class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
     title = "age and gender"
     unlabelled = "without a gender or an age"
     stops_early = False
+    answers: ClassVar[Mapping[str, Sequence[str]]] = {
+        "gender": ("gender_accuracy",),
+        "age": ("age_mean_absolute_error",),
+    }
     limits = (
         "Gender is what annotators saw in a photo, in two classes; it is neither sex nor what a person says of "
         "themselves.",
@@ -80,6 +84,9 @@ class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
 
     def is_labelled(self, record: LabelledPhoto) -> bool:
         return record.gender is not None and record.age_years is not None
+
+    def class_of(self, record: LabelledPhoto) -> str | None:
+        return record.gender
 
     def read_labels(self, records: Sequence[LabelledPhoto], say: Say) -> AgeGenderLabels:
         names = sorted({str(record.gender) for record in records})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class _AttractivenessHead(Head[Ratings, MlpSettings, RatingFit]):
     step = ATTRACTIVENESS
     title = "attractiveness"
     unlabelled = "without a rating"
+    answers: ClassVar[Mapping[str, Sequence[str]]] = {"": ("mean_absolute_error",)}
     limits = (
         "A score repeats what the raters of its data set preferred in photos, with their taste and their prejudice.",
         "Scores of different heads, encoders or crops do not compare; the percentile is among the faces it was trained "

@@ -12,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
-from fsexport.artifact.exported import Exported
+from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import counted
+from fsengine.terminal.tables import Table
+from fsexport.artifact.exported import Exported, note_measured_marks
 from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.head_inputs import HeadInputs
 from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
 from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import groups_of
+from fstraining.evaluate.constant import constant_marks
 from fstraining.evaluate.metrics import Figure, group_table, meaningful
 from fstraining.evaluate.training_report import TrainingData, TrainingReport, write_report
 from fstraining.fits.search import search
@@ -131,6 +135,8 @@ class Head(ABC, Generic[LabelsT, SettingsT, FitT]):
         title: What it is called for people.
         unlabelled: Why a face without its labels is left out.
         stops_early: Whether the faces for stopping and calibration are kept out of the fit.
+        answers: What it answers (an empty text for one thing alone) to the figures that show whether it is better than
+            a constant; see `constant_marks`.
         limits: What a reader of its report must know, a sentence each.
     """
 
@@ -138,11 +144,16 @@ class Head(ABC, Generic[LabelsT, SettingsT, FitT]):
     title: ClassVar[str]
     unlabelled: ClassVar[str]
     stops_early: ClassVar[bool] = True
+    answers: ClassVar[Mapping[str, Sequence[str]]]
     limits: ClassVar[Sequence[str]]
 
     @abstractmethod
     def is_labelled(self, record: LabelledPhoto) -> bool:
         """Return whether a face has what the head learns."""
+
+    def class_of(self, record: LabelledPhoto) -> str | None:
+        """Return the class of a face that every split must have; None where a head learns no classes."""
+        return None
 
     @abstractmethod
     def read_labels(self, records: Sequence[LabelledPhoto], say: Say) -> LabelsT:
@@ -201,14 +212,19 @@ def train(head: Head[LabelsT, SettingsT, FitT], faces: TrainingFaces, options: T
         say: Called with each line for people.
 
     Raises:
-        InvalidInputError: The folder cannot be written into, or there are too few labelled faces.
+        InvalidInputError: The folder cannot be written into, there are too few labelled faces, or fewer than two
+            classes have a face in every split.
         MissingDependencyError: A library of the extra `training` is not installed.
         ExportError: The exported head differs from the trained one.
     """
-    options.claim_folder(head.step)
+    with options.claimed_folder(head.step):
+        return _train(head, faces, options, say)
+
+
+def _train(head: Head[LabelsT, SettingsT, FitT], faces: TrainingFaces, options: TrainingOptions, say: Say) -> Exported:
     labelled = [head.is_labelled(record) for record in faces.records]
     faces = faces.take(np.flatnonzero(labelled), head.unlabelled)
-    splits = split_faces(faces, options.seed)
+    faces, splits = _with_whole_classes(head, faces, options.seed, say)
     labels = head.read_labels(faces.records, say)
     task = Task(
         faces=faces,
@@ -227,20 +243,73 @@ def train(head: Head[LabelsT, SettingsT, FitT], faces: TrainingFaces, options: T
     exported = head.export(task, settings, fit)
     served = head.serve(options.out / exported.file, task.embeddings(splits.test))
     findings = head.findings(task, settings, fit, served, sizes)
+    figures = meaningful(findings.figures(np.arange(len(splits.test))))
+    marks = tuple(constant_marks(head.answers, figures, findings.chance))
+    exported = note_measured_marks(exported, options.out, marks)
     report = TrainingReport(
         head=head.title,
         about=findings.about,
         data=task.data,
         settings=findings.settings,
-        figures=meaningful(findings.figures(np.arange(len(splits.test)))),
+        figures=figures,
         chance=findings.chance,
+        marks=marks,
         groups=group_table(groups_of([faces.records[row] for row in splits.test]), findings.figures),
         curves={**findings.curves, "sizes": sizes},
         limits=head.limits,
         pictures=findings.pictures,
     )
     write_report(report, options.report_folder, say)
+    _say_figures(report, len(splits.test), say)
     return exported
+
+
+def _with_whole_classes(
+    head: Head[LabelsT, SettingsT, FitT], faces: TrainingFaces, seed: int, say: Say
+) -> tuple[TrainingFaces, FaceSplits]:
+    """Split faces, without those of a class that has none in some split: it could not be learnt, or not measured.
+
+    Raises:
+        InvalidInputError: Fewer than two classes are left, or too few faces.
+    """
+    while True:
+        splits = split_faces(faces, seed)
+        classes = [head.class_of(record) for record in faces.records]
+        everywhere = set.intersection(
+            *({classes[row] for row in rows} for rows in (splits.train, splits.validation, splits.test))
+        )
+        partial = sorted({str(name) for name in classes if name not in everywhere})
+        if not partial:
+            return faces, splits
+        told = ", ".join(f"{name} ({counted(classes.count(name), 'face')})" for name in partial)
+        if len(everywhere) < 2:
+            raise InvalidInputError(
+                f"{told} without a face in training, calibration and figures each, and fewer than two classes are "
+                "left; give more faces of them"
+            )
+        say(f"warning: left out, without a face in training, calibration and figures each: {told}")
+        for name in partial:
+            rows = np.flatnonzero([head.class_of(record) != name for record in faces.records])
+            faces = faces.take(rows, f"of {name}, a class without a face in every split")
+
+
+def _say_figures(report: TrainingReport, count: int, say: Say) -> None:
+    """Show the figures and what they say of the head."""
+    say(f"figures on {counted(count, 'face')} kept out of training, as served:")
+    rows = [
+        (
+            name.replace("_", " "),
+            f"{figure['value']:g}",
+            f"{figure['interval'][0]:g} to {figure['interval'][1]:g}",
+            f"{report.chance[name]:g}" if name in report.chance else "",
+        )
+        for name, figure in report.figures.items()
+    ]
+    header = ("figure", "value", "95 % interval", "best constant answer")
+    for line in Table(rows=rows, align="lrrr", header=header, indent=2).plain_lines():
+        say(line)
+    for mark in report.marks:
+        say(f"warning: {report.head}: {mark}; the head is marked so wherever it is served")
 
 
 def _size_curve(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,19 @@ class TrainingOptions:
                 f"--out {self.out} holds {', '.join(others[:5])}, and no head; give an empty folder or a new one"
             )
 
+    @contextmanager
+    def claimed_folder(self, step: str) -> Iterator[None]:
+        """Claim the folder; should nothing be made in it, it goes again, and so do the folders above it."""
+        made = [folder for folder in (self.out, *self.out.parents) if not folder.exists()]
+        try:
+            self.claim_folder(step)
+            yield
+        except BaseException:
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+            raise
+
     def origin(self, source: str, encoder_id: str) -> Origin:
         """Return where the trained head comes from; a head whose encoder is not known says so wherever it is served."""
         return Origin(
@@ -106,5 +120,6 @@ def describe_data(
             "figures": len(splits.test),
         },
         left_out=dict(faces.left_out),
+        joined=dict(faces.joined),
         digest=digest,
     )

@@ -21,6 +21,9 @@ class FindingKind(str, Enum):
     CONFLICTING_DUPLICATE = "conflicting_duplicate"
     RATING_OUT_OF_RANGE = "rating_out_of_range"
     NO_LABELS = "no_labels"
+    BAD_ROW = "bad_row"
+    OTHER_SHEET = "other_sheet"
+    NO_LABEL_WORD = "no_label_word"
     MANGLED_BUCKET = "mangled_bucket"
     UNKNOWN_LABEL = "unknown_label"
     DUPLICATE = "duplicate"
@@ -38,6 +41,7 @@ PROBLEMS = frozenset(
         FindingKind.CONFLICTING_DUPLICATE,
         FindingKind.RATING_OUT_OF_RANGE,
         FindingKind.NO_LABELS,
+        FindingKind.BAD_ROW,
     }
 )
 """Findings that need a correction; all others are warnings: repaired, harmless, or for a person to judge."""
@@ -50,6 +54,9 @@ _TITLES = {
     FindingKind.CONFLICTING_DUPLICATE: "same photos with different labels",
     FindingKind.RATING_OUT_OF_RANGE: "ratings out of range",
     FindingKind.NO_LABELS: "photos without any label",
+    FindingKind.BAD_ROW: "rows that cannot be used, left out",
+    FindingKind.OTHER_SHEET: "sheets without files and labels, left out",
+    FindingKind.NO_LABEL_WORD: "values that say that there is no label, read as none",
     FindingKind.MANGLED_BUCKET: "age buckets that a spreadsheet turned into dates, read as what they were",
     FindingKind.UNKNOWN_LABEL: "labels that no known data set uses",
     FindingKind.DUPLICATE: "photos that are there more than once",
@@ -130,7 +137,8 @@ class CheckReport:
             blocks.append(f"folds: {_counts(self.folds)}")
         for attribute, counts in self.classes.items():
             total = sum(counts.values())
-            blocks.append(f"{attribute}: {total} labelled")
+            without = self.num_records - total
+            blocks.append(f"{attribute}: {total} labelled" + (f", {without} without" if without else ""))
             rows = [(label, str(count), f"{count / total:.1%}") for label, count in counts.items()]
             blocks.append(Table(rows=rows, align="lrr", indent=2))
         for finding in self.findings:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from fsdata.labels.check.check_report import PROBLEMS, CheckReport, Finding, FindingKind
 from fsdata.labels.check.suspect_labels import Told, class_counts, imbalances, near_misses, ratings_outside
 from fsdata.labels.photo_content import PhotoContent, read_contents
-from fsdata.labels.record import LabelledPhoto, NoteKind
+from fsdata.labels.record import LabelledPhoto, NoteKind, ReaderNote
 from fsengine.errors import InvalidInputError
 
 MOST_EXAMPLES = 5
@@ -17,6 +17,9 @@ MOST_EXAMPLES = 5
 _NOTE_FINDINGS = {
     NoteKind.MANGLED_BUCKET: FindingKind.MANGLED_BUCKET,
     NoteKind.MALFORMED_NAME: FindingKind.MALFORMED_NAME,
+    NoteKind.NO_LABEL_WORD: FindingKind.NO_LABEL_WORD,
+    NoteKind.BAD_ROW: FindingKind.BAD_ROW,
+    NoteKind.OTHER_SHEET: FindingKind.OTHER_SHEET,
 }
 
 
@@ -24,6 +27,7 @@ def check_records(
     records: Sequence[LabelledPhoto],
     *,
     rating_range: tuple[float, float] | None = None,
+    notes: Sequence[ReaderNote] = (),
     on_photo: Callable[[], object] | None = None,
 ) -> CheckReport:
     """Check labelled photos: their files, their labels, and whether copies agree.
@@ -33,6 +37,7 @@ def check_records(
     Args:
         records: What a reader returned; several data sets may be joined.
         rating_range: Lowest and highest rating; by default known of the data set, or told by the other ratings.
+        notes: What the reader left out, beside the records.
         on_photo: Called after each different file.
 
     Returns:
@@ -46,6 +51,8 @@ def check_records(
     contents = read_contents([record.path for record in records], on_photo)
     classes = class_counts(records)
     found: dict[FindingKind, list[str]] = {kind: [] for kind in FindingKind}
+    for note in notes:
+        found[_NOTE_FINDINGS[note.kind]].append(note.text)
     for record, content in zip(records, contents, strict=True):
         _check_photo(record, content, found)
     _check_copies(records, contents, found)
@@ -77,7 +84,8 @@ def _check_photo(record: LabelledPhoto, content: PhotoContent, found: dict[Findi
     if record.num_raters == 1:
         found[FindingKind.ONE_RATER].append(f"{record.path}: rating {record.rating:g}")
     labels = (record.identity, record.gender, record.age_low_years, record.ethnicity, record.rating)
-    if labels == (None,) * len(labels) and not record.notes:
+    told = any(note.kind is not NoteKind.NO_LABEL_WORD for note in record.notes)
+    if labels == (None,) * len(labels) and not told:
         found[FindingKind.NO_LABELS].append(os.fspath(record.path))
 
 

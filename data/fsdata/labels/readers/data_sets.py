@@ -10,17 +10,20 @@ from pathlib import Path
 from fsdata.labels.age_label import parse_age
 from fsdata.labels.known_labels import GENDERS, known_ethnicities
 from fsdata.labels.photo_paths import folders_in, is_file, photos_in
+from fsdata.labels.readers.adience import COLUMNS as ADIENCE_COLUMNS
+from fsdata.labels.readers.adience import read_adience
+from fsdata.labels.readers.cell_values import is_no_label
 from fsdata.labels.readers.fairface import COLUMNS as FAIRFACE_COLUMNS
 from fsdata.labels.readers.fairface import read_fairface
 from fsdata.labels.readers.label_table import Attribute, read_folder, read_label_table
-from fsdata.labels.readers.scut import COLUMNS as SCUT_COLUMNS
-from fsdata.labels.readers.scut import read_scut
-from fsdata.labels.readers.table_rows import read_header
+from fsdata.labels.readers.scut import is_scut_table, read_scut
+from fsdata.labels.readers.table_rows import TABLE_SUFFIXES, read_headers
 from fsdata.labels.readers.utkface import is_utkface_name, read_utkface
-from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.record import LabelledPhoto, OnNote
 from fsengine.errors import InvalidInputError
 
 FAIRFACE_LABELS = "fairface_label_*.csv"
+ADIENCE_FOLDS = "fold_*_data.txt"
 SCUT_RATINGS = ("All_Ratings.csv", "All_Ratings.xlsx")
 
 
@@ -30,6 +33,7 @@ class Kind(str, Enum):
     FAIRFACE = "fairface"
     UTKFACE = "utkface"
     SCUT = "scut"
+    ADIENCE = "adience"
     TABLE = "table"
     FOLDER = "folder"
 
@@ -40,15 +44,18 @@ def read_labels(
     *,
     attribute: Attribute | None = None,
     columns: Mapping[str, str] | None = None,
+    on_note: OnNote | None = None,
 ) -> list[LabelledPhoto]:
     """Read a data set: a table, or a folder that holds one.
 
     Args:
-        path: Label file or folder. A folder may hold `fairface_label_*.csv` (all of them are read), `All_Ratings.csv`
-            or `.xlsx`, photos with names of UTKFace, or sub-folders that are named by a label.
+        path: Label file or folder. A folder may hold `fairface_label_*.csv` or `fold_*_data.txt` (all of them are
+            read), `All_Ratings.csv` or `.xlsx`, photos with names of UTKFace, or sub-folders that are named by a label.
         kind: What it is; told by names and columns by default.
         attribute: What the names of sub-folders say; told by the names by default. For `Kind.FOLDER` alone.
         columns: Columns with other names, see `read_label_table`. For `Kind.TABLE` alone.
+        on_note: Called for each row that cannot be used, and is left out, and for each sheet of an Excel file that
+            holds no labels; None refuses a table with such a row.
 
     Returns:
         A record per photo.
@@ -71,15 +78,17 @@ def read_labels(
         raise InvalidInputError(f"columns are mapped in tables, and {path} is read as {kind.value}; leave them out")
     match kind:
         case Kind.FAIRFACE:
-            return [photo for labels in _fairface_files(path) for photo in read_fairface(labels)]
+            return [photo for file in _files(path, FAIRFACE_LABELS) for photo in read_fairface(file, on_note)]
         case Kind.UTKFACE:
             return read_utkface(path)
         case Kind.SCUT:
-            return read_scut(_scut_file(path))
+            return read_scut(_scut_file(path), on_note=on_note)
+        case Kind.ADIENCE:
+            return [photo for file in _files(path, ADIENCE_FOLDS) for photo in read_adience(file, on_note)]
         case Kind.TABLE:
-            return read_label_table(path, columns)
+            return read_label_table(path, columns, on_note)
         case Kind.FOLDER:
-            return read_folder(path, attribute or _told_attribute(path))
+            return read_folder(path, attribute or _told_attribute(path), on_note=on_note)
         case _:
             raise AssertionError(kind)
 
@@ -94,6 +103,8 @@ def detect_kind(path: Path) -> Kind:
         return _kind_of_file(path)
     if any(path.glob(FAIRFACE_LABELS)):
         return Kind.FAIRFACE
+    if any(path.glob(ADIENCE_FOLDS)):
+        return Kind.ADIENCE
     if any((path / name).is_file() for name in SCUT_RATINGS):
         return Kind.SCUT
     names = [photo.name for photo in photos_in(path)]
@@ -102,23 +113,22 @@ def detect_kind(path: Path) -> Kind:
     if any(photos_in(folder) for folder in folders_in(path)):
         return Kind.FOLDER
     raise InvalidInputError(
-        f"{path} is no data set that can be told: it has no {FAIRFACE_LABELS}, no {' or '.join(SCUT_RATINGS)}, no "
-        "photos named as UTKFace's and no sub-folders with photos; give the label file itself, or the kind"
+        f"{path} is no data set that can be told: it has no {FAIRFACE_LABELS}, no {ADIENCE_FOLDS}, no "
+        f"{' or '.join(SCUT_RATINGS)}, no photos named as UTKFace's and no sub-folders with photos; give the label "
+        "file itself, or the kind"
     )
 
 
 def _kind_of_file(path: Path) -> Kind:
-    match path.suffix.lower():
-        case ".xlsx":
-            return Kind.SCUT
-        case ".csv" | ".tsv" | ".txt":
-            header = read_header(path)
-            if set(SCUT_COLUMNS) <= set(header):
-                return Kind.SCUT
-            # A table of the user's own may have FairFace's columns; these two together are FairFace's alone.
-            if set(FAIRFACE_COLUMNS) <= set(header) and "service_test" in header:
-                return Kind.FAIRFACE
-    return Kind.TABLE
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        return Kind.TABLE
+    for header in read_headers(path):
+        # A table of the user's own may have FairFace's columns; these two together are FairFace's alone.
+        if {*FAIRFACE_COLUMNS, "service_test"} <= set(header):
+            return Kind.FAIRFACE
+        if set(ADIENCE_COLUMNS) <= set(header):
+            return Kind.ADIENCE
+    return Kind.SCUT if is_scut_table(path) else Kind.TABLE
 
 
 def _stated_kind(attribute: Attribute | None, columns: Mapping[str, str] | None) -> Kind | None:
@@ -127,12 +137,12 @@ def _stated_kind(attribute: Attribute | None, columns: Mapping[str, str] | None)
     return Kind.TABLE if columns else None
 
 
-def _fairface_files(path: Path) -> list[Path]:
+def _files(path: Path, pattern: str) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob(FAIRFACE_LABELS))
+    found = sorted(path.glob(pattern))
     if not found:
-        raise InvalidInputError(f"{path} holds no {FAIRFACE_LABELS}; give the label file itself")
+        raise InvalidInputError(f"{path} holds no {pattern}; give the label file itself")
     return found
 
 
@@ -148,7 +158,7 @@ def _scut_file(path: Path) -> Path:
 
 def _told_attribute(folder: Path) -> Attribute:
     """Return what the names of the sub-folders with photos are, where all of them are of one kind."""
-    names = [sub.name for sub in folders_in(folder) if photos_in(sub)]
+    names = [sub.name for sub in folders_in(folder) if photos_in(sub) and not is_no_label(sub.name)]
     ethnicities = known_ethnicities("")
     if names and all(name.lower() in GENDERS for name in names):
         return Attribute.GENDER

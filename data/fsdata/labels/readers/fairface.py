@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from fsdata.labels.age_label import AgeLabel, parse_age
 from fsdata.labels.known_labels import FAIRFACE, FAIRFACE_AGES, FAIRFACE_ETHNICITIES, GENDERS
 from fsdata.labels.photo_paths import place_photo
-from fsdata.labels.readers.table_rows import TableRow, read_rows, require_columns, row_context
-from fsdata.labels.record import LabelledPhoto, NoteKind, ReaderNote
+from fsdata.labels.readers.cell_values import labels_of
+from fsdata.labels.readers.table_rows import TableRow, read_each, read_rows, require_columns
+from fsdata.labels.record import LabelledPhoto, NoteKind, OnNote, ReaderNote
 from fsengine.errors import InvalidInputError
 
 COLUMNS = ("file", "age", "gender", "race")
@@ -22,7 +23,7 @@ _BUCKETS = {
 }
 
 
-def read_fairface(labels: Path) -> list[LabelledPhoto]:
+def read_fairface(labels: Path, on_note: OnNote | None = None) -> list[LabelledPhoto]:
     """Read an official label file, `fairface_label_train.csv` or `fairface_label_val.csv`.
 
     Files are relative to the label file's folder; their first folder, `train` or `val`, is the fold. Genders become
@@ -30,6 +31,7 @@ def read_fairface(labels: Path) -> list[LabelledPhoto]:
 
     Args:
         labels: CSV with the columns file, age, gender, race.
+        on_note: Called for each row that cannot be used, and is left out; None refuses a file with such a row.
 
     Returns:
         A record per row, in the order of the rows.
@@ -37,26 +39,26 @@ def read_fairface(labels: Path) -> list[LabelledPhoto]:
     Raises:
         InvalidInputError: The file has other columns, or a row has a label that FairFace does not know.
     """
-    rows = read_rows(labels)
+    rows = read_rows(labels, lambda names: set(COLUMNS) <= set(names), on_note)
     require_columns(labels, rows, COLUMNS)
-    return [_photo(row, labels.parent) for row in rows]
+    return read_each(rows, lambda row: _photo(row, labels.parent), on_note)
 
 
 def _photo(row: TableRow, folder: Path) -> LabelledPhoto:
-    with row_context(row.place):
-        cells = row.cells
-        age, notes = _age(cells["age"])
-        first = PurePosixPath(cells["file"]).parts[:1]
-        return LabelledPhoto(
-            path=place_photo(cells["file"], [folder]),
-            dataset=FAIRFACE,
-            gender=_known("gender", cells["gender"].lower(), GENDERS),
-            age_low_years=age.low_years,
-            age_high_years=age.high_years,
-            ethnicity=_known("race", cells["race"], FAIRFACE_ETHNICITIES),
-            fold=first[0] if first and first[0] in {"train", "val"} else None,
-            notes=notes,
-        )
+    file = row.cells["file"]
+    cells, notes = labels_of({name: row.cells[name] for name in ("age", "gender", "race")})
+    age, repairs = _age(cells["age"]) if cells["age"] else (None, ())
+    first = PurePosixPath(file).parts[:1]
+    return LabelledPhoto(
+        path=place_photo(file, [folder]),
+        dataset=FAIRFACE,
+        gender=_known("gender", cells["gender"].lower(), GENDERS),
+        age_low_years=None if age is None else age.low_years,
+        age_high_years=None if age is None else age.high_years,
+        ethnicity=_known("race", cells["race"], FAIRFACE_ETHNICITIES),
+        fold=first[0] if first and first[0] in {"train", "val"} else None,
+        notes=(*notes, *repairs),
+    )
 
 
 def _age(text: str) -> tuple[AgeLabel, tuple[ReaderNote, ...]]:
@@ -71,10 +73,10 @@ def _age(text: str) -> tuple[AgeLabel, tuple[ReaderNote, ...]]:
     return age, (ReaderNote(kind=NoteKind.MANGLED_BUCKET, text=f"age {text!r} was read as {age.repaired}"),)
 
 
-def _known(name: str, label: str, known: tuple[str, ...]) -> str:
-    if label not in known:
+def _known(name: str, label: str, known: tuple[str, ...]) -> str | None:
+    if label and label not in known:
         raise _unknown(name, label, known)
-    return label
+    return label or None
 
 
 def _unknown(name: str, label: str, known: tuple[str, ...]) -> InvalidInputError:
