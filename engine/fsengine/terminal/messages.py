@@ -19,6 +19,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def printable(text: str) -> str:
+    """Return a text, such as the name of a file, with signs that a terminal would obey written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def on_terminal(stream: IO[Any]) -> bool:
     """Return whether a stream is a terminal that can move its cursor, as bars need."""
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
