@@ -55,7 +55,7 @@ def failure_blocks(results: Results, limit: int | None) -> list[Block]:
         results: The folder.
         limit: The most to show; None for all.
     """
-    rows = []
+    rows: list[list[str]] = []
     num_failed = 0
     for row in _failures(results):
         num_failed += 1
@@ -99,7 +99,7 @@ def _failures(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def _copies_text(number: int) -> str:
-    return f"{counted(number, 'photo')} {'is a copy' if number == 1 else 'are copies'} of others"
+    return f"{counted(number, 'photo')} {'is a copy of another' if number == 1 else 'are copies of others'}"
 
 
 def _reading(folder: Path) -> list[Block]:

@@ -27,11 +27,13 @@ _CONCURRENCY = 4
     metavar="OUT",
     help="Draw boxes, landmarks and values on a copy: a file for one photo, a folder for several.",
 )
+@click.option("--overwrite", is_flag=True, help="Let --draw replace files that are there; never the photos.")
 @server_options
 def score(
     photos: tuple[str, ...],
     as_json: bool,
     draw: Path | None,
+    overwrite: bool,
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
@@ -39,19 +41,22 @@ def score(
 ) -> None:
     """Score one photo or a few.
 
-    Exit codes: as of ingest.
+    Exit codes: as of ingest; 3 too where a photo could not be drawn.
 
     Example: fsclient score photo.jpg --draw annotated.png
     """
-    paths = [os.fsdecode(path) for path in find_photos(photos)]
+    if overwrite and draw is None:
+        raise click.UsageError("--overwrite is about --draw, which is not given.")
+    found = find_photos(photos)
+    drawings = None
+    if draw is not None:
+        from fsclient.score.draw import Drawings
+
+        drawings = Drawings(found, draw, overwrite=overwrite)
+    paths = [os.fsdecode(path) for path in found]
     with Client(server_choice(server, models, without, gpu), on_message=say) as client:
         scored = list(client.score_many(paths, concurrency=_CONCURRENCY))
         marks = client.served().marks_text
-    if draw is not None:
-        from fsclient.score.draw import draw_all
-
-        for path in draw_all(scored, draw):
-            say(f"drew {path}")
     if as_json:
         click.echo(json.dumps([photo.to_dict() for photo in scored], indent=1))
     else:
@@ -59,4 +64,8 @@ def score(
             click.echo(photo_text(photo))
         if marks:
             say(f"note: results are marked ({marks})")
-    raise SystemExit(0 if all(photo.status in SCORED for photo in scored) else 3)
+    drawn = True
+    for path, failure in () if drawings is None else drawings.draw(scored):
+        say(f"drew {path}" if failure is None else f"Error: {failure}")
+        drawn = drawn and failure is None
+    raise SystemExit(0 if drawn and all(photo.status in SCORED for photo in scored) else 3)
