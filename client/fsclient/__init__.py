@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from fsclient.ingest.progress import IngestProgress
     from fsclient.ingest.summary import IngestSummary
     from fsclient.photos.given import GivenPhoto
-    from fsclient.score.answers import UNCERTAIN, Box, Face, Point, ScoredPhoto
+    from fsclient.score.answers import Box, Face, Point, ScoredPhoto
     from fsdata.results.reading import Results, open_results
     from fsdata.results.schema import PartInfo
     from fsdata.results.status import Status
-    from fsengine.contracts.served import ServedModels
+    from fsengine.contracts.served import UNCERTAIN, ServedModels
     from fsengine.errors import (
         DeadlineError,
         ExportError,
@@ -77,7 +77,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "UNCERTAIN": "fsclient.score.answers",
+    "UNCERTAIN": "fsengine.contracts.served",
     "AsyncClient": "fsclient.async_client",
     "Box": "fsclient.score.answers",
     "Client": "fsclient.client",

@@ -33,11 +33,13 @@ _CONCURRENCY = 4
     metavar="OUT",
     help="Draw boxes, landmarks and values on a copy: a file for one photo, a folder for several.",
 )
+@click.option("--overwrite", is_flag=True, help="Let --draw replace files that are there; never the photos.")
 @server_options
 def score(
     photos: tuple[str, ...],
     as_json: bool,
     draw: Path | None,
+    overwrite: bool,
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
@@ -45,10 +47,12 @@ def score(
 ) -> None:
     """Score one photo or a few.
 
-    Exit codes: as of ingest.
+    Exit codes: as of ingest; 3 too where a photo could not be drawn.
 
     Example: fsclient score photo.jpg --draw annotated.png
     """
+    if overwrite and draw is None:
+        raise click.UsageError("--overwrite is about --draw, which is not given.")
     found = find_photos(photos)
     for source, reason in found.unreadable:
         say(f"{printable(source)}: {reason}")
@@ -56,16 +60,16 @@ def score(
         say(f"skipped: {skipped}; what is named itself is taken")
     if not found.paths:
         raise InvalidInputError(f"{', '.join(photos)} holds no photo; expected photos, or folders with some")
+    drawings = None
+    if draw is not None:
+        from fsclient.score.draw import Drawings
+
+        drawings = Drawings(found.paths, draw, overwrite=overwrite)
     paths = [os.fsdecode(path) for path in found.paths]
     with Client(server_choice(server, models, without, gpu), on_message=say) as client:
         answers = score_until_gone(client, paths)
         scored = answers.scored
         marks = client.served().marks_text if scored else ""
-    if draw is not None:
-        from fsclient.score.draw import draw_all
-
-        for path in draw_all(scored, draw, into_folder=len(paths) > 1):
-            say(f"drew {path}")
     if as_json:
         click.echo(json.dumps([photo.to_dict() for photo in scored], indent=1))
     else:
@@ -73,12 +77,17 @@ def score(
             click.echo(photo_text(photo))
         if marks:
             say(f"note: results are marked ({marks})")
+    drawn = True
+    for path, failure in () if drawings is None else drawings.draw(scored):
+        say(f"drew {path}" if failure is None else f"Error: {failure}")
+        drawn = drawn and failure is None
     if answers.unanswered:
         say(f"{counted(len(answers.unanswered), 'photo')} without an answer ({answers.cause}); run again for:")
         for photo_path in answers.unanswered:
             say(f"  {source_text(os.fsencode(photo_path))}")
         raise SystemExit(4)
-    raise SystemExit(3 if found.unreadable or any(photo.status not in SCORED for photo in scored) else 0)
+    failed = found.unreadable or not drawn or any(photo.status not in SCORED for photo in scored)
+    raise SystemExit(3 if failed else 0)
 
 
 @dataclass(slots=True)

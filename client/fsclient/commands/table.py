@@ -1,4 +1,4 @@
-"""`fsclient table`: the master table."""
+"""`fsclient table`: the master table, and what a folder of results holds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,34 @@ from pathlib import Path
 import click
 
 from fsclient.commands.options import program_name
-from fsclient.commands.results_text import info_blocks
-from fsdata.results.master_table import build_table, describe
+from fsclient.commands.results_text import failure_blocks, gone_text, info_blocks
+from fsdata.results import open_results
+from fsdata.results.master_table import PHOTOS_FILE, build_table, describe
+from fsdata.results.pruning import find_gone, prune
 from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.messages import say
 from fsengine.terminal.tables import show
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+_ALL = 0
+
+
+class _InfoCommand(click.Command):
+    """A command whose `--failures` may stand without its number, before DIR too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the number for all in where none is given."""
+        given = [*args, ""]
+        filled = [
+            f"--failures={_ALL}" if word == "--failures" and not following.isdecimal() else word
+            for word, following in zip(args, given[1:], strict=True)
+        ]
+        return super().parse_args(ctx, filled)
 
 
 @click.group(cls=ExplainedGroup)
 def table() -> None:
-    """Build and describe the master table: a row per face, flat.
+    """Build and describe the master table: a row per face, flat, and beside it a row per photo.
 
     Example: fsclient table build results && fsclient table info results
     """
@@ -27,20 +43,47 @@ def table() -> None:
 @table.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 def build(folder: Path) -> None:
-    """Build DIR/_table/faces.parquet from the parts in DIR.
+    """Build DIR/_table/faces.parquet and DIR/_table/photos.parquet from the parts in DIR.
 
     Example: fsclient table build results
     """
     path = build_table(folder)
-    say(f"wrote {path}")
+    say(f"wrote {path} and {folder / PHOTOS_FILE}")
     say(f"next: {program_name()} table info {folder}")
 
 
-@table.command()
+@table.command(cls=_InfoCommand)
 @click.argument("folder", metavar="DIR", type=_FOLDER)
-def info(folder: Path) -> None:
+@click.option(
+    "--failures",
+    type=click.IntRange(0),
+    metavar="[N]",
+    help="List every photo that is neither ok nor without a face, or the first N of them.",
+)
+def info(folder: Path, failures: int | None) -> None:
     """Say what DIR holds: photos, faces, models, columns and the first rows.
 
     Example: fsclient table info results
     """
-    show(info_blocks(describe(folder)))
+    if failures is None:
+        show(info_blocks(describe(folder)))
+    else:
+        show(failure_blocks(open_results(folder), failures or None))
+
+
+@table.command("prune")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--dry-run", is_flag=True, help="Say what would be dropped, and drop nothing.")
+@click.option("--all", "even_all", is_flag=True, help="Go on where all files are gone.")
+def prune_command(folder: Path, dry_run: bool, even_all: bool) -> None:
+    """Drop from DIR the rows of photos whose files are gone.
+
+    Where all of them are gone, a disk may not be mounted, and nothing is dropped
+    unless --all says so.
+
+    Example: fsclient table prune results --dry-run
+    """
+    gone = find_gone(folder) if dry_run else prune(folder, even_all=even_all)
+    say(gone_text(gone, dry_run))
+    if gone.num_gone and not dry_run and not gone.all_gone:
+        say(f"next: {program_name()} table build {folder}")

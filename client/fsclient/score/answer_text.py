@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fsclient.score.answers import UNCERTAIN, Face, ScoredPhoto
+from fsclient.score.answers import Face, ScoredPhoto
+from fsengine.contracts.served import UNCERTAIN
 from fsengine.terminal.messages import counted, printable
 
 

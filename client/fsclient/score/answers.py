@@ -13,9 +13,6 @@ from fsdata.results.rows import PhotoRow
 from fsdata.results.status import Status
 from fsengine.contracts.served import ETHNICITY, GENDER, ServedModels
 
-UNCERTAIN = "uncertain"
-"""The label of a face whose likeliest class stays below the pack's threshold."""
-
 
 class Point(NamedTuple):
     """A point in pixels of the upright full-size photo, the centre of the first pixel at 0."""
@@ -151,8 +148,7 @@ def _face(arrays: Mapping[str, NDArray[np.float32]], index: int, models: ServedM
     def classes(name: str, head: str) -> tuple[str | None, dict[str, float] | None]:
         if (found := row(name)) is None:
             return None, None
-        label = models.label_of(head, found.tolist())
-        return label or UNCERTAIN, dict(zip(models.labels[head], found.tolist(), strict=True))
+        return models.label_of(head, found.tolist()), dict(zip(models.labels[head], found.tolist(), strict=True))
 
     gender, gender_probability = classes("gender_probability", GENDER)
     ethnicity, ethnicity_probability = classes("ethnicity_probability", ETHNICITY)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fsclient.score.answer_text import face_values
 from fsclient.score.answers import ScoredPhoto
-from fsdata.results.source import source_path
+from fsdata.results.source import source_path, source_text
 from fsengine.contracts.served import marks_text
-from fsengine.errors import InvalidInputError
+from fsengine.errors import FaceStatsError, InvalidInputError
+from fsengine.files.output_path import OutputPaths
+from fsengine.files.writing_errors import unwritable
 from fsengine.photo.header import open_photo
 
 _BOX_COLOUR = (255, 214, 10)
@@ -20,35 +24,54 @@ _POINT_COLOUR = (0, 229, 255)
 _SHADE = (0, 0, 0)
 
 
-def draw_all(photos: Sequence[ScoredPhoto], out: Path, *, into_folder: bool = False) -> list[Path]:
-    """Draw every photo that was decoded.
+class Drawings:
+    """Copies of photos with what was found on them: where each lies is settled before anything is scored."""
 
-    Args:
-        photos: Photos and what was found on them.
-        out: A file for one photo; a folder for several.
-        into_folder: Whether it is a folder for one photo too, as where others have no answer.
+    def __init__(self, photos: Sequence[bytes], out: Path, *, overwrite: bool) -> None:
+        """Choose a file for each photo.
 
-    Returns:
-        The drawings.
+        Args:
+            photos: Paths of the photos.
+            out: A file for one photo; a folder for several.
+            overwrite: Whether files that are there may be replaced; the photos never are.
 
-    Raises:
-        InvalidInputError: The drawing cannot be written there.
-    """
-    single = len(photos) == 1 and not into_folder and not out.is_dir()
-    written: list[Path] = []
-    for photo in photos:
-        if photo.width is None:
-            continue
-        target = out if single else _free_name(out, photo, written)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draw_photo(photo).save(target)
-        except (OSError, ValueError) as exc:
-            raise InvalidInputError(
-                f"{target} cannot be written: {exc}; give a .png or .jpg file, or a folder"
-            ) from exc
-        written.append(target)
-    return written
+        Raises:
+            InvalidInputError: A drawing would replace one of the photos, or a file without `overwrite`, or cannot be
+                written there.
+        """
+        self._outputs = OutputPaths(photos, overwrite=overwrite)
+        if len(photos) == 1 and not out.is_dir():
+            _check_format(out)
+            targets = [out]
+        else:
+            targets = [out / name for name in _names(photos)]
+        for target in targets:
+            self._outputs.check(target)
+        self._targets = {source_text(photo): target for photo, target in zip(photos, targets, strict=True)}
+
+    def draw(self, photos: Iterable[ScoredPhoto]) -> Iterator[tuple[Path, str | None]]:
+        """Draw every photo that was decoded; one that cannot be drawn stops no other.
+
+        Args:
+            photos: What was found on some of the photos.
+
+        Returns:
+            Each drawing, and why it could not be made; None where it was.
+        """
+        for photo in photos:
+            if photo.width is None or photo.source is None:
+                continue
+            target = self._targets[photo.source]
+            try:
+                self._outputs.write(target, partial(draw_photo(photo).save, format=_format_of(target)))
+            except FaceStatsError as exc:
+                yield target, str(exc)
+            except OSError as exc:
+                yield target, unwritable(target, exc, "choose another place")
+            except Exception as exc:  # Pillow raises nearly anything, and a drawing must cost nobody the scores
+                yield target, f"{photo.source} cannot be drawn: {exc or type(exc).__name__}; leave --draw out"
+            else:
+                yield target, None
 
 
 def draw_photo(photo: ScoredPhoto) -> Image.Image:
@@ -100,10 +123,32 @@ def _text(
     draw.text((at[0] + shift_x, at[1] + shift_y), text, font=font, fill=_BOX_COLOUR)
 
 
-def _free_name(folder: Path, photo: ScoredPhoto, written: list[Path]) -> Path:
-    """Return a name in a folder that no earlier photo of this run took."""
-    stem = Path(source_path(photo.source or "photo").decode("utf-8", "replace")).stem
-    number = 0
-    while (path := folder / f"{stem}{f'-{number}' if number else ''}.png") in written:
-        number += 1
-    return path
+def _names(photos: Sequence[bytes]) -> list[str]:
+    """Return a file's name for each photo, no two alike even where a file system does not tell capitals."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for photo in photos:
+        stem = Path(os.path.basename(photo).decode("utf-8", "replace")).stem
+        number = 0
+        while (key := _alike(name := f"{stem}{f'-{number}' if number else ''}.png")) in taken:
+            number += 1
+        taken.add(key)
+        names.append(name)
+    return names
+
+
+def _alike(name: str) -> str:
+    """Return what is the same for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _format_of(target: Path) -> str:
+    Image.init()
+    return Image.EXTENSION[target.suffix.lower()]
+
+
+def _check_format(target: Path) -> None:
+    """Refuse a name that no format to draw in belongs to."""
+    Image.init()
+    if Image.EXTENSION.get(target.suffix.lower()) not in Image.SAVE:
+        raise InvalidInputError(f"{target} has no suffix of a picture; give a .png or .jpg file, or a folder")

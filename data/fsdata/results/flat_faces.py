@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fsdata.results.parts import PartFile
 from fsdata.results.schema import FACE_COLUMNS, FACES, METADATA_KEY, PartInfo
-from fsengine.contracts.served import ETHNICITY, GENDER
+from fsengine.contracts.served import ETHNICITY, GENDER, UNCERTAIN
 from fsengine.errors import InvalidInputError, ResultsError
 
 PHOTO_COLUMNS = ("source", "content_hash", "width", "height", "faces_truncated", "model_set_id")
@@ -108,7 +108,7 @@ def _flatten(photos: pa.Table, info: PartInfo) -> pa.Table:
 
 
 def _labels(probabilities: pa.Array, info: PartInfo, head: str) -> pa.Array:
-    """Return the likeliest class of each face, null where the head abstains."""
+    """Return the likeliest class of each face, `uncertain` where the head abstains."""
     names = info.models.labels.get(head, [])
     matrix = matrix_of(probabilities, probabilities.type.list_size)
     if len(names) != matrix.shape[1]:
@@ -118,8 +118,11 @@ def _labels(probabilities: pa.Array, info: PartInfo, head: str) -> pa.Array:
         )
     if not len(matrix):
         return pa.array([], pa.string())
-    unsure = matrix.max(axis=1) < info.models.thresholds.get(head, 0.0)
-    return pa.array(names, pa.string()).take(pa.array(matrix.argmax(axis=1), mask=unsure))
+    # In float64, in which an answer's numbers are compared: 0.7 in float32 is less than 0.7.
+    unsure = matrix.max(axis=1).astype(np.float64) < info.models.thresholds.get(head, 0.0)
+    return pa.array([*names, UNCERTAIN], pa.string()).take(
+        pa.array(np.where(unsure, len(names), matrix.argmax(axis=1)))
+    )
 
 
 def _metadata(part: PartFile) -> dict[bytes, str]:

@@ -21,6 +21,10 @@ from fsdata.results.schema import COLUMNS, FACE_COLUMNS, FACES, read_info
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.atomic import atomic_file, remove_temporary_files
 from fsengine.files.lock import file_lock
+from fsengine.files.writing_errors import unwritable
+
+PARTS_PATTERN = "part-*.parquet"
+"""Names of parts, for tools that take a pattern."""
 
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOCK_NAME = ".facestats.lock"
@@ -38,9 +42,23 @@ _BRING_BACK = "bring back a copy of it, or move it away and run again"
 
 
 def part_paths(folder: Path) -> list[Path]:
-    """Return the parts of a folder, oldest first."""
-    found = [(int(m[1]), path) for path in folder.iterdir() if (m := _PART_NAME.fullmatch(path.name))]
+    """Return the parts of a folder, oldest first.
+
+    Raises:
+        ResultsError: The folder cannot be read.
+    """
+    try:
+        found = [(int(m[1]), path) for path in folder.iterdir() if (m := _PART_NAME.fullmatch(path.name))]
+    except OSError as exc:
+        raise ResultsError(
+            f"{folder} cannot be read: {exc.strerror}; expected a folder of results that you may read"
+        ) from exc
     return [path for _, path in sorted(found)]
+
+
+def is_part_name(name: str) -> bool:
+    """Return whether a file of this name is a part."""
+    return _PART_NAME.fullmatch(name) is not None
 
 
 @contextmanager
@@ -53,10 +71,10 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with file_lock(
         folder / _LOCK_NAME,
-        busy=ResultsError(f"another fsclient is writing to {folder}; wait for it or choose another --out"),
-        unwritable=lambda exc: InvalidInputError(
-            f"{folder} cannot be written to: {exc.strerror}; choose another --out"
+        busy=ResultsError(
+            f"another fsclient is writing to {folder}; wait until it has ended, or choose another folder"
         ),
+        unwritable=lambda exc: InvalidInputError(unwritable(folder, exc, "choose another folder")),
     ):
         remove_temporary_files(folder)
         yield
@@ -73,9 +91,7 @@ def results_file(path: Path) -> Iterator[BinaryIO]:
         with atomic_file(path) as file:
             yield file
     except OSError as exc:
-        raise ResultsError(
-            f"{path} cannot be written: {exc.strerror}; make room or choose another folder, and run again"
-        ) from exc
+        raise ResultsError(unwritable(path, exc, "choose another folder; run again then")) from exc
 
 
 class PartFile:
@@ -151,13 +167,18 @@ def count_faces(path: Path) -> int:
         return sum(int(pc.sum(pc.list_value_length(table[FACES])).as_py() or 0) for table in part.groups([score]))
 
 
+def unreadable(path: Path, error: Exception, help_text: str) -> ResultsError:
+    """Return the error for a Parquet file of which pyarrow, in several lines at times, says that it is damaged."""
+    return ResultsError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())}; {help_text}")
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Turn what pyarrow says of a damaged file into a `ResultsError`."""
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
-        raise ResultsError(f"{path} cannot be read as Parquet: {exc}; {_BRING_BACK}") from exc
+        raise unreadable(path, exc, _BRING_BACK) from exc
 
 
 class PartWriter:

@@ -22,7 +22,13 @@ from fsengine.errors import InvalidInputError, ResultsError
 
 BATCH_ROWS = 16384
 
-_PHOTO_COLUMNS = tuple(name for name in COLUMNS if name != FACES)
+NUM_FACES = "num_faces"
+"""Column of photos that parts do not hold: the number of their faces."""
+
+_PHOTO_COLUMNS = (*(name for name in COLUMNS if name != FACES), NUM_FACES)
+_NUM_FACES_FIELD = pa.field(NUM_FACES, pa.int32(), nullable=False)
+_COUNTED = f"{FACES}.list.element.{FACE_COLUMNS['face_score']}"
+"""What faces are counted by: the smallest column that has a value for each."""
 _EMBEDDING = FACE_COLUMNS[EMBEDDING]
 
 
@@ -98,8 +104,8 @@ class Results:
         return found
 
     def photos(self) -> pa.Table:
-        """Return a row per photo: every column of the parts but its faces."""
-        return pa.Table.from_batches(self.scan_photos(), schema=self._photo_schema(_PHOTO_COLUMNS))
+        """Return a row per photo: every column of the parts but its faces, which are counted."""
+        return pa.Table.from_batches(self.scan_photos(), schema=self.photo_schema())
 
     def faces(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return a row per face; see `scan`."""
@@ -116,7 +122,7 @@ class Results:
         """Return photos in batches, in the order of the parts.
 
         Args:
-            columns: Columns of photos, see `fsdata.results.schema.PHOTO_FIELDS`; None for all.
+            columns: Columns of photos, see `fsdata.results.schema.PHOTO_FIELDS`, and `num_faces`; None for all.
             batch_rows: Rows of every batch but the last.
             sources: Photos to return; None for all.
 
@@ -124,9 +130,10 @@ class Results:
             InvalidInputError: There is no such column.
         """
         wanted = list(_PHOTO_COLUMNS if columns is None else columns)
-        self._photo_schema(wanted)
-        tables = self._latest.tables(wanted, sources=_texts(sources))
-        return _batches((table.select(wanted) for _, table in tables), batch_rows)
+        self.photo_schema(wanted)
+        stored = [_COUNTED if name == NUM_FACES else name for name in wanted]
+        tables = self._latest.tables(stored, sources=_texts(sources))
+        return _batches((_with_counts(table).select(wanted) for _, table in tables), batch_rows)
 
     def scan(
         self,
@@ -198,13 +205,20 @@ class Results:
     def _latest(self) -> LatestPhotos:
         return LatestPhotos(self.paths)
 
-    def _photo_schema(self, columns: Sequence[str]) -> pa.Schema:
+    def photo_schema(self, columns: Sequence[str] | None = None) -> pa.Schema:
+        """Return the schema of what `scan_photos` returns.
+
+        Raises:
+            InvalidInputError: There is no such column.
+        """
+        columns = _PHOTO_COLUMNS if columns is None else columns
         if missing := [name for name in columns if name not in _PHOTO_COLUMNS]:
             raise InvalidInputError(
                 f"photos have no {', '.join(missing)}; expected some of {', '.join(_PHOTO_COLUMNS)}"
             )
         with open_part(self.paths[-1]) as part:
-            return pa.schema([part.schema.field(name) for name in columns], metadata=part.schema.metadata)
+            fields = [_NUM_FACES_FIELD if name == NUM_FACES else part.schema.field(name) for name in columns]
+            return pa.schema(fields, metadata=part.schema.metadata)
 
     def _flat_tables(
         self, schema: pa.Schema, columns: Sequence[str] | None, sources: Iterable[str] | None
@@ -238,6 +252,14 @@ def _flat_alike(part: PartFile, columns: Sequence[str] | None, schema: pa.Schema
             "keep them in different folders"
         )
     return flat
+
+
+def _with_counts(photos: pa.Table) -> pa.Table:
+    """Return photos with their faces counted, where faces were read."""
+    if FACES not in photos.column_names:
+        return photos
+    counts = pc.list_value_length(photos[FACES]).cast(pa.int32())
+    return photos.append_column(_NUM_FACES_FIELD, counts)
 
 
 def _texts(sources: Iterable[str] | None) -> pa.Array | None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.errors import ResultsError
+from fsengine.files.json_record import convert
 
 METADATA_KEY = b"facestats"
 FORMAT_VERSION = 1
@@ -146,15 +147,16 @@ def read_info(schema: pa.Schema, origin: str) -> PartInfo:
     try:
         record = json.loads(raw)
         found = record["format"]
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ResultsError(f"{origin} was not written by `fsclient ingest`: its 'facestats' is no record") from exc
     if found != FORMAT_VERSION:
         raise ResultsError(
             f"{origin} has format {found}, this fsclient reads {FORMAT_VERSION}; use the fsclient that wrote it"
         )
-    try:
-        return PartInfo(models=ServedModels(**record["served"]), runtime=record["runtime"])
-    except (KeyError, TypeError) as exc:
-        raise ResultsError(
-            f"{origin} has metadata that is damaged ({exc}); bring back a copy of it, or move it away and run again"
-        ) from exc
+    return convert(
+        {"models": record.get("served"), "runtime": record.get("runtime")},
+        PartInfo,
+        lambda reason: ResultsError(
+            f"{origin} has metadata that is damaged ({reason}); bring back a copy of it, or move it away and run again"
+        ),
+    )

@@ -16,6 +16,9 @@ from fsengine.files.json_record import convert
 GENDER = "gender"
 ETHNICITY = "ethnicity"
 
+UNCERTAIN = "uncertain"
+"""The label of a face whose likeliest class stays below the pack's threshold."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModels:
@@ -76,15 +79,15 @@ class ServedModels:
             raise InferenceError(f"the server's `facestats` parameters are not JSON: {exc}") from exc
         return convert({**texts, **values}, cls, refused)
 
-    def label_of(self, head: str, probabilities: Sequence[float]) -> str | None:
-        """Return the likeliest class of a head, or None where it abstains.
+    def label_of(self, head: str, probabilities: Sequence[float]) -> str:
+        """Return the likeliest class of a head, or `UNCERTAIN` where it abstains.
 
         Args:
             head: `gender` or `ethnicity`.
             probabilities: In the order of its labels.
         """
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        return self.labels[head][best] if probabilities[best] >= self.thresholds.get(head, 0.0) else None
+        return self.labels[head][best] if probabilities[best] >= self.thresholds.get(head, 0.0) else UNCERTAIN
 
     @property
     def marks_text(self) -> str:

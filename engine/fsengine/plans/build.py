@@ -17,6 +17,7 @@ from fsengine.files.atomic import atomic_folder
 from fsengine.files.hashing import file_sha256
 from fsengine.files.json_record import write_json
 from fsengine.files.lock import file_lock
+from fsengine.files.writing_errors import unwritable
 from fsengine.plans.build_key import BuildSettings, PlanKey
 from fsengine.plans.built_plans import ONNX_FILE, PLAN_FILE, PLANS_FILE, BuiltPlan, BuiltPlans
 from fsengine.plans.layout import GpuLayout, choose_layout
@@ -164,10 +165,8 @@ def _build(
         try:
             path.write_bytes(plan)
         except OSError as exc:
-            raise PackError(
-                f"the plan of {step} ({len(plan) >> 20} MiB) cannot be written to {cache.parent}: {exc.strerror}; make "
-                "room, or set FACESTATS_MODELS"
-            ) from exc
+            what = f"the plan of {step} ({len(plan) >> 20} MiB)"
+            raise PackError(unwritable(what, exc, "set FACESTATS_MODELS")) from exc
         engine = toolchain.load(path)
         try:
             parities = [
@@ -230,7 +229,7 @@ def _write(request: BuildRequest, toolchain: Toolchain, plans: dict[str, StoredP
             shutil.copyfile(request.repository / MANIFEST_FILE, temporary / MANIFEST_FILE)
         return layout
     except OSError as exc:
-        raise PackError(f"{out} cannot be written: {exc.strerror or exc}; make room, or choose another --out") from exc
+        raise PackError(unwritable(out, exc, "choose another --out")) from exc
 
 
 def _parity_text(parity: dict[str, float]) -> str:

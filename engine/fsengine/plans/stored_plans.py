@@ -11,6 +11,7 @@ from fsengine.errors import PackError
 from fsengine.files.atomic import atomic_folder
 from fsengine.files.hashing import file_sha256
 from fsengine.files.json_record import read_json, write_json
+from fsengine.files.writing_errors import unwritable
 from fsengine.gpu import Gpu
 from fsengine.plans.build_key import PlanKey
 from fsengine.plans.built_plans import PLAN_FILE
@@ -102,5 +103,5 @@ def install_plan(key: PlanKey, plan: Path, parity: Sequence[OutputParity], work_
             record = _PlanRecord(key=key.key, sha256=sha256, parity=worst, work_mib=work_mib, made_of=key)
             write_json(temporary / RECORD_FILE, record)
     except OSError as exc:
-        raise PackError(f"{folder} cannot be written: {exc.strerror}; make room, or set FACESTATS_MODELS") from exc
+        raise PackError(unwritable(folder, exc, "set FACESTATS_MODELS")) from exc
     return StoredPlan(path=folder / PLAN_FILE, key=key.key, sha256=sha256, parity=worst, work_mib=work_mib)

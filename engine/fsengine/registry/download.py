@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from fsengine.errors import FetchError
 from fsengine.files.hashing import file_sha256
+from fsengine.files.writing_errors import unwritable
 from fsengine.registry.store import LARGEST_FILE_BYTES, free_bytes
 
 CONNECT_TIMEOUT_S = 15.0
@@ -107,10 +108,8 @@ def download(what: Download, progress: Progress) -> Path:
     except (_Interrupted, requests.RequestException, HTTPError, ValueError) as exc:
         raise _unreachable(what, exc) from exc
     except OSError as exc:
-        raise FetchError(
-            f"{what.partial} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS, and run this "
-            "again: it goes on where it stopped"
-        ) from exc
+        otherwise = "set FACESTATS_MODELS; run this again then: it goes on where it stopped"
+        raise FetchError(unwritable(what.partial, exc, otherwise)) from exc
     what.partial.replace(what.target)
     what.partial_record.unlink(missing_ok=True)
     return what.target

@@ -23,6 +23,7 @@ from fsengine.errors import Action, FaceStatsError, FetchError, InvalidInputErro
 from fsengine.files.atomic import remove_temporary_files, temporary_file
 from fsengine.files.hashing import BLOCK_BYTES, file_sha256
 from fsengine.files.json_record import read_json, write_json
+from fsengine.files.writing_errors import unwritable
 from fsengine.registry.home import hold_models_home, models_home
 from fsengine.registry.model_source import RECORD_FILE, ModelSource
 
@@ -159,7 +160,7 @@ def install(source: ModelSource, content: IO[bytes], *, origin: str) -> StoredMo
             )
             write_json(folder / RECORD_FILE, record)
         except OSError as exc:
-            raise FetchError(f"{path} cannot be written: {exc.strerror}; make room or set FACESTATS_MODELS") from exc
+            raise FetchError(unwritable(path, exc, "set FACESTATS_MODELS")) from exc
     return record
 
 

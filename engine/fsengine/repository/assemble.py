@@ -15,6 +15,7 @@ from fsengine.contracts.served import ServedModels
 from fsengine.errors import Action, InferenceError, InvalidInputError, PackError, Remedy
 from fsengine.files.atomic import atomic_folder
 from fsengine.files.json_record import read_object
+from fsengine.files.writing_errors import unwritable
 from fsengine.packs.pack import HALF_PRECISIONS, PACK_FILE, Pack, read_pack, verify_pack
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.gpu_config import gpu_pipeline, put_on_gpu
@@ -90,10 +91,7 @@ def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str
             _fill(temporary, files, {spec.name: spec for spec in pack.specs()})
             (temporary / MANIFEST_FILE).write_text(manifest)
     except OSError as exc:
-        raise PackError(
-            f"{out} cannot be written: {exc.strerror or exc}; make room, or choose another folder (--out, "
-            "FACESTATS_MODELS)"
-        ) from exc
+        raise PackError(unwritable(out, exc, "choose another folder (--out, FACESTATS_MODELS)")) from exc
     return pack
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from fsclient.cli import main
 from fsdata.results import open_results
 from fsdata.results.ledger import read_ledger
-from fsdata.results.master_table import TABLE_FILE, build_table, describe
+from fsdata.results.master_table import PHOTOS_FILE, TABLE_FILE, build_table, describe
 from fsdata.results.parts import count_faces, open_part, part_paths
 from fsengine.errors import ResultsError
 from results_for_tests import row_of, write_parts
@@ -118,7 +122,10 @@ def test_a_table_that_cannot_be_built_leaves_the_old_one(part: Path) -> None:
     with pytest.raises(ResultsError, match="part-000001"):
         build_table(part.parent)
     assert (part.parent / TABLE_FILE).read_bytes() == before
-    assert [path.name for path in (part.parent / TABLE_FILE).parent.iterdir()] == [TABLE_FILE.name]
+    assert sorted(path.name for path in (part.parent / TABLE_FILE).parent.iterdir()) == [
+        "faces.parquet",
+        "photos.parquet",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,3 +180,90 @@ def test_faces_are_counted(part: Path) -> None:
     assert count_faces(part) == 60
     with open_part(part) as file:
         assert (file.num_rows, file.group_sizes, [table.num_rows for table in file.groups()]) == (60, [60], [60])
+
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "ingest": ("ingest", "PHOTOS", "--out", "DIR"),
+    "build": ("table", "build", "DIR"),
+    "info": ("table", "info", "DIR"),
+    "failures": ("table", "info", "DIR", "--failures"),
+    "prune": ("table", "prune", "DIR"),
+    "prune, dry run": ("table", "prune", "DIR", "--dry-run"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_the_same_of_a_part_with_turned_bytes(
+    name: str, part: Path, tmp_path_factory: pytest.TempPathFactory, shared: Path
+) -> None:
+    flip_program = shared / "samples" / "reports" / "B27" / "flip.py"
+    if not flip_program.is_file():
+        pytest.skip("the test assets hold no reports")
+    subprocess.run([sys.executable, str(flip_program), str(part)], check=True, capture_output=True)
+    photos = tmp_path_factory.mktemp("photos")
+    (photos / "a.jpg").touch()
+    given = {"DIR": str(part.parent), "PHOTOS": str(photos)}
+    done = CliRunner().invoke(main, [given.get(word, word) for word in COMMANDS[name]])
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    said = " ".join(done.output.split())
+    assert said.count("Error") == 1
+    assert f"{part} cannot be read as Parquet" in said
+    assert said.endswith("bring back a copy of it, or move it away and run again")
+
+
+@pytest.mark.parametrize("file", [TABLE_FILE, PHOTOS_FILE], ids=str)
+@pytest.mark.parametrize("kept", [0, 3, 300, -20])
+def test_a_table_that_is_cut_off_is_named_with_the_command_that_mends_it(file: Path, kept: int, part: Path) -> None:
+    build_table(part.parent)
+    path = part.parent / file
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ResultsError, match=rf"{file} cannot be read as Parquet.*run `fsclient table build .*` again"):
+        describe(part.parent)
+    build_table(part.parent)
+    assert describe(part.parent).table is not None
+
+
+def test_damage_in_the_first_rows_of_a_table_is_named(part: Path) -> None:
+    path = build_table(part.parent)
+    data = bytearray(path.read_bytes())
+    data[4:200] = bytes(byte ^ 0x55 for byte in data[4:200])
+    path.write_bytes(data)
+    with pytest.raises(ResultsError, match=r"faces\.parquet cannot be read as Parquet.*table build"):
+        describe(part.parent)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_metadata_with_values_of_another_type_is_refused(reader: str, part: Path) -> None:
+    table = pq.read_table(part)
+    text = table.schema.metadata[b"facestats"]
+    for old, new in ((b'"labels": {', b'"labels": 5, "units": {'), (b'"runtime": "fake 1"', b'"runtime": 5')):
+        assert old in text
+        pq.write_table(table.replace_schema_metadata({b"facestats": text.replace(old, new)}), part)
+        with pytest.raises(ResultsError, match="has metadata that is damaged"):
+            READERS[reader](part.parent)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultsError, match=r"file cannot be read: Not a directory; expected a folder of results"):
+        part_paths(tmp_path / "file")
+
+
+def test_only_a_full_disk_asks_for_room(tmp_path: Path) -> None:
+    program = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(__file__).parents[2] / "support")!r})
+from pathlib import Path
+from results_for_tests import row_of, write_parts
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try: write_parts(Path({str(tmp_path)!r}), [row_of("/a.jpg")])
+except Exception as exc: print(type(exc).__name__, exc)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "ResultsError" in done.stdout
+    assert "part-000001.parquet cannot be written: File too large; the file system takes no file of this size" in (
+        done.stdout
+    )
+    assert "room" not in done.stdout
+    assert part_paths(tmp_path) == []

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,24 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
+from fsclient.cli import main
 from fsclient.commands.results_text import info_blocks
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
+from fsclient.score.answers import scored_photo
 from fsclient.testing import FakeBackend, answer
 from fsdata.results.master_table import build_table, describe
-from fsdata.results.parts import locked
+from fsdata.results.parts import locked, part_paths
+from fsdata.results.rows import PhotoRow
+from fsdata.results.status import Status
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.tables import plain_text
+from results_for_tests import SERVED, latest_of, random_history, row_of, write_parts
 
 
 def write_photos(folder: Path, shades: dict[str, int]) -> None:
@@ -132,3 +140,128 @@ def test_photos_without_any_face_make_an_empty_table(tmp_path: Path) -> None:
 def test_a_folder_without_parts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="holds no parts"):
         build_table(tmp_path)
+
+
+def test_photos_have_a_table_of_their_own(results: Path) -> None:
+    path = build_table(results).with_name("photos.parquet")
+    photos = {os.path.basename(row["source"]): row for row in pq.read_table(path).to_pylist()}
+    assert sorted(photos) == ["a.png", "b.png", "c.png", "d.png"]
+    assert {name: photo["num_faces"] for name, photo in photos.items()} == {
+        "a.png": 0,
+        "b.png": 2,
+        "c.png": 2,
+        "d.png": 2,
+    }
+    assert photos["b.png"]["mtime_ns"] == 5
+    stored = set(pq.read_table(results).column_names) - {"faces"}
+    assert set(photos["a.png"]) == stored | {"num_faces"}
+    assert "served" in json.loads(pq.read_schema(path).metadata[b"facestats"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_table_of_photos_is_what_a_dict_finds(seed: int, tmp_path: Path) -> None:
+    parts = random_history(seed)
+    photos = pq.read_table(build_table(write_parts(tmp_path, *parts)).with_name("photos.parquet")).to_pylist()
+    found = [(row["source"], row["status"], row["infer_ms"], row["num_faces"]) for row in photos]
+    assert found == [(row.photo.source, row.status.value, row.infer_ms, row.num_faces) for row in latest_of(parts)]
+
+
+def test_the_table_is_an_old_one_after_any_change_of_the_parts(tmp_path: Path) -> None:
+    write_parts(tmp_path, [row_of("/a.jpg")], [row_of("/b.jpg")])
+    first, second = part_paths(tmp_path)
+    for change in (
+        lambda: write_parts(tmp_path, [row_of("/c.jpg")]),
+        lambda: second.unlink(),
+        lambda: first.write_bytes(first.read_bytes()),
+        lambda: (tmp_path / "_table" / "photos.parquet").unlink(),
+    ):
+        build_table(tmp_path)
+        assert describe(tmp_path).table is not None
+        change()
+        assert describe(tmp_path).table is None
+
+
+def test_info_of_parts_of_which_a_later_one_replaces_every_row(tmp_path: Path) -> None:
+    failed = [row_of(f"/{name}.jpg", 0, status=Status.FAILED) for name in "ab"]
+    write_parts(tmp_path, failed, [row_of("/a.jpg", 2), row_of("/b.jpg", 0)])
+    build_table(tmp_path)
+    text = plain_text(info_blocks(describe(tmp_path)))
+    assert "2 in 2 parts: 1 ok, 1 no_face" in text
+    assert "not scored" not in text
+    assert "2 rows" in text
+
+
+def test_copies_are_counted_by_content(tmp_path: Path) -> None:
+    def copy(name: str, content: str, status: Status | None = None) -> PhotoRow:
+        row = row_of(name, 0, status=status)
+        return replace(row, photo=replace(row.photo, content_hash=content))
+
+    rows = [copy("/a", "1"), copy("/b", "1"), copy("/c", "2"), copy("/d", "1")]
+    empty = [copy(f"/{n}.txt", "3", Status.UNSUPPORTED) for n in range(9)]
+    write_parts(tmp_path / "one", [copy("/a", "1"), copy("/b", "1"), *empty])
+    write_parts(tmp_path / "two", rows, [copy("/c", "2")])
+    assert "1 photo is a copy of another" in plain_text(info_blocks(describe(tmp_path / "one")))
+    assert "2 photos are copies of others" in plain_text(info_blocks(describe(tmp_path / "two")))
+    write_parts(tmp_path / "none", [copy("/a", "1")], [copy("/a", "1")])
+    assert "cop" not in plain_text(info_blocks(describe(tmp_path / "none")))
+
+
+def info_of(*arguments: str | Path) -> str:
+    done = CliRunner().invoke(main, ["table", "info", *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_failures_are_listed_with_status_size_and_reason(tmp_path: Path) -> None:
+    bad = replace(row_of("/b\x1b[31m\n.jpg", 0, status=Status.CORRUPT, num_bytes=1234), reason="it ends\ntoo soon")
+    gone = replace(row_of("/gone.jpg", 0, status=Status.FAILED, num_bytes=-1), reason="cannot be read", width=None)
+    many = [replace(row_of(f"/{n}.txt", 0, status=Status.UNSUPPORTED), width=None, reason="text") for n in range(30)]
+    write_parts(tmp_path, [row_of("/a.jpg"), row_of("/c.jpg", 0), row_of("/0.txt")], [bad, gone, *many])
+    everything = info_of(tmp_path, "--failures")
+    assert everything == info_of("--failures", tmp_path)
+    lines = everything.splitlines()
+    assert lines[0] == "32 photos of 34 not scored"
+    assert lines[1].split() == ["status", "bytes", "pixels", "photo", "reason"]
+    assert lines[2].split() == [
+        *("corrupt", "1,234", "bytes", "640", "x", "480", "px", r"/b\x1b[31m\n.jpg", r"it", r"ends\ntoo", "soon")
+    ]
+    assert lines[3].split() == ["failed", "/gone.jpg", "cannot", "be", "read"]
+    assert len(lines) == 34
+    assert not any("/a.jpg" in line or "/c.jpg" in line for line in lines)
+    some = info_of(tmp_path, "--failures", "3").splitlines()
+    assert [line.split() for line in some[:5]] == [line.split() for line in lines[:5]]
+    assert some[5:] == ["  and 29 more"]
+    assert f"32 photos not scored: table info {tmp_path} --failures" in info_of(tmp_path)
+    write_parts(tmp_path / "fine", [row_of("/a.jpg")])
+    assert info_of(tmp_path / "fine", "--failures") == "every photo is ok or has no face (1 photo)\n"
+
+
+@pytest.mark.parametrize("name", ["out", "it's [1] \"*x"])
+def test_what_info_says_of_reading_the_files_is_true(results: Path, name: str) -> None:
+    folder = results.rename(results.with_name(name))
+    build_table(folder)
+    lines = [line.strip() for line in info_of(folder).splitlines()]
+    shown = lines[lines.index("read it") + 1 :]
+    files = [line.rsplit("  ", 1)[0].strip() for line in shown[:3]]
+    assert files == [f"{folder}/_table/faces.parquet", f"{folder}/_table/photos.parquet", f"{folder}/part-*.parquet"]
+    snippets = shown[3:]
+    libraries = {"duckdb": duckdb, "polars": pl, "pandas": pd, "pyarrow": pa}
+    assert [snippet.split(".")[0] for snippet in snippets] == [*libraries, *libraries]
+    num_rows: list[int] = []
+    for snippet in (*snippets, *(line.replace("faces.parquet", "photos.parquet") for line in snippets[:4])):
+        num_rows.append(eval(snippet, dict(libraries)).shape[0])
+    # Faces, parts with the earlier row of a photo that was done again, and photos.
+    assert num_rows == [6] * 4 + [5] * 4 + [4] * 4
+
+
+def test_a_class_below_its_threshold_is_uncertain_as_in_the_library(tmp_path: Path) -> None:
+    models = replace(SERVED.models, thresholds={"gender": 0.7})
+    served = replace(SERVED, models=models)
+    # 0.7 in float32 is less than 0.7.
+    probabilities = np.array([[0.7, 0.3], [0.3, 0.71], [0.6, 0.4]], np.float32)
+    row = row_of("/a.jpg", 3)
+    row = replace(row, faces={**row.faces, "gender_probability": probabilities})
+    table = pq.read_table(build_table(write_parts(tmp_path, [row], served=served)))
+    assert table["gender"].to_pylist() == ["uncertain", "male", "uncertain"]
+    assert table["gender"].to_pylist() == [face.gender for face in scored_photo(row, models).faces]
+    assert "uncertain" in plain_text(info_blocks(describe(tmp_path)))
