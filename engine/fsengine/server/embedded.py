@@ -33,7 +33,10 @@ _PORT_ATTEMPTS = 3
 _KEPT_LOGS = 20
 
 _STUBS_LOOKED_AT_S = 0.5
-_SUPERVISOR = "import sys; sys.path.append(sys.argv.pop(1)); from fsengine.server import supervisor; supervisor.run()"
+_SUPERVISOR = "fsengine.server.supervisor"
+_RUN_ISOLATED = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+)
 """Run isolated (`-I`): nothing is imported from the user's current folder, whatever it holds."""
 
 
@@ -157,7 +160,7 @@ class EmbeddedServer:
             packages = Path(__file__).absolute().parents[2]
             self._supervisor = subprocess.Popen(
                 [
-                    *(sys.executable, "-I", "-c", _SUPERVISOR, str(packages)),
+                    *(sys.executable, "-I", "-c", _RUN_ISOLATED, str(packages), _SUPERVISOR),
                     *(str(run.root), prefix, str(self.log_path)),
                     *command,
                 ],

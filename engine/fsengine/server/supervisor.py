@@ -6,8 +6,8 @@ and all that it started, and removes its shared memory and its run folder. The s
 client closes its pipe when it has its answers, so the server is killed at once; a client that serves others
 writes `DRAIN` first, and requests in flight are then answered.
 
-Run by `run` with the arguments RUN_FOLDER SHM_PREFIX LOG COMMAND... and the pipe on stdin. It keeps to the standard
-library, as it is run isolated from whatever else the user's Python would import.
+Run as a module with RUN_FOLDER SHM_PREFIX LOG COMMAND... and the pipe on stdin. It keeps to the standard library, as it
+is run isolated from whatever else the user's Python would import.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
 
 from fsengine.server.shared_memory import remove_regions
 
@@ -112,6 +111,6 @@ def _reap() -> None:
             time.sleep(0.01)
 
 
-def run() -> NoReturn:
-    """Run a server as this process's arguments say, and exit as it did."""
+if __name__ == "__main__":
+    assert Path(sys.argv[1]).is_dir()
     sys.exit(main(sys.argv[1:]))
