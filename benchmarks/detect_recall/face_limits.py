@@ -150,8 +150,9 @@ def main() -> None:
     print("machine", processor(), f"{num_cores()} cores")
     with Client.embedded(arguments.models, on_message=print) as client:
         cuts = cut_faces(client)
-        for table in (turned_faces(client, cuts), memory(client, cuts[0]), smallest_faces(client, cuts)):
-            show([table, ""])
+        show([turned_faces(client, cuts), ""])
+        show([memory(client, cuts[0]), ""])
+        show([smallest_faces(client, cuts)])
 
 
 if __name__ == "__main__":

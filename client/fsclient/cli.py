@@ -15,7 +15,7 @@ _COMMANDS = {
     "serve": "run the embedded server in the foreground",
     "bench": "measure a server with your photos: speed, latency, and the stage that bounds it",
     "models": "list, verify and build model packs",
-    "table": "build and describe the master table, a row per face",
+    "table": "build and describe the master table, a row per face; drop photos that are gone",
 }
 """Name of each subcommand to its line in the help; its module is `fsclient.commands.<name>`."""
 

@@ -194,6 +194,21 @@ def test_a_scan_holds_a_batch_and_not_the_folder(tmp_path: Path) -> None:
     assert most < total / 4
 
 
+def test_photos_are_counted_in_a_batch_at_a_time(tmp_path: Path) -> None:
+    parts = [[row_of(f"/{part}/{row}/{'x' * 2000}.jpg", 1) for row in range(50)] for part in range(40)]
+    results = open_results(write_parts(tmp_path, *parts))
+    before = pa.total_allocated_bytes()
+    total = most = num_faces = 0
+    for batch in results.scan_photos(batch_rows=200):
+        total += batch.nbytes
+        num_faces += sum(batch["num_faces"].to_pylist())
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert num_faces == 2000
+    assert total > 4_000_000
+    assert most < total / 4
+    assert next(results.scan_photos(["num_faces", "source"])).schema.names == ["num_faces", "source"]
+
+
 def test_the_table_has_row_groups_of_many_parts(tmp_path: Path) -> None:
     path = build_table(write_parts(tmp_path, *([row_of(f"/{part}.jpg", 3)] for part in range(10))))
     assert pq.read_metadata(path).num_row_groups == 1
