@@ -22,6 +22,7 @@ from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.ingest_run import run_ingest
 from fsclient.photos.given import GivenPhoto, read_given
+from fsclient.photos.pixel_room import PixelRoom
 from fsclient.score.answers import ScoredPhoto, scored_photo
 from fsclient.score.photo_request import score_with_retries
 from fsdata.results.schema import face_outputs
@@ -92,6 +93,7 @@ class AsyncClient:
         self._on_message = on_message
         self._session: Session | None = None
         self._opening = asyncio.Lock()
+        self._pixel_room = PixelRoom()
 
     @classmethod
     def embedded(
@@ -177,6 +179,7 @@ class AsyncClient:
             face_outputs(session.served),
             retry=RetryPolicy(),
             expected_model_set_id=session.served.models.model_set_id,
+            room=self._pixel_room,
         )
         return scored_photo(row, session.served.models)
 

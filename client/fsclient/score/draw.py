@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from fsclient.score.answer_text import face_values
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.source import source_path
 from fsengine.contracts.served import marks_text
 from fsengine.errors import InvalidInputError
-from fsengine.photo.header import open_photo
+from fsengine.photo.convert import read_pixels
 
 _BOX_COLOUR = (255, 214, 10)
 _POINT_COLOUR = (0, 229, 255)
@@ -57,15 +57,14 @@ def draw_photo(photo: ScoredPhoto) -> Image.Image:
         photo: One that was scored from a file.
 
     Raises:
-        InvalidInputError: Pillow cannot decode the photo.
+        InvalidInputError: The photo cannot be read any more.
     """
     assert photo.source is not None
     try:
-        with open_photo(Path(os.fsdecode(source_path(photo.source)))) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, ValueError) as exc:
+        image = Image.fromarray(read_pixels(Path(os.fsdecode(source_path(photo.source))).read_bytes()))
+    except (OSError, InvalidInputError) as exc:
         raise InvalidInputError(
-            f"{photo.source} was scored, but Pillow, which draws, cannot decode it: {exc}; leave --draw out"
+            f"{photo.source} was scored, but cannot be read for drawing: {exc}; leave --draw out"
         ) from exc
     draw = ImageDraw.Draw(image)
     scale = max(image.size) / 1000
