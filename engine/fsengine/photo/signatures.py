@@ -40,7 +40,7 @@ def sniff_format(data: bytes) -> str | None:
     for name, offset, magic in _SIGNATURES:
         if data[offset : offset + len(magic)] == magic:
             return name
-    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
+    if data[:2] == b"BM" and (int.from_bytes(data[14:18], "little") in _BMP_HEADERS or data[26:28] == b"\x01\x00"):
         return "BMP"
     if data[:2] in (b"P5", b"P6") and data[2:3] in (b" ", b"\t", b"\r", b"\n", b"#"):
         return "PNM"
