@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.packs.shipped import shipped_folder
+from fsengine.photo.convert import make_ready
+from fsengine.photo.gate import Refusal, judge
 
 EXACT_LIMIT = 0.90
 """Share of counted photos whose number of faces is exact."""
@@ -121,7 +123,13 @@ def decoded_photos(samples: Path, every: int) -> Iterator[Photo]:
         elif not name.startswith(("photos/", "derived/astronaut_exif")):
             continue
         try:
-            pipeline.feed_input("encoded_image", [np.fromfile(samples / name, np.uint8)])
+            data = (samples / name).read_bytes()
+            ready = make_ready(data, judge(data))
+            if isinstance(ready, Refusal):
+                print(f"{name}: not decoded ({ready.reason})")
+                continue
+            pipeline.feed_input("encoded_image", [np.frombuffer(ready.data, np.uint8)])
+            pipeline.feed_input("orientation", [np.array([ready.orientation], np.uint8)])
             _, square, scale, _ = (np.array(output[0]) for output in pipeline.run())
         except RuntimeError as exc:
             print(f"{name}: not decoded ({str(exc).strip().splitlines()[0]})")

@@ -18,6 +18,7 @@ from fsengine.backends.dali_loading import build_pipeline, serialize_pipeline
 from fsengine.contracts import steps
 from fsengine.errors import ExportError
 from fsengine.packs.shipped import shipped_folder
+from fsengine.photo.gate import judge
 from fsengine.repository.gpu_config import gpu_pipeline
 from fsengine.repository.model_config import CONFIG_FILE, read_config
 from machine import num_cores
@@ -64,6 +65,8 @@ class Decoder:
             photos: As many as the batch size, each the uint8 (bytes,) of a file.
         """
         self._pipeline.feed_input(steps.ENCODED_IMAGE.name, list(photos))
+        orientations = [np.array([judge(photo.tobytes()).orientation], np.uint8) for photo in photos]
+        self._pipeline.feed_input(steps.ORIENTATION.name, orientations)
         return dict(zip(_OUTPUTS, self._pipeline.run(), strict=True))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.photos.photo_file import read_photo
 from fsengine.errors import InvalidInputError
-from fsengine.photo.header import decoding_error, open_photo
+from fsengine.photo.convert import decoding_error
 
 SAMPLE_PHOTOS = 32
 """Photos, at most, that decode and the other steps are measured with."""
@@ -87,12 +87,13 @@ def choose_samples(paths: Sequence[bytes]) -> Samples:
         if photo.data is None:
             assert photo.refusal is not None
             left_out[photo.file.source] = photo.refusal[1]
-        elif reason := decoding_error(photo.data):
-            left_out[photo.file.source] = reason
+        elif photo.gate is None or photo.gate.convert is not None:
+            left_out[photo.file.source] = "it would be converted before it is decoded"
+        elif refusal := decoding_error(photo.data):
+            left_out[photo.file.source] = refusal.reason
         else:
             chosen.append(Path(os.fsdecode(path)))
-            with open_photo(photo.data) as opened:
-                megapixels += opened.width * opened.height / 1e6
+            megapixels += photo.num_pixels / 1e6
         if len(chosen) == SAMPLE_PHOTOS:
             break
     if not chosen:

@@ -22,6 +22,7 @@ from fsclient.ingest.summary import IngestSummary
 from fsclient.ingest_run import AskedModels, run_ingest
 from fsclient.photos.given import GivenPhoto, checked_photos, read_given, taken
 from fsclient.photos.photo_file import Photo
+from fsclient.photos.pixel_room import PixelRoom
 from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto, scored_photo
 from fsclient.score.photo_request import score_with_retries
@@ -81,6 +82,7 @@ class AsyncClient:
         self._closed = False
         self._process = os.getpid()
         self._opening = asyncio.Lock()
+        self._pixel_room = PixelRoom()
 
     @classmethod
     def embedded(
@@ -186,6 +188,7 @@ class AsyncClient:
                 face_outputs(session.served),
                 retry=RetryPolicy(),
                 expected_model_set_id=session.served.models.model_set_id,
+                room=self._pixel_room,
             )
         except ServerUnavailableError as exc:
             self._check_alive(exc)

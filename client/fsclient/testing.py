@@ -76,6 +76,7 @@ class FakeBackend:
         ensemble: What it says that it serves.
         requests: Bytes of the photos that it was asked for, in order.
         requests_alone: The same, of those to be decoded alone.
+        orientations: How the pixels of each request lie, 1 to 8, those to be decoded alone included.
     """
 
     def __init__(self, respond: int | Respond = 1, *, respond_alone: Respond | None = None) -> None:
@@ -94,6 +95,7 @@ class FakeBackend:
         self.ensemble = ensemble()
         self.requests: list[bytes] = []
         self.requests_alone: list[bytes] = []
+        self.orientations: list[int] = []
 
     @property
     def isolates(self) -> bool:
@@ -104,9 +106,12 @@ class FakeBackend:
         """Return what is served."""
         return self.ensemble
 
-    async def infer(self, data: bytes, outputs: Sequence[str], *, alone: bool = False) -> dict[str, NDArray[Any]]:
+    async def infer(
+        self, data: bytes, outputs: Sequence[str], *, orientation: int, alone: bool = False
+    ) -> dict[str, NDArray[Any]]:
         """Return the named outputs for one encoded photo."""
         await asyncio.sleep(0)
+        self.orientations.append(orientation)
         if alone:
             assert self.respond_alone is not None
             self.requests_alone.append(data)

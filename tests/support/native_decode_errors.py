@@ -28,7 +28,7 @@ class TritonPythonModel(dali_backend.TritonPythonModel):
 
     def decode_together(self, photos):
         try:
-            return self.run_pipeline([photo[0] for photo in photos])
+            return self.run_pipeline(photos)
         except (RuntimeError, MemoryError) as exc:
             # One each: Triton dies of an error that two responses share.
             text = f"Runtime error: {exc}"

@@ -25,6 +25,7 @@ from fsdata.results.parts import locked, part_paths
 from fsdata.results.schema import part_schema, read_info
 from fsdata.results.staging import finish_replacement
 from fsengine.contracts.served import ServedEnsemble, ServedHead
+from plain_headers import PLAIN_PNG
 
 HEAD_OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
     "attractiveness": {"attractiveness": (-1, 1), "attractiveness_decile": (-1, 1)},
@@ -73,7 +74,6 @@ QUICK = RetryPolicy(attempts=2, first_wait_s=0.0, longest_wait_s=0.0)
 OLD = ensemble_of({"ethnicity": "1", "age_gender": "1"})
 
 
-PNG = b"\x89PNG\r\n\x1a\n"
 """What is needed to be sent to a backend; the byte after it says how many faces there are."""
 
 
@@ -91,7 +91,7 @@ class Backend(FakeBackend):
         return dict(head_answer(self.ensemble, head.step, embeddings))
 
     def _photo(self, data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        num_faces = data[len(PNG)]
+        num_faces = data[len(PLAIN_PNG)]
         arrays = answer(num_faces, [name for name in outputs if not self._of_a_head(name)])
         embeddings = np.zeros((max(num_faces, 1), 8), np.float32)
         embeddings[:, 0] = 0.01 * np.arange(1, len(embeddings) + 1)
@@ -121,7 +121,7 @@ class RecordedProgress(ProgressTeller):
 def write_photos(folder: Path, counts: dict[str, int]) -> Path:
     folder.mkdir(exist_ok=True)
     for name, num_faces in counts.items():
-        (folder / name).write_bytes(PNG + bytes([num_faces]) + name.encode())
+        (folder / name).write_bytes(PLAIN_PNG + bytes([num_faces]) + name.encode())
     return folder
 
 

@@ -25,12 +25,15 @@ class InferenceBackend(Protocol):
             ServerUnavailableError: The server cannot be reached or is not ready.
         """
 
-    async def infer(self, data: bytes, outputs: Sequence[str], *, alone: bool = False) -> dict[str, NDArray[Any]]:
+    async def infer(
+        self, data: bytes, outputs: Sequence[str], *, orientation: int, alone: bool = False
+    ) -> dict[str, NDArray[Any]]:
         """Return the named outputs for one encoded photo.
 
         Args:
             data: The photo.
             outputs: Names of outputs.
+            orientation: How its stored pixels lie, 1 to 8; see `fsengine.photo.gate`.
             alone: Whether it shares its decoding with no other photo, which only a server that `isolates` can do.
 
         Raises:

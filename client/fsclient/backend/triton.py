@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from fsclient.backend.statistics import ModelStatistics
 from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
-from fsengine.contracts.steps import DECODE, DECODE_ISOLATED, ENCODED_IMAGE, ENSEMBLE, ENSEMBLE_ISOLATED, HEADS
+from fsengine.contracts.steps import (
+    DECODE,
+    DECODE_ISOLATED,
+    ENCODED_IMAGE,
+    ENSEMBLE,
+    ENSEMBLE_ISOLATED,
+    HEADS,
+    ORIENTATION,
+)
 from fsengine.errors import (
     DeadlineError,
     InferenceError,
@@ -102,13 +110,17 @@ class TritonBackend:
         )
         return False
 
-    async def infer(self, data: bytes, outputs: Sequence[str], *, alone: bool = False) -> dict[str, NDArray[Any]]:
+    async def infer(
+        self, data: bytes, outputs: Sequence[str], *, orientation: int, alone: bool = False
+    ) -> dict[str, NDArray[Any]]:
         """Score one photo; see `InferenceBackend.infer`."""
         from tritonclient.grpc import InferInput
 
         encoded = InferInput(ENCODED_IMAGE.name, [1, len(data)], ENCODED_IMAGE.dtype.value)
         encoded.set_data_from_numpy(np.frombuffer(data, np.uint8)[None])
-        return await self._ask(ENSEMBLE_ISOLATED if alone else ENSEMBLE, encoded, list(outputs))
+        number = InferInput(ORIENTATION.name, [1, 1], ORIENTATION.dtype.value)
+        number.set_data_from_numpy(np.array([[orientation]], np.uint8))
+        return await self._ask(ENSEMBLE_ISOLATED if alone else ENSEMBLE, [encoded, number], list(outputs))
 
     async def infer_head(self, head: ServedHead, embeddings: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Run one head on embeddings; see `InferenceBackend.infer_head`."""
@@ -118,7 +130,7 @@ class TritonBackend:
         rows = InferInput(name, list(embeddings.shape), "FP32")
         rows.set_data_from_numpy(embeddings)
         try:
-            arrays = await self._ask(head.step, rows, list(head.outputs))
+            arrays = await self._ask(head.step, [rows], list(head.outputs))
         except PhotoRejectedError as exc:
             raise InferenceError(
                 f"the {head.step} model at {self._url} refused {len(embeddings)} embeddings: {exc}; "
@@ -156,15 +168,15 @@ class TritonBackend:
                 numbers[step] = sum(group.count * max(len(group.gpus), 1) for group in config.instance_group)
         return numbers
 
-    async def _ask(self, model: str, tensor: InferInput, outputs: list[str]) -> dict[str, NDArray[Any]]:
-        """Make one request with one input."""
+    async def _ask(self, model: str, inputs: list[InferInput], outputs: list[str]) -> dict[str, NDArray[Any]]:
+        """Make one request."""
         from tritonclient.grpc import InferRequestedOutput
 
         client = self._connected()
         with _translated(self._url):
             result = await client.infer(
                 model,
-                [tensor],
+                inputs,
                 outputs=[InferRequestedOutput(name) for name in outputs],
                 client_timeout=self._request_timeout_s,
             )

@@ -17,6 +17,7 @@ from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, 
 from fsclient.bench.level import Level, Traffic
 from fsclient.bench.workload import DEADLINE, UNAVAILABLE, Failure, Workload
 from fsclient.photos.photo_file import Photo
+from fsclient.photos.pixel_room import PixelRoom
 from fsclient.score.photo_request import score_once
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
@@ -105,6 +106,7 @@ class Bench:
         self._model_set_id = served.models.model_set_id
         self._outputs = face_outputs(served)
         self._instances = instances
+        self._room = PixelRoom()
 
     async def warm_up(self, tick: Tick) -> None:
         """Send photos that are not counted, as many in flight as there will be at most.
@@ -200,7 +202,7 @@ class Bench:
     async def _send_one(self, photo: Photo, traffic: Traffic) -> None:
         traffic.requests += 1
         try:
-            row = await score_once(photo, self._backend, self._outputs)
+            row = await score_once(photo, self._backend, self._outputs, self._room)
         except DeadlineError as exc:
             traffic.unanswered += 1
             failure = Failure(reason=DEADLINE, message=str(exc))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fsclient.photos.photo_file import Photo, read_photo
+from fsclient.photos.photo_file import Photo, made_ready, read_photo
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import counted
 
@@ -36,7 +36,7 @@ class Workload:
 
     Attributes:
         photos: Those that are sent.
-        refused: Source to its failure, of those that their header refuses.
+        refused: Source to its failure, of those that are refused without being sent.
     """
 
     photos: list[Photo]
@@ -49,7 +49,7 @@ class Workload:
 
 
 def read_workload(paths: Sequence[bytes], on_photo: Callable[[], object]) -> Workload:
-    """Read photos into memory and check their headers.
+    """Read photos into memory and make them ready for a server.
 
     Args:
         paths: The files.
@@ -62,10 +62,11 @@ def read_workload(paths: Sequence[bytes], on_photo: Callable[[], object]) -> Wor
     refused: dict[str, Failure] = {}
     num_bytes = 0
     for path in paths:
-        photo = read_photo(path)
+        photo = made_ready(read_photo(path))
         if photo.refusal is None:
+            assert photo.data is not None
             photos.append(photo)
-            num_bytes += photo.file.num_bytes
+            num_bytes += len(photo.data)
         else:
             status, message = photo.refusal
             refused[photo.file.source] = Failure(reason=status.value, message=message)

@@ -12,6 +12,7 @@ from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.resume import Plan, plan_ingest
 from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
+from fsclient.photos.pixel_room import PixelRoom
 from fsclient.score.photo_request import score_file
 from fsdata.results.parts import PartWriter
 from fsdata.results.rows import PhotoRow
@@ -85,6 +86,7 @@ class _Run:
         self._part_begun = time.monotonic()
         self._write_lock = asyncio.Lock()
         self._writes: set[asyncio.Task[None]] = set()
+        self._room = PixelRoom()
         self._stopped = False
         self._error: FaceStatsError | None = None
 
@@ -142,6 +144,7 @@ class _Run:
                     self._outputs,
                     retry=self._config.retry,
                     expected_model_set_id=self._model_set_id,
+                    room=self._room,
                 )
                 await self._add(row)
             except DeadlineError as exc:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fsclient.photos.photo_file import Photo, judge_header, read_photo
+from fsclient.photos.photo_file import Photo, judged, read_photo
 from fsdata.results.rows import PhotoFile
 from fsdata.results.source import source_text
 from fsengine.contracts.preprocessing import MAX_PHOTO_PIXELS
@@ -102,9 +102,8 @@ def _path(photo: str | os.PathLike[str]) -> bytes:
 
 def _encoded(data: bytes, source: str) -> Photo:
     """Return encoded bytes as a photo that was read."""
-    refusal = judge_header(data)
     file = PhotoFile(source=source, num_bytes=len(data), mtime_ns=-1, content_hash=hashlib.sha256(data).hexdigest())
-    return Photo(file=file, data=data if refusal is None else None, refusal=refusal)
+    return judged(data, file)
 
 
 def _encode_pixels(pixels: NDArray[np.uint8]) -> bytes:

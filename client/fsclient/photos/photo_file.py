@@ -1,17 +1,18 @@
-"""Read one photo from disk and judge it by its header, before any server sees it."""
+"""Read one photo from disk, judge it by its header, and make it ready for a server, which sees no other."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fsclient.photos.file_state import file_state
 from fsdata.results.rows import PhotoFile
 from fsdata.results.source import source_text
 from fsdata.results.status import Status
-from fsengine.photo.header import READ_FORMATS, sniff_format, too_many_pixels
+from fsengine.photo.convert import make_ready
+from fsengine.photo.gate import Gate, Refusal, judge
 
 MAX_FILE_BYTES = 1 << 30
 """Half of what one gRPC message holds."""
@@ -25,11 +26,22 @@ class Photo:
         file: What identifies it.
         data: Its bytes; None where it is refused.
         refusal: Why it is not sent to a server: a status and a reason.
+        gate: What its header says; None where it was not looked at.
+        orientation: How the pixels of `data` lie, 1 to 8.
+        converted: Why `data` is another form of it than the file; None where it is the file.
     """
 
     file: PhotoFile
     data: bytes | None
     refusal: tuple[Status, str] | None
+    gate: Gate | None = None
+    orientation: int = 1
+    converted: str | None = None
+
+    @property
+    def num_pixels(self) -> int:
+        """Return how many pixels it has by its header; 0 where that does not say."""
+        return 0 if self.gate is None else self.gate.width * self.gate.height
 
 
 def resume_key(path: bytes) -> tuple[str, int, int]:
@@ -42,7 +54,7 @@ def resume_key(path: bytes) -> tuple[str, int, int]:
 
 
 def read_photo(path: bytes) -> Photo:
-    """Read a file whole and check its header. Never raises for what a file may be."""
+    """Read a file whole and judge it by its header. Never raises for what a file may be."""
     source = source_text(path)
 
     def refused(status: Status, reason: str, size: int = -1, mtime_ns: int = -1) -> Photo:
@@ -63,26 +75,27 @@ def read_photo(path: bytes) -> Photo:
             data = file.read()
     except OSError as exc:
         return refused(Status.FAILED, f"cannot be read: {exc.strerror}", size, mtime_ns)
-    refusal = judge_header(data)
     content_hash = hashlib.sha256(data).hexdigest()
-    return Photo(
-        file=PhotoFile(source=source, num_bytes=size, mtime_ns=mtime_ns, content_hash=content_hash),
-        data=data if refusal is None else None,
-        refusal=refusal,
-    )
+    return judged(data, PhotoFile(source=source, num_bytes=size, mtime_ns=mtime_ns, content_hash=content_hash))
 
 
-def judge_header(data: bytes) -> tuple[Status, str] | None:
-    """Return why a photo should not be sent to a server, or None where it may be.
+def judged(data: bytes, file: PhotoFile) -> Photo:
+    """Return a photo that was read, judged by its header."""
+    gate = judge(data)
+    if gate.refusal is not None:
+        return Photo(file=file, data=None, refusal=_in_results(gate.refusal), gate=gate)
+    return Photo(file=file, data=data, refusal=None, gate=gate, orientation=gate.orientation)
 
-    A header that cannot be parsed is left to the server, which alone says `corrupt`.
-    """
-    if not data:
-        return Status.UNSUPPORTED, "the file is empty"
-    found = sniff_format(data)
-    if found not in READ_FORMATS:
-        what = f"{found} is not read" if found else "not a known photo format"
-        return Status.UNSUPPORTED, f"{what}; expected {', '.join(sorted(READ_FORMATS))}"
-    if reason := too_many_pixels(data):
-        return Status.TOO_LARGE, reason
-    return None
+
+def made_ready(photo: Photo) -> Photo:
+    """Return a photo as a server gets it: converted where it is not plain, refused where that cannot be done."""
+    if photo.data is None or photo.gate is None or photo.gate.is_plain:
+        return photo
+    ready = make_ready(photo.data, photo.gate)
+    if isinstance(ready, Refusal):
+        return replace(photo, data=None, refusal=_in_results(ready))
+    return replace(photo, data=ready.data, orientation=ready.orientation, converted=ready.converted)
+
+
+def _in_results(refusal: Refusal) -> tuple[Status, str]:
+    return Status(refusal.status.value), refusal.reason

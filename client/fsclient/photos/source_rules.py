@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from fsengine.photo.header import READ_FORMATS, sniff_format
+from fsengine.photo.signatures import sniff_format
 
 EXCLUDED = "excluded"
 HIDDEN = "hidden"
@@ -39,8 +39,8 @@ _SUFFIXES: Mapping[str, str] = {
 
 _KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 
-_PHOTO_FORMATS = READ_FORMATS | {"GIF", "HEIC", "AVIF"}
-"""Formats of photos, whether they are read or not."""
+_NO_PHOTOS = frozenset({None, "PDF", "SVG", "ICO"})
+"""What the first bytes may announce that is no photo; all else is one, whether it is read or not."""
 
 _HEAD_BYTES = 64
 
@@ -123,7 +123,7 @@ def _begins_like_a_photo(path: bytes) -> bool:
         # The file may be exchanged for a pipe since it was listed: that is not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return sniff_format(os.read(descriptor, _HEAD_BYTES)) in _PHOTO_FORMATS
+            return sniff_format(os.read(descriptor, _HEAD_BYTES)) not in _NO_PHOTOS
         finally:
             os.close(descriptor)
     except OSError:

@@ -80,6 +80,8 @@ class ScoredPhoto:
         source: Path of its file as text; None where it was given as bytes or pixels.
         status: What became of it; only `ok` has faces.
         reason: Why, where the status is neither `ok` nor `no_face`.
+        converted: Why the decoder got another form of it than was given, for example `ICC profile`; None where it got
+            it as it is.
         width: Of the upright photo in pixels; None where it was not decoded.
         height: The same.
         faces: Its faces, the detector's surest first.
@@ -97,6 +99,7 @@ class ScoredPhoto:
     faces_truncated: bool
     model_set_id: str
     marks: Mapping[str, list[str]] = field(default_factory=dict)
+    converted: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the photo as values that `json.dumps` takes, the fields of `fsclient score --json`."""
@@ -104,6 +107,7 @@ class ScoredPhoto:
             "source": self.source,
             "status": self.status.value,
             "reason": self.reason,
+            "converted": self.converted,
             "width": self.width,
             "height": self.height,
             "faces_truncated": self.faces_truncated,
@@ -130,6 +134,7 @@ def scored_photo(row: PhotoRow, models: ServedModels) -> ScoredPhoto:
         faces_truncated=row.faces_truncated,
         model_set_id=models.model_set_id,
         marks=models.marks,
+        converted=row.converted,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from fsclient.score.answer_text import face_values
 from fsclient.score.answers import ScoredPhoto
@@ -17,7 +17,7 @@ from fsengine.contracts.served import marks_text
 from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.files.output_path import OutputPaths
 from fsengine.files.writing_errors import unwritable
-from fsengine.photo.header import open_photo
+from fsengine.photo.convert import read_pixels
 
 _BOX_COLOUR = (255, 214, 10)
 _POINT_COLOUR = (0, 229, 255)
@@ -81,15 +81,14 @@ def draw_photo(photo: ScoredPhoto) -> Image.Image:
         photo: One that was scored from a file.
 
     Raises:
-        InvalidInputError: Pillow cannot decode the photo.
+        InvalidInputError: The photo cannot be read any more.
     """
     assert photo.source is not None
     try:
-        with open_photo(Path(os.fsdecode(source_path(photo.source)))) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, ValueError) as exc:
+        image = Image.fromarray(read_pixels(Path(os.fsdecode(source_path(photo.source))).read_bytes()))
+    except (OSError, InvalidInputError) as exc:
         raise InvalidInputError(
-            f"{photo.source} was scored, but Pillow, which draws, cannot decode it: {exc}; leave --draw out"
+            f"{photo.source} was scored, but cannot be read for drawing: {exc}; leave --draw out"
         ) from exc
     draw = ImageDraw.Draw(image)
     scale = max(image.size) / 1000

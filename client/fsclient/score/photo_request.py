@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_retries import RetryPolicy, with_retries
-from fsclient.photos.photo_file import Photo, read_photo
+from fsclient.photos.photo_file import Photo, made_ready, read_photo
+from fsclient.photos.pixel_room import PixelRoom
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
 from fsdata.results.status import Status
 from fsengine.backends.dali_errors import decoding_cause
-from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE
+from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE, PHOTO_UNSUPPORTED
 from fsengine.errors import PhotoRejectedError
+
+_MARKS = {
+    DECODE_FAILED: Status.CORRUPT,
+    PHOTO_TOO_LARGE: Status.TOO_LARGE,
+    PHOTO_UNSUPPORTED: Status.UNSUPPORTED,
+}
 
 
 async def score_file(
@@ -26,10 +33,11 @@ async def score_file(
     *,
     retry: RetryPolicy,
     expected_model_set_id: str,
+    room: PixelRoom,
 ) -> PhotoRow:
     """Read and score one file; see `score_with_retries`."""
     return await score_with_retries(
-        lambda: read_photo(path), backend, outputs, retry=retry, expected_model_set_id=expected_model_set_id
+        lambda: read_photo(path), backend, outputs, retry=retry, expected_model_set_id=expected_model_set_id, room=room
     )
 
 
@@ -40,6 +48,7 @@ async def score_with_retries(
     *,
     retry: RetryPolicy,
     expected_model_set_id: str,
+    room: PixelRoom,
 ) -> PhotoRow:
     """Read and score one photo.
 
@@ -49,6 +58,7 @@ async def score_with_retries(
         outputs: Per-face outputs of the ensemble to ask for.
         retry: What to do when the server is unavailable.
         expected_model_set_id: What the server must still serve after a broken connection.
+        room: For its pixels, which all photos in flight share.
 
     Returns:
         Its row, whatever is wrong with the file.
@@ -60,27 +70,34 @@ async def score_with_retries(
     """
     started = time.perf_counter()
     photo = await asyncio.to_thread(read)
-    read_ms = 1e3 * (time.perf_counter() - started)
-    if photo.refusal is not None:
-        status, reason = photo.refusal
-        return PhotoRow(photo=photo.file, status=status, reason=reason, read_ms=read_ms)
-    request = _PhotoRequest(photo, backend, outputs, read_ms)
-    return await with_retries(request.row, retry, backend, expected_model_set_id)
+    read_s = time.perf_counter() - started
+    async with room.hold(photo.num_pixels if photo.refusal is None else 0):
+        started = time.perf_counter()
+        if photo.refusal is None and photo.gate is not None and not photo.gate.is_plain:
+            photo = await asyncio.to_thread(made_ready, photo)
+        read_ms = 1e3 * (read_s + time.perf_counter() - started)
+        if photo.refusal is not None:
+            status, reason = photo.refusal
+            return PhotoRow(photo=photo.file, status=status, reason=reason, read_ms=read_ms)
+        request = _PhotoRequest(photo, backend, outputs, read_ms)
+        return await with_retries(request.row, retry, backend, expected_model_set_id)
 
 
-async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[str]) -> PhotoRow:
-    """Score a photo that was read, without asking again where the server is unavailable.
+async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[str], room: PixelRoom) -> PhotoRow:
+    """Score a photo that was made ready, without asking again where the server is unavailable.
 
     Args:
         photo: With its bytes.
         backend: What runs the models.
         outputs: As for `score_file`.
+        room: For its pixels, which all photos in flight share.
 
     Raises:
         ServerUnavailableError: The server was unavailable.
         DeadlineError: It did not answer in time.
     """
-    return await _PhotoRequest(photo, backend, outputs, read_ms=0.0).row()
+    async with room.hold(photo.num_pixels):
+        return await _PhotoRequest(photo, backend, outputs, read_ms=0.0).row()
 
 
 class _PhotoRequest:
@@ -111,6 +128,7 @@ class _PhotoRequest:
                 photo=self._photo.file,
                 status=status,
                 reason=reason,
+                converted=self._photo.converted,
                 attempts=self._attempts,
                 read_ms=self._read_ms,
                 infer_ms=infer_ms,
@@ -120,6 +138,7 @@ class _PhotoRequest:
         return PhotoRow(
             photo=self._photo.file,
             status=Status.OK if len(faces["face_score"]) else Status.NO_FACE,
+            converted=self._photo.converted,
             width=width,
             height=height,
             faces_truncated=bool(answer["faces_truncated"].reshape(-1)[0]),
@@ -133,7 +152,9 @@ class _PhotoRequest:
         """Make one request; return the outputs, or status and reason of a refusal."""
         self._attempts += 1
         try:
-            return await self._backend.infer(self._data, self._outputs, alone=alone)
+            return await self._backend.infer(
+                self._data, self._outputs, orientation=self._photo.orientation, alone=alone
+            )
         except PhotoRejectedError as exc:
             return refusal(str(exc), alone=alone)
 
@@ -149,7 +170,7 @@ def refusal(message: str, *, alone: bool = False) -> tuple[Status, str]:
         message: The server's.
         alone: Whether the photo shared its decoding with no other.
     """
-    for mark, status in ((DECODE_FAILED, Status.CORRUPT), (PHOTO_TOO_LARGE, Status.TOO_LARGE)):
+    for mark, status in _MARKS.items():
         if mark in message:
             return status, message[message.index(mark) :]
     if alone and (cause := decoding_cause(message)) is not None:

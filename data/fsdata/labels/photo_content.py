@@ -7,16 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from fsdata.labels.photo_paths import is_file
 from fsengine.files.hashing import file_sha256
-from fsengine.photo.header import READ_FORMATS, open_photo, sniff_format, too_many_pixels
+from fsengine.photo.convert import make_ready
+from fsengine.photo.gate import READ_FORMATS, Refusal, judge
+from fsengine.photo.headers import BROKEN
 
 _READERS = 8
 """Files read at once; most of the time is spent on waiting for a disk."""
-
-_HEADER_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +63,11 @@ def read_content(path: Path) -> PhotoContent:
 
 
 def _fault(path: Path) -> str | None:
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-    if not head:
-        return "the file is empty"
-    kind = sniff_format(head)
-    if kind not in READ_FORMATS:
-        return f"{kind or 'no photo'}, expected one of {', '.join(sorted(READ_FORMATS))}"
-    try:
-        with open_photo(path):
-            pass
-    except Image.DecompressionBombError:
-        return too_many_pixels(path.read_bytes())
-    except Exception as exc:  # Pillow's parsers raise nearly anything on a broken header
-        return f"broken header: {type(exc).__name__}"
-    return None
+    data = path.read_bytes()
+    gate = judge(data)
+    if gate.refusal is not None and data and gate.format not in READ_FORMATS:
+        return f"{gate.format or 'no photo'}, expected one of {', '.join(READ_FORMATS)}"
+    # What a header does not say, the converter does: it decodes the few photos whose header is broken.
+    if gate.convert == BROKEN and isinstance(ready := make_ready(data, gate), Refusal):
+        return f"{BROKEN}: {ready.reason}"
+    return None if gate.refusal is None else gate.refusal.reason

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fsdata.results.rows import PhotoRow, rows_table
-from fsdata.results.schema import COLUMNS, FACE_COLUMNS, FACES, read_info
+from fsdata.results.schema import COLUMNS, FACE_COLUMNS, FACES, LATER_COLUMNS, PHOTO_FIELDS, read_info
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.atomic import atomic_file, remove_temporary_files
 from fsengine.files.lock import file_lock
@@ -99,7 +99,7 @@ class PartFile:
 
     Attributes:
         path: Its path.
-        schema: Its schema.
+        schema: Its schema, with the columns that it is too old to have, which read as null.
         info: What it was made with.
         num_rows: Its rows.
         group_sizes: Rows of each of its row groups.
@@ -108,7 +108,8 @@ class PartFile:
     def __init__(self, path: Path, file: pq.ParquetFile) -> None:
         """Read what the part says of itself; `open_part` opens one."""
         self.path = path
-        self.schema: pa.Schema = file.schema_arrow
+        self.schema: pa.Schema = _with_later_columns(file.schema_arrow)
+        self._absent = LATER_COLUMNS - set(file.schema_arrow.names)
         self.info = read_info(self.schema, str(path))
         self.num_rows: int = file.metadata.num_rows
         self.group_sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
@@ -118,7 +119,7 @@ class PartFile:
         faces = self.schema.field(FACES).type
         if not pa.types.is_list(faces) or not pa.types.is_struct(faces.value_type):
             raise ResultsError(f"{path} holds faces of type {faces}, expected a list of structs; {_BRING_BACK}")
-        if lists := [field.name for field in faces.value_type if pa.types.is_list(field.type)]:
+        if lists := [field.name for field in faces.value_type if _holds_lists(field.type)]:
             raise ResultsError(f"{path} holds no lists of a fixed size in {', '.join(lists)}; {_BRING_BACK}")
 
     def group(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
@@ -131,15 +132,34 @@ class PartFile:
         Raises:
             ResultsError: It is damaged.
         """
+        stored = columns if columns is None else [name for name in columns if name not in self._absent]
         with _readable(self.path):
-            table = self._file.read_row_group(number, columns=columns, use_threads=False)
+            table = self._file.read_row_group(number, columns=stored, use_threads=False)
             table.validate(full=True)
-        return table
+        for name in self._absent if columns is None else self._absent & set(columns):
+            field = self.schema.field(name)
+            table = table.append_column(field, pa.nulls(self.group_sizes[number], field.type))
+        return table if columns is not None or not self._absent else table.select(self.schema.names)
 
     def groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Read every row group in order; see `group`."""
         for number in range(len(self.group_sizes)):
             yield self.group(number, columns)
+
+
+def _holds_lists(dtype: pa.DataType) -> bool:
+    """Return whether a type is a list of any length, or has one inside."""
+    while pa.types.is_fixed_size_list(dtype):
+        dtype = dtype.value_type
+    return bool(pa.types.is_list(dtype))
+
+
+def _with_later_columns(schema: pa.Schema) -> pa.Schema:
+    """Return a part's schema with the columns that it is too old to have, each in its place."""
+    for place, field in enumerate(PHOTO_FIELDS):
+        if field.name in LATER_COLUMNS - set(schema.names):
+            schema = schema.insert(min(place, len(schema)), field)
+    return schema
 
 
 @contextmanager

@@ -41,18 +41,21 @@ class PhotoRow:
         photo: The file.
         status: What became of it.
         reason: Why, where it is neither `ok` nor `no_face`.
+        converted: Why the decoder got another form of it than the file, for example `ICC profile`; None where it got
+            the file, or nothing.
         width: Of the upright photo in pixels, where it was decoded.
         height: The same.
         faces_truncated: Whether it had more faces than the pack's limit.
         faces: Ensemble output to float32 (F, ...), one row per face; empty where there is none.
         attempts: Requests made for it.
-        read_ms: Milliseconds to read and hash it.
+        read_ms: Milliseconds to read and hash it, and to convert it.
         infer_ms: Milliseconds from request to answer; None where none was made.
     """
 
     photo: PhotoFile
     status: Status
     reason: str | None = None
+    converted: str | None = None
     width: int | None = None
     height: int | None = None
     faces_truncated: bool = False
@@ -84,6 +87,7 @@ def rows_table(rows: Sequence[PhotoRow], schema: pa.Schema, model_set_id: str) -
         "height": [row.height for row in rows],
         "status": [row.status.value for row in rows],
         "reason": [row.reason for row in rows],
+        "converted": [row.converted for row in rows],
         "faces_truncated": [row.faces_truncated for row in rows],
         "model_set_id": [model_set_id] * len(rows),
         "attempts": [row.attempts for row in rows],

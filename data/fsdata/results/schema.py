@@ -41,7 +41,8 @@ UNITS = {
     "mtime_ns": "nanoseconds since 1970-01-01 UTC",
     "width": "pixels of the upright photo",
     "height": "pixels of the upright photo",
-    "read_ms": "milliseconds to read and hash the file",
+    "converted": "why the decoder got another form of the photo than the file; null where it got the file",
+    "read_ms": "milliseconds to read and hash the file, and to convert it",
     "infer_ms": "milliseconds from request to answer, waiting included",
     "box": "x0, y0, x1, y1 in pixels of the upright full-size photo",
     "landmarks": "x, y of eye, eye, nose, mouth corner, mouth corner; the first of a pair lies left on an upright face",
@@ -66,6 +67,7 @@ PHOTO_FIELDS = (
     pa.field("height", pa.int32()),
     pa.field("status", pa.string(), nullable=False),
     pa.field("reason", pa.string()),
+    pa.field("converted", pa.string()),
     pa.field("faces_truncated", pa.bool_(), nullable=False),
     pa.field("model_set_id", pa.string(), nullable=False),
     pa.field("attempts", pa.int32(), nullable=False),
@@ -75,6 +77,9 @@ PHOTO_FIELDS = (
 
 COLUMNS = (*(field.name for field in PHOTO_FIELDS), FACES)
 """Every column of a part."""
+
+LATER_COLUMNS = frozenset({"converted"})
+"""Columns that parts of earlier versions lack; they read as null there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

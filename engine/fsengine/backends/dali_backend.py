@@ -5,7 +5,7 @@ One photo never fails another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -14,11 +14,12 @@ from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.dali_errors import cause, device_trouble
 from fsengine.backends.dali_loading import build_pipeline, has_input, serialize_pipeline
 from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups
-from fsengine.backends.request_batches import response
-from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE
+from fsengine.backends.request_batches import input_arrays, response
+from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE, PHOTO_UNSUPPORTED
 from fsengine.contracts.tensors import DType
 from fsengine.errors import PackError
-from fsengine.photo.header import decoding_error, too_many_pixels
+from fsengine.photo.convert import decoding_error, make_ready
+from fsengine.photo.gate import Refusal, Refused, judge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 Sample = dict[str, "NDArray[Any]"]
 Answer = Any
 """A `Sample`, or the `TritonError` that says why there is none."""
+
+
+class EncodedPhoto(NamedTuple):
+    """One photo of an execution, in the order of the pipeline's inputs.
+
+    Attributes:
+        data: uint8 (bytes,), of the file.
+        orientation: uint8 (1,), how its pixels lie, in Exif's numbers.
+    """
+
+    data: NDArray[np.uint8]
+    orientation: NDArray[np.uint8]
 
 
 class TritonPythonModel:
@@ -40,54 +53,58 @@ class TritonPythonModel:
         self._pipeline = self._build()
         check_pipeline(
             self._config,
-            has_input=has_input(self._pipeline, self._config.inputs[0].name),
+            missing_inputs=[t.name for t in self._config.inputs if not has_input(self._pipeline, t.name)],
             num_outputs=self._pipeline.num_outputs,
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Decode the photos of one execution."""
-        name = self._config.inputs[0].name
-        photos = [pb_utils.get_input_tensor_by_name(request, name).as_numpy() for request in requests]
+        photos = [self._photo(request) for request in requests]
         answers: dict[int, Answer] = {}
-        lengths = [photo.shape[1] for photo in photos]
+        lengths = [len(photo.data) for photo in photos]
         for group in merge_groups(lengths, ragged=self._config.inputs[0].ragged):
             for index, answer in zip(group, self._decode([photos[i] for i in group]), strict=True):
                 answers[index] = answer
         return [_response(request, answers[index]) for index, request in enumerate(requests)]
 
-    def _decode(self, photos: list[NDArray[np.uint8]]) -> list[Answer]:
-        """Decode photos, each uint8 (1, bytes); each answered by itself."""
-        refusals = [_refusal(photo) for photo in photos]
-        sound = [photo for photo, refusal in zip(photos, refusals, strict=True) if refusal is None]
-        decoded = iter(self.decode_together(sound))
-        return [next(decoded) if refusal is None else refusal for refusal in refusals]
+    def _photo(self, request: Any) -> EncodedPhoto:
+        arrays = input_arrays(request, [tensor.name for tensor in self._config.inputs])
+        data, orientation = (arrays[tensor.name][0] for tensor in self._config.inputs)
+        return EncodedPhoto(data, orientation)
 
-    def decode_together(self, photos: list[NDArray[np.uint8]]) -> list[Answer]:
-        """Decode photos, each uint8 (1, bytes), in one run, or one by one where one of them fails it."""
+    def _decode(self, photos: list[EncodedPhoto]) -> list[Answer]:
+        """Decode photos, each answered by itself."""
+        ready = [_ready(photo) for photo in photos]
+        decoded = iter(self.decode_together([photo for photo in ready if isinstance(photo, EncodedPhoto)]))
+        return [next(decoded) if isinstance(photo, EncodedPhoto) else photo for photo in ready]
+
+    def decode_together(self, photos: list[EncodedPhoto]) -> list[Answer]:
+        """Decode photos in one run, or one by one where one of them fails it."""
         try:
-            return self.run_pipeline([photo[0] for photo in photos])
+            return self.run_pipeline(photos)
         except (RuntimeError, MemoryError) as exc:
             if len(photos) == 1:
                 return [_failure(exc, photos[0])]
         return [self.decode_together([photo])[0] for photo in photos]
 
-    def run_pipeline(self, encoded: list[NDArray[np.uint8]]) -> list[Sample]:
+    def run_pipeline(self, photos: list[EncodedPhoto]) -> list[Sample]:
         """Run the pipeline once.
 
         Raises:
             RuntimeError: DALI could not decode one of them.
         """
-        if not encoded:
+        if not photos:
             return []
         try:
-            self._pipeline.feed_input(self._config.inputs[0].name, encoded)
+            for tensor, values in zip(self._config.inputs, zip(*photos, strict=True), strict=True):
+                self._pipeline.feed_input(tensor.name, list(values))
             outputs = [output.as_cpu() for output in self._pipeline.run()]
         except (RuntimeError, MemoryError):
             # A pipeline that failed is not valid any more.
             self._pipeline = self._build()
             raise
         samples = []
-        for row in range(len(encoded)):
+        for row in range(len(photos)):
             sample = {}
             for tensor, output in zip(self._config.outputs, outputs, strict=True):
                 array = np.array(output[row])
@@ -103,25 +120,36 @@ class TritonPythonModel:
         return build_pipeline(self._serialized, self._config.max_batch_size, threads, self._config.gpu)
 
 
-def _refusal(photo: NDArray[np.uint8]) -> Any | None:
-    """Return the `TritonError` of a photo with too many pixels."""
-    reason = too_many_pixels(photo.tobytes())
-    return _invalid(f"{PHOTO_TOO_LARGE}: {reason}") if reason else None
+def _ready(photo: EncodedPhoto) -> EncodedPhoto | Any:
+    """Return a photo as the pipeline may have it, or the `TritonError` that says why it may not."""
+    data = photo.data.tobytes()
+    gate = judge(data)
+    if gate.is_plain:
+        return photo
+    ready = make_ready(data, gate, int(photo.orientation[0]))
+    if isinstance(ready, Refusal):
+        return _error(ready)
+    return EncodedPhoto(np.frombuffer(ready.data, np.uint8), np.array([ready.orientation], np.uint8))
+
+
+def _error(refusal: Refusal) -> Any:
+    if refusal.status is Refused.FAILED:
+        return pb_utils.TritonError(f"the decoder gave out: {refusal.reason}", pb_utils.TritonError.INTERNAL)
+    mark = {Refused.TOO_LARGE: f"{PHOTO_TOO_LARGE}: ", Refused.UNSUPPORTED: f"{PHOTO_UNSUPPORTED}: "}
+    return _invalid(mark.get(refusal.status, "") + refusal.reason)
 
 
 def _invalid(text: str) -> Any:
     return pb_utils.TritonError(text, pb_utils.TritonError.INVALID_ARG)
 
 
-def _failure(error: RuntimeError | MemoryError, photo: NDArray[np.uint8]) -> Any:
+def _failure(error: RuntimeError | MemoryError, photo: EncodedPhoto) -> Any:
     """Return the `TritonError` of a photo that failed alone: its own fault, in Pillow's words or DALI's, or not."""
-    try:
-        trouble = "no memory" if isinstance(error, MemoryError) else device_trouble(str(error))
-        if trouble is None:
-            return _invalid(f"{DECODE_FAILED}: {decoding_error(photo.tobytes()) or f'DALI: {cause(str(error))}'}")
-    except MemoryError:
-        trouble = "no memory"
-    return pb_utils.TritonError(f"the decoder gave out: {trouble}", pb_utils.TritonError.INTERNAL)
+    trouble = "no memory" if isinstance(error, MemoryError) else device_trouble(str(error))
+    if trouble is not None:
+        return _error(Refusal(Refused.FAILED, trouble))
+    found = decoding_error(photo.data.tobytes())
+    return _error(found or Refusal(Refused.CORRUPT, f"{DECODE_FAILED}: DALI: {cause(str(error))}"))
 
 
 def _response(request: Any, answer: Answer) -> Any:

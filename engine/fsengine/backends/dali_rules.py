@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fsengine.backends.config_rules import BackendConfig
+from fsengine.contracts.steps import decode_spec
 from fsengine.contracts.tensors import DType
 from fsengine.errors import PackError
 
@@ -26,8 +27,13 @@ def check_config(config: BackendConfig) -> None:
 
     if config.max_batch_size < 1:
         raise refuse("the DALI backend needs max_batch_size above 0")
-    if len(config.inputs) != 1 or config.inputs[0].data_type != DType.UINT8.triton or config.inputs[0].dims != (-1,):
-        raise refuse(f"encoded photos are one TYPE_UINT8 input of dims [-1], found {config.inputs}")
+    if [(tensor.data_type, tensor.dims) for tensor in config.inputs] != [
+        (spec.dtype.triton, spec.shape) for spec in decode_spec().inputs
+    ]:
+        raise refuse(
+            "the inputs are encoded photos, TYPE_UINT8 of dims [-1], and their orientations, TYPE_UINT8 of dims [1]; "
+            f"found {config.inputs}"
+        )
     if unknown := set(config.parameters) - _KNOWN:
         raise refuse(f"DALI parameters {sorted(unknown)} are unknown; known: {sorted(_KNOWN)}")
     threads = config.parameters.get("num_threads", "1")
@@ -39,21 +45,21 @@ def check_config(config: BackendConfig) -> None:
             raise refuse(f"output {tensor.name} has type {tensor.data_type}, expected one of {known}")
 
 
-def check_pipeline(config: BackendConfig, *, has_input: bool, num_outputs: int) -> None:
+def check_pipeline(config: BackendConfig, *, missing_inputs: Sequence[str], num_outputs: int) -> None:
     """Compare a configuration with its pipeline.
 
     Args:
         config: The configuration.
-        has_input: Whether the pipeline has an external source of the configured input's name.
+        missing_inputs: Configured inputs of whose name the pipeline has no external source.
         num_outputs: Outputs of the pipeline, which the configuration names in their order.
 
     Raises:
         PackError: They differ.
     """
-    if not has_input:
+    if missing_inputs:
         raise PackError(
-            f"model {config.name!r}: the pipeline has no external source named {config.inputs[0].name!r}, "
-            "the configured input"
+            f"model {config.name!r}: the pipeline has no external source named {' or '.join(map(repr, missing_inputs))}"
+            ", as configured"
         )
     if num_outputs != len(config.outputs):
         raise PackError(

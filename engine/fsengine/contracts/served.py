@@ -13,6 +13,11 @@ from dataclasses import dataclass, field, fields
 from fsengine.errors import Action, InferenceError, Remedy
 from fsengine.files.json_record import convert
 
+CONTRACT = "2"
+"""Version of the requests that `facestats` takes: raised when its inputs change. 2: `orientation` beside the photo."""
+
+_CONTRACT_PARAMETER = "contract"
+
 GENDER = "gender"
 ETHNICITY = "ethnicity"
 
@@ -47,25 +52,35 @@ class ServedModels:
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def to_parameters(self) -> dict[str, str]:
-        """Return the facts as the strings that a Triton config holds."""
+        """Return the facts, and the version of the contract, as the strings that a Triton config holds."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {
+        texts = {
             name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for name, value in values.items()
         }
+        return {**texts, _CONTRACT_PARAMETER: CONTRACT}
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> ServedModels:
         """Read the facts back from a Triton config.
 
         Raises:
-            InferenceError: The config lacks one of them, so the server serves something else.
+            InferenceError: The config lacks one of them, so the server serves something else, or its requests are
+                those of another version.
         """
         missing = [item.name for item in fields(cls) if item.name not in parameters]
         if missing:
             raise InferenceError(
                 f"the server's `facestats` model does not state {', '.join(missing)} in its parameters; "
                 "expected a repository that was assembled from a pack",
+                remedy=Remedy(Action.ASSEMBLE, "container"),
+            )
+
+        if (contract := parameters.get(_CONTRACT_PARAMETER, "1")) != CONTRACT:
+            raise InferenceError(
+                f"the server's `facestats` model takes requests of contract {contract}, this version sends contract "
+                f"{CONTRACT}: its repository was assembled by another version of facestats; assemble it again with "
+                "this one and restart the server, or use the version that assembled it",
                 remedy=Remedy(Action.ASSEMBLE, "container"),
             )
 

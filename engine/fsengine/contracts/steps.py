@@ -36,13 +36,17 @@ DETECT_BATCH_LIMIT = 16
 
 DECODE_FAILED = "decode failed"
 PHOTO_TOO_LARGE = "too large"
-"""How the decode step's errors begin: for bytes that are no photo, and for one with too many pixels."""
+PHOTO_UNSUPPORTED = "unsupported photo"
+"""How the decode step's errors begin: for a broken photo, for one with too many pixels, and for what is not read."""
 
 FIL_INPUT = "input__0"
 FIL_OUTPUT = "output__0"
 """Triton's FIL backend fixes both names."""
 
 ENCODED_IMAGE = TensorSpec(name="encoded_image", dtype=DType.UINT8, shape=(DYNAMIC,))
+ORIENTATION = TensorSpec(name="orientation", dtype=DType.UINT8, shape=(1,))
+"""How the stored pixels lie, in Exif's numbers 1 to 8; any other counts as 1, upright. Decoders ask the file itself
+nothing of it: `fsengine.photo.gate` reads it there."""
 IMAGE = TensorSpec(name="image", dtype=DType.UINT8, shape=(DYNAMIC, DYNAMIC, 3))
 DETECTOR_INPUT = TensorSpec(name="detector_input", dtype=DType.UINT8, shape=(DETECTOR_SIDE_PX, DETECTOR_SIDE_PX, 3))
 DETECTOR_SCALE = TensorSpec(name="detector_scale", dtype=DType.FP32, shape=(2,))
@@ -120,7 +124,7 @@ def decode_spec() -> ModelSpec:
     return ModelSpec(
         name=DECODE,
         max_batch_size=DECODE_BATCH_LIMIT,
-        inputs=(ENCODED_IMAGE,),
+        inputs=(ENCODED_IMAGE, ORIENTATION),
         outputs=(IMAGE, DETECTOR_INPUT, DETECTOR_SCALE, IMAGE_SIZE),
     )
 

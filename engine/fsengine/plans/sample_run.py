@@ -99,14 +99,13 @@ def _merged(runs: Sequence[StepRun], limit: int) -> StepRun:
 
 def _decoded(path: Path) -> Arrays:
     """Return what the decode step gives of a photo, with a leading axis of 1."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    from fsengine.photo.header import open_photo
+    from fsengine.photo.convert import read_pixels
 
     try:
-        with open_photo(path) as opened:
-            photo = ImageOps.exif_transpose(opened).convert("RGB")
-    except Exception as exc:  # Pillow's parsers raise nearly anything on broken data
+        photo = Image.fromarray(read_pixels(path.read_bytes()))
+    except (OSError, InvalidInputError) as exc:
         raise InvalidInputError(f"{path} cannot be read as a photo: {exc}") from exc
     width, height = photo.size
 

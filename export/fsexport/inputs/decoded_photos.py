@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from fsdata.labels.photo_paths import PHOTO_SUFFIXES
 from fsdata.sample_photos import sample_photos
 from fsengine.backends.dali_loading import build_pipeline, serialize_pipeline
-from fsengine.contracts.steps import DETECTOR_INPUT, decode_spec
+from fsengine.contracts.steps import DETECTOR_INPUT, ENCODED_IMAGE, ORIENTATION, decode_spec
 from fsengine.errors import InvalidInputError
 from fsengine.packs.shipped import shipped_folder
+from fsengine.photo.convert import make_ready
+from fsengine.photo.gate import Refusal, judge
 from fsexport.artifact.exported import file_hashes
 
 MOST_PHOTOS = 64
@@ -53,13 +55,26 @@ def photo_digest(photos: Sequence[Path]) -> str:
 
 
 def decoded(paths: Iterable[Path]) -> Iterator[Decoded | None]:
-    """Decode photos with the decode step's own pipeline; None for one that does not decode."""
+    """Decode photos as they are served: through the gate, then the decode step's own pipeline.
+
+    Args:
+        paths: Files.
+
+    Returns:
+        What the step gives of each, or None for one that is refused or does not decode.
+    """
     pipeline_file = shipped_folder("model_repository") / "decode" / "1" / "dali.py"
     serialized = serialize_pipeline(pipeline_file, 1)
     pipeline = build_pipeline(serialized, 1, 1)
     names = [tensor.name for tensor in decode_spec().outputs]
     for path in paths:
-        pipeline.feed_input(decode_spec().inputs[0].name, [np.fromfile(path, np.uint8)])
+        data = path.read_bytes()
+        ready = make_ready(data, judge(data))
+        if isinstance(ready, Refusal):
+            yield None
+            continue
+        pipeline.feed_input(ENCODED_IMAGE.name, [np.frombuffer(ready.data, np.uint8)])
+        pipeline.feed_input(ORIENTATION.name, [np.array([ready.orientation], np.uint8)])
         try:
             outputs = pipeline.run()
         except RuntimeError:

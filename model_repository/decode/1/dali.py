@@ -1,4 +1,4 @@
-"""Decode one encoded photo per sample: the photo itself and the detector's view of it.
+"""Decode one encoded photo per sample, upright by a number: the photo itself and the detector's view of it.
 
 Imported by nvidia-dali alone: Triton's DALI backend runs this file with nothing else of the project on the
 path, so the three constants repeat `fsengine.contracts.preprocessing`; a test compares them.
@@ -16,32 +16,48 @@ DECODER_OPTIONS = {} if DECODE_DEVICE == "cpu" else {"jpeg_fancy_upsampling": Tr
 
 
 @autoserialize
-@pipeline_def(batch_size=16, num_threads=1, device_id=None if DECODE_DEVICE == "cpu" else 0)
+@pipeline_def(batch_size=16, num_threads=1, device_id=None if DECODE_DEVICE == "cpu" else 0, enable_conditionals=True)
 def decode():
     """Return image, detector_input, detector_scale and image_size; see `fsengine.contracts.steps.decode_spec`."""
     encoded = fn.external_source(name="encoded_image", dtype=types.UINT8, ndim=1, device="cpu")
-    upright = fn.decoders.image(
-        encoded, device=DECODE_DEVICE, output_type=types.RGB, adjust_orientation=True, **DECODER_OPTIONS
+    number = fn.external_source(name="orientation", dtype=types.UINT8, ndim=1, device="cpu")
+    # DALI has two readers of Exif, and writes past its buffers where they disagree: neither is asked.
+    stored = fn.decoders.image(
+        encoded, device=DECODE_DEVICE, output_type=types.RGB, adjust_orientation=False, **DECODER_OPTIONS
     )
     # Sizes come from the header: those of decoded photos would have to come back from the GPU.
-    size = fn.peek_image_shape(encoded, dtype=types.FLOAT, adjust_orientation=True)
-    full_hw = fn.slice(size, start=[0], shape=[2], axes=[0])
-    longest = fn.reductions.max(full_hw)
+    size = fn.peek_image_shape(encoded, dtype=types.FLOAT, adjust_orientation=False)
+    stored_hw = fn.slice(size, start=[0], shape=[2], axes=[0])
+    longest = fn.reductions.max(stored_hw)
     capped_side = math.min(longest, float(MAX_SIDE_PX))
     image = fn.resize(
-        upright,
+        stored,
         size=fn.stack(capped_side, capped_side),
         mode="not_larger",
         interp_type=types.INTERP_LINEAR,
         antialias=True,
     )
     fitted = fn.resize(
-        upright,
+        stored,
         size=[DETECTOR_SIDE_PX, DETECTOR_SIDE_PX],
         mode="not_larger",
         interp_type=types.INTERP_LINEAR,
         antialias=True,
     )
+    # Exif's numbers; any other than 1 to 8 counts as 1. Turned after shrinking: the fewest pixels move.
+    orientation = fn.reshape(number, shape=[])
+    full_hw = stored_hw
+    if (orientation > 4) & (orientation < 9):
+        # Else the layouts of turned and other photos would differ.
+        image = fn.transpose(image, perm=[1, 0, 2], transpose_layout=False)
+        fitted = fn.transpose(fitted, perm=[1, 0, 2], transpose_layout=False)
+        full_hw = fn.stack(stored_hw[1], stored_hw[0])
+    if (orientation == 2) | (orientation == 3) | (orientation == 6) | (orientation == 7):
+        image = fn.flip(image, horizontal=1, vertical=0)
+        fitted = fn.flip(fitted, horizontal=1, vertical=0)
+    if (orientation == 3) | (orientation == 4) | (orientation == 7) | (orientation == 8):
+        image = fn.flip(image, horizontal=0, vertical=1)
+        fitted = fn.flip(fitted, horizontal=0, vertical=1)
     # Top left, zero padding; a strip thinner than a detector pixel keeps one row.
     detector_input = fn.crop(
         fitted,

@@ -26,9 +26,9 @@ from fsclient.testing import FakeBackend, answer, ensemble
 from fsengine.contracts.bench_report import BenchReport
 from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, PhotoRejectedError, ServerUnavailableError
 from fsengine.terminal.tables import plain_text
+from plain_headers import PLAIN_JPEG
 
 INSTANCES = {"decode": 1, "detect": 2}
-JPEG = b"\xff\xd8\xff\xe0 "
 
 
 def statistics(requests: int = 0, **changes: int) -> ModelStatistics:
@@ -197,7 +197,9 @@ def test_levels_stay_within_what_the_server_has_room_for(room: int | None, level
 
 
 def test_every_photo_is_sent_in_every_round_and_failures_are_counted_by_photo(tmp_path: Path) -> None:
-    photos = workload(tmp_path, [JPEG + b"\2", JPEG + b"\0", JPEG + b"\144", b"notes", b"", JPEG + b"\1"])
+    photos = workload(
+        tmp_path, [PLAIN_JPEG + b"\2", PLAIN_JPEG + b"\0", PLAIN_JPEG + b"\144", b"notes", b"", PLAIN_JPEG + b"\1"]
+    )
     backend = CountingBackend(faces_or(PhotoRejectedError("in ensemble 'facestats', decode failed: cut short")))
     level = measure(backend, photos, rounds=3, warm_up_photos=5)
     assert photos.num_photos == 6
@@ -210,14 +212,14 @@ def test_every_photo_is_sent_in_every_round_and_failures_are_counted_by_photo(tm
 
 
 def test_without_a_number_of_rounds_a_level_has_one_at_least(tmp_path: Path) -> None:
-    level = measure(CountingBackend(faces_or()), workload(tmp_path, [JPEG + b"\1"] * 5), rounds=None, seconds=0.0)
+    level = measure(CountingBackend(faces_or()), workload(tmp_path, [PLAIN_JPEG + b"\1"] * 5), rounds=None, seconds=0.0)
     assert (level.rounds, level.traffic.requests) == (1, 5)
 
 
 def test_what_a_living_server_does_not_answer_is_a_failure_and_not_tried_again(tmp_path: Path) -> None:
     errors = ServerUnavailableError("Exceeds maximum queue size"), DeadlineError("no answer in time")
     backend = CountingBackend(faces_or(*errors))
-    photos = workload(tmp_path, [JPEG + b"\1", JPEG + b"\144", JPEG + b"\145"])
+    photos = workload(tmp_path, [PLAIN_JPEG + b"\1", PLAIN_JPEG + b"\144", PLAIN_JPEG + b"\145"])
     level = measure(backend, photos, rounds=2, warm_up_photos=0)
     assert len(backend.requests) == 6
     assert level.failure_reasons == {"unavailable": 1, "deadline": 1}
@@ -226,7 +228,7 @@ def test_what_a_living_server_does_not_answer_is_a_failure_and_not_tried_again(t
 
 def test_a_photo_refused_for_its_neighbour_is_answered_alone_as_in_ingest(tmp_path: Path) -> None:
     backend = CountingBackend(faces_or(PhotoRejectedError("a neighbour's fault")), alone=lambda _: 4)
-    level = measure(backend, workload(tmp_path, [JPEG + b"\1", JPEG + b"\144"]), rounds=2, warm_up_photos=0)
+    level = measure(backend, workload(tmp_path, [PLAIN_JPEG + b"\1", PLAIN_JPEG + b"\144"]), rounds=2, warm_up_photos=0)
     assert len(backend.requests_alone) == 2
     assert (level.traffic.refused, level.traffic.answered, level.traffic.num_faces) == (2, 4, 10)
     assert not level.failures
@@ -240,7 +242,7 @@ def test_a_photo_refused_for_its_neighbour_is_answered_alone_as_in_ingest(tmp_pa
 
 def test_a_photo_alone_is_a_stage_only_where_one_was_decoded_so(tmp_path: Path) -> None:
     backend = CountingBackend(faces_or(), alone=lambda _: 4)
-    level = measure(backend, workload(tmp_path, [JPEG + b"\1"]), rounds=2, warm_up_photos=0)
+    level = measure(backend, workload(tmp_path, [PLAIN_JPEG + b"\1"]), rounds=2, warm_up_photos=0)
     assert [stage.name for stage in level.stages] == list(INSTANCES)
 
 
@@ -256,13 +258,13 @@ def test_time_in_the_server_holds_that_of_photos_decoded_alone(tmp_path: Path) -
             }
 
     backend = Slow(faces_or(PhotoRejectedError("a neighbour's fault")), alone=lambda _: 4)
-    level = measure(backend, workload(tmp_path, [JPEG + b"\144"]), rounds=2, warm_up_photos=0)
+    level = measure(backend, workload(tmp_path, [PLAIN_JPEG + b"\144"]), rounds=2, warm_up_photos=0)
     assert level.bound_by == "concurrency"
 
 
 def test_without_an_answer_nothing_is_said_to_bound_the_speed(tmp_path: Path) -> None:
     backend = CountingBackend(faces_or(PhotoRejectedError("decode failed: cut short")))
-    photos = workload(tmp_path, [JPEG + b"\144"])
+    photos = workload(tmp_path, [PLAIN_JPEG + b"\144"])
     level = measure(backend, photos, rounds=2, warm_up_photos=0)
     assert (level.traffic.answered, level.bound_by) == (0, None)
     assert level.stages
@@ -290,7 +292,7 @@ def test_a_connection_that_broke_is_asked_again(tmp_path: Path, question: str) -
                 self.refusals -= 1
                 raise ServerUnavailableError("Stream removed")
 
-    photos = workload(tmp_path, [JPEG + b"\1", JPEG + b"\144"])
+    photos = workload(tmp_path, [PLAIN_JPEG + b"\1", PLAIN_JPEG + b"\144"])
     level = measure(Dropped(faces_or(ServerUnavailableError("Stream removed"))), photos, rounds=2, warm_up_photos=0)
     assert (level.traffic.answered, level.failure_reasons) == (2, {"unavailable": 1})
 
@@ -299,11 +301,11 @@ def test_no_more_workers_are_started_than_there_are_photos(tmp_path: Path) -> No
     tasks = []
 
     class Watched(CountingBackend):
-        async def infer(self, data: bytes, outputs: Sequence[str], *, alone: bool = False) -> Any:
+        async def infer(self, data: bytes, outputs: Sequence[str], *, orientation: int, alone: bool = False) -> Any:
             tasks.append(len(asyncio.all_tasks()))
-            return await super().infer(data, outputs, alone=alone)
+            return await super().infer(data, outputs, orientation=orientation, alone=alone)
 
-    level = measure(Watched(faces_or()), workload(tmp_path, [JPEG + b"\1"] * 3), 1024, rounds=1, warm_up_photos=2)
+    level = measure(Watched(faces_or()), workload(tmp_path, [PLAIN_JPEG + b"\1"] * 3), 1024, rounds=1, warm_up_photos=2)
     assert level.traffic.requests == 3
     # The test itself is a task too.
     assert max(tasks) == 1 + 3
@@ -318,7 +320,7 @@ def test_a_lost_server_ends_the_run(tmp_path: Path, error: Exception) -> None:
             return await super().served()
 
     with pytest.raises(ServerUnavailableError, match="gone"):
-        measure(Lost(faces_or(ServerUnavailableError("closed"))), workload(tmp_path, [JPEG + b"\144"] * 3))
+        measure(Lost(faces_or(ServerUnavailableError("closed"))), workload(tmp_path, [PLAIN_JPEG + b"\144"] * 3))
 
 
 def test_another_model_set_in_the_middle_is_refused(tmp_path: Path) -> None:
@@ -327,7 +329,7 @@ def test_another_model_set_in_the_middle_is_refused(tmp_path: Path) -> None:
             return ensemble("set-2") if self.requests else await super().served()
 
     with pytest.raises(InferenceError, match=r"now serves model set set-2, this run began with set-1"):
-        measure(Replaced(faces_or()), workload(tmp_path, [JPEG + b"\1"]), warm_up_photos=0)
+        measure(Replaced(faces_or()), workload(tmp_path, [PLAIN_JPEG + b"\1"]), warm_up_photos=0)
 
 
 @pytest.mark.parametrize(
@@ -344,7 +346,7 @@ def test_statistics_that_cannot_be_trusted_are_said(
 ) -> None:
     backend = CountingBackend(faces_or())
     vars(backend).update(switch)
-    level = measure(backend, workload(tmp_path, [JPEG + b"\1"] * 3), warm_up_photos=0)
+    level = measure(backend, workload(tmp_path, [PLAIN_JPEG + b"\1"] * 3), warm_up_photos=0)
     assert level.traffic.answered == 9
     assert note in level.notes[0]
     assert len(level.stages) == num_stages
@@ -352,13 +354,13 @@ def test_statistics_that_cannot_be_trusted_are_said(
 
 
 def test_too_few_requests_for_a_level_are_said(tmp_path: Path) -> None:
-    level = measure(CountingBackend(faces_or()), workload(tmp_path, [JPEG + b"\1"]), concurrency=8, rounds=3)
+    level = measure(CountingBackend(faces_or()), workload(tmp_path, [PLAIN_JPEG + b"\1"]), concurrency=8, rounds=3)
     assert "only 3 requests" in level.notes[0]
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> BenchResult:
-    photos = workload(tmp_path, [JPEG + b"\1", JPEG + b"\144", b"notes"])
+    photos = workload(tmp_path, [PLAIN_JPEG + b"\1", PLAIN_JPEG + b"\144", b"notes"])
     backend = CountingBackend(faces_or(PhotoRejectedError("decode failed: cut short")))
     levels = [measure(backend, photos, concurrency) for concurrency in (1, 2)]
     return BenchResult(server="localhost:8001", served=ensemble(), num_photos=photos.num_photos, levels=levels)
@@ -387,7 +389,7 @@ def test_json_is_the_report_that_the_engine_reads(result: BenchResult) -> None:
 
 
 def test_a_level_without_an_answer_has_no_latency(tmp_path: Path) -> None:
-    photos = workload(tmp_path, [JPEG + b"\144"])
+    photos = workload(tmp_path, [PLAIN_JPEG + b"\144"])
     level = measure(CountingBackend(faces_or(PhotoRejectedError("cut short"))), photos, rounds=1, warm_up_photos=0)
     told = bench_json(BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level]))
     assert (told["latency_ms"], told["bound_by"], told["failures"]) == (None, None, 1)

@@ -33,7 +33,7 @@ def test_photos_are_read_with_hash_size_and_time(tmp_path: Path, form: str) -> N
     ("content", "status", "reason"),
     [
         (b"", Status.UNSUPPORTED, "empty"),
-        (encoded("GIF"), Status.UNSUPPORTED, "GIF is not read; expected BMP"),
+        (encoded("GIF"), Status.UNSUPPORTED, "GIF is not read; expected AVIF, BMP"),
         (b"hello", Status.UNSUPPORTED, "not a known photo format"),
         (b"%PDF-1.7", Status.UNSUPPORTED, "PDF is not read"),
     ],

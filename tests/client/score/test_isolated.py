@@ -20,6 +20,7 @@ from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.models.name_to_repository import served_repository
+from fsclient.photos.pixel_room import PixelRoom
 from fsclient.score.photo_request import refusal, score_file
 from fsclient.testing import FakeBackend, answer
 from fsdata.results.parts import locked
@@ -59,7 +60,7 @@ def score(photo: Path, backend: FakeBackend) -> PhotoRow:
     retry = RetryPolicy(attempts=3, first_wait_s=0.0, longest_wait_s=0.0)
     outputs = ["face_score", "face_box"]
     return asyncio.run(
-        score_file(bytes(photo), backend, outputs, retry=retry, expected_model_set_id="set-1"),
+        score_file(bytes(photo), backend, outputs, retry=retry, expected_model_set_id="set-1", room=PixelRoom()),
     )
 
 
@@ -178,7 +179,7 @@ def test_an_error_spreads_over_merged_photos_and_alone_none_merge(
     sent = [good, good, bad, good, good, good, good, good] * 2
 
     async def answers(backend: TritonBackend, outputs: list[str], *, alone: bool) -> list[object]:
-        asked = (backend.infer(data, outputs, alone=alone) for data in sent)
+        asked = (backend.infer(data, outputs, orientation=1, alone=alone) for data in sent)
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
     async def both() -> tuple[list[object], list[object]]:

@@ -14,7 +14,8 @@ import pytest
 
 from fsdata.results import open_results
 from fsdata.results.master_table import build_table
-from fsdata.results.parts import part_paths
+from fsdata.results.parts import open_part, part_paths
+from fsdata.results.schema import COLUMNS
 from fsengine.errors import InvalidInputError, ResultsError
 from results_for_tests import (
     SERVED,
@@ -225,3 +226,16 @@ def test_importing_the_package_does_not_load_pyarrow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "no attribute 'nothing'" in done.stdout
+
+
+def test_parts_of_before_a_column_read_as_null_there(tmp_path: Path) -> None:
+    converted = replace(row_of("/photos/b.heic"), converted="HEIC")
+    old, new = part_paths(write_parts(tmp_path, [row_of("/photos/a.jpg")], [converted, row_of("/photos/c.jpg")]))
+    pq.write_table(pq.read_table(old).drop_columns(["converted"]), old)
+    results = open_results(tmp_path)
+    assert results.photos()["converted"].to_pylist() == [None, "HEIC", None]
+    assert next(results.scan_photos(["converted", "source"])).column_names == ["converted", "source"]
+    assert results.faces(["source"]).num_rows == 3
+    for path in (old, new):
+        with open_part(path) as part:
+            assert next(part.groups()).schema.names == part.schema.names == list(COLUMNS)

@@ -38,7 +38,10 @@ def config_of(record: dict[str, Any], folder: Path, kind: str = "KIND_CPU") -> B
 def dali_record() -> dict[str, Any]:
     return {
         "max_batch_size": 16,
-        "input": [tensor("encoded_image", "TYPE_UINT8", [-1], allow_ragged_batch=True)],
+        "input": [
+            tensor("encoded_image", "TYPE_UINT8", [-1], allow_ragged_batch=True),
+            tensor("orientation", "TYPE_UINT8", [1]),
+        ],
         "output": [tensor("image", "TYPE_UINT8", [-1, -1, 3]), tensor("image_size", "TYPE_INT32", [2])],
         "parameters": {"num_threads": {"string_value": "2"}},
     }
@@ -47,15 +50,17 @@ def dali_record() -> dict[str, Any]:
 def test_a_sound_dali_configuration_passes(tmp_path: Path) -> None:
     config = config_of(dali_record(), tmp_path)
     dali_rules.check_config(config)
-    dali_rules.check_pipeline(config, has_input=True, num_outputs=2)
+    dali_rules.check_pipeline(config, missing_inputs=[], num_outputs=2)
     assert config.inputs[0].ragged
 
 
 WRONG_DALI: dict[str, tuple[Change, str]] = {
     "no batch": (lambda r: r.update(max_batch_size=0), "max_batch_size above 0"),
-    "strings": (lambda r: r["input"][0].update(data_type="TYPE_STRING"), "TYPE_UINT8 input"),
+    "strings": (lambda r: r["input"][0].update(data_type="TYPE_STRING"), "TYPE_UINT8 of dims"),
     "two axes": (lambda r: r["input"][0].update(dims=["-1", "-1"]), r"dims \[-1\]"),
-    "two inputs": (lambda r: r["input"].append(r["input"][0]), "one TYPE_UINT8 input"),
+    "three inputs": (lambda r: r["input"].append(r["input"][1]), "orientations, TYPE_UINT8"),
+    "no orientation": (lambda r: r["input"].pop(), "orientations, TYPE_UINT8"),
+    "wide orientation": (lambda r: r["input"][1].update(dims=["2"]), r"orientations, TYPE_UINT8 of dims \[1\]"),
     "unknown parameter": (lambda r: r["parameters"].update(threads={"string_value": "1"}), "threads"),
     "no number": (lambda r: r["parameters"].update(num_threads={"string_value": "many"}), "many"),
     "unknown type": (lambda r: r["output"][0].update(data_type="TYPE_STRING"), "TYPE_STRING"),
@@ -72,11 +77,12 @@ def test_dali_refuses(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("has_input", "num_outputs", "message"), [(False, 2, "no external source"), (True, 3, "has 3 outputs")]
+    ("missing", "num_outputs", "message"),
+    [(["orientation"], 2, "no external source named 'orientation'"), ([], 3, "has 3 outputs")],
 )
-def test_dali_refuses_another_pipeline(tmp_path: Path, has_input: bool, num_outputs: int, message: str) -> None:
+def test_dali_refuses_another_pipeline(tmp_path: Path, missing: list[str], num_outputs: int, message: str) -> None:
     with pytest.raises(PackError, match=message):
-        dali_rules.check_pipeline(config_of(dali_record(), tmp_path), has_input=has_input, num_outputs=num_outputs)
+        dali_rules.check_pipeline(config_of(dali_record(), tmp_path), missing_inputs=missing, num_outputs=num_outputs)
 
 
 def test_without_a_ragged_batch_only_equal_lengths_merge() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from fsengine.backends.dali_errors import cause, decoding_cause, device_trouble
 from fsengine.packs.shipped import shipped_folder
-from fsengine.photo.header import decoding_error
 
 NEW = """in ensemble 'facestats_isolated', Runtime error: Critical error in pipeline:
 Error in CPU operator `nvidia.dali.fn.{operator}`,
@@ -129,12 +128,3 @@ def test_a_cause_is_one_short_line_whatever_the_text() -> None:
 def test_a_device_that_gave_out_is_no_fault_of_the_photo(text: str) -> None:
     assert device_trouble(text)
     assert decoding_cause(text) is None
-
-
-def test_memory_that_gave_out_is_not_what_pillow_finds_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr("PIL.Image.open", full)
-    with pytest.raises(MemoryError):
-        decoding_error(b"a photo")

@@ -87,7 +87,7 @@ def test_photos_of_different_lengths_share_a_decode_and_those_alone_do_not(targe
     decode, alone = (configs(target)[name] for name in DECODERS)
     for config in (decode, alone):
         assert config.backend == "dali"
-        assert len(config.input) == 1
+        assert [tensor.name for tensor in config.input] == ["encoded_image", "orientation"]
         assert list(config.input[0].dims) == [-1]
         assert config.instance_group[0].count == 1
     assert decode.input[0].allow_ragged_batch
@@ -164,6 +164,7 @@ def test_the_scale_is_that_of_the_rows_that_the_resize_made(size: tuple[int, int
     path = shipped_folder("model_repository") / "decode" / "1" / "dali.py"
     pipeline = build_pipeline(serialize_pipeline(path, 1), 1, 1)
     pipeline.feed_input("encoded_image", [np.frombuffer(stored.getvalue(), np.uint8)])
+    pipeline.feed_input("orientation", [np.array([1], np.uint8)])
     _, seen, scale, image_size = (np.array(output.as_cpu()[0]) for output in pipeline.run())
     assert tuple(image_size) == size
     white = (seen > 0).all(axis=2)

@@ -157,6 +157,11 @@ def test_what_is_served_comes_back_from_the_parameters() -> None:
     ensemble = adapt(read_canonical(), official_pack(), Target.PIP)[steps.ENSEMBLE]
     parameters = {name: value.string_value for name, value in ensemble.parameters.items()}
     assert ServedModels.from_parameters(parameters) == official_pack().served()
+    for contract in ({}, {"contract": "1"}, {"contract": "3"}):
+        others = {name: value for name, value in parameters.items() if name != "contract"} | contract
+        number = contract.get("contract", "1")
+        with pytest.raises(InferenceError, match=f"contract {number}, this version sends contract 2.*assemble it"):
+            ServedModels.from_parameters(others)
     del parameters["labels"]
     with pytest.raises(InferenceError, match="labels"):
         ServedModels.from_parameters(parameters)

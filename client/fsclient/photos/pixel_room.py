@@ -1,0 +1,43 @@
+"""How many pixels of photos are in flight at once: memory follows them, not the number of photos."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+MAX_PIXELS_IN_FLIGHT = 400_000_000
+"""Decoded 1.2 GB; two photos of the largest size."""
+
+
+class PixelRoom:
+    """Room for the pixels of photos in flight, given in the order in which it was asked for.
+
+    A photo that is larger than all of it goes alone.
+    """
+
+    def __init__(self, limit: int = MAX_PIXELS_IN_FLIGHT) -> None:
+        """Make an empty room.
+
+        Args:
+            limit: The most pixels.
+        """
+        self._limit = limit
+        self._held = 0
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    @asynccontextmanager
+    async def hold(self, num_pixels: int) -> AsyncIterator[None]:
+        """Wait until there is room for so many pixels, and hold it."""
+        wanted = min(num_pixels, self._limit)
+        async with self._turn:
+            while self._held + wanted > self._limit:
+                self._freed.clear()
+                await self._freed.wait()
+            self._held += wanted
+        try:
+            yield
+        finally:
+            self._held -= wanted
+            self._freed.set()
