@@ -22,12 +22,11 @@ from fsdata.results.parts import part_paths
 from fsdata.results.status import Status
 from fsengine.errors import PhotoRejectedError
 from fsengine.files.hashing import file_sha256
-
-PNG = b"\x89PNG\r\n\x1a\n"
+from plain_headers import PLAIN_PNG
 
 
 def by_first_number(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-    return answer(data[len(PNG)], outputs, value=float(data[len(PNG)]))
+    return answer(data[len(PLAIN_PNG)], outputs, value=float(data[len(PLAIN_PNG)]))
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     """Five photos; photo n has n faces."""
     (tmp_path / "photos").mkdir()
     for number in range(5):
-        (tmp_path / "photos" / f"{number}.png").write_bytes(PNG + bytes([number]))
+        (tmp_path / "photos" / f"{number}.png").write_bytes(PLAIN_PNG + bytes([number]))
     return tmp_path / "photos"
 
 
@@ -57,7 +56,7 @@ def test_touched_photos_keep_their_rows_and_are_not_scored_again(folder: Path, t
     before = faces_of(tmp_path / "out")
     os.utime(folder / "3.png", ns=(5, 5))
     os.utime(folder / "0.png", ns=(6, 6))
-    (folder / "4.png").write_bytes(PNG + bytes([2]))
+    (folder / "4.png").write_bytes(PLAIN_PNG + bytes([2]))
     summary = ingest(folder, backend, part_size=2)
     assert len(backend.requests) == 6
     assert (summary.num_kept, summary.num_changed, summary.num_rows, summary.exit_code) == (2, 1, 1, 0)
@@ -98,14 +97,14 @@ def test_ctrl_c_while_touched_photos_are_compared_keeps_what_was_found(
 
 def test_what_failed_or_is_to_be_done_again_is_scored_though_only_touched(folder: Path, tmp_path: Path) -> None:
     def refuse(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        raise PhotoRejectedError("onnx runtime error" if data[len(PNG)] == 1 else "decode failed: today")
+        raise PhotoRejectedError("onnx runtime error" if data[len(PLAIN_PNG)] == 1 else "decode failed: today")
 
     ingest(folder, FakeBackend(refuse))
     for photo in folder.iterdir():
         os.utime(photo, ns=(7, 7))
     backend = FakeBackend(by_first_number)
     summary = ingest(folder, backend)
-    assert [data[len(PNG)] for data in backend.requests] == [1]
+    assert [data[len(PLAIN_PNG)] for data in backend.requests] == [1]
     assert (summary.num_kept, summary.all_statuses[Status.CORRUPT]) == (4, 4)
     for photo in folder.iterdir():
         os.utime(photo, ns=(8, 8))
@@ -130,7 +129,7 @@ def test_gone_photos_are_counted_where_their_folder_is_a_source(folder: Path, tm
     (folder / "3.png").rename(folder / "3.txt")
     assert ingest(folder, FakeBackend(1), exclude=["0.png"]).num_gone == 2
     (tmp_path / "others").mkdir()
-    (tmp_path / "others" / "1.png").write_bytes(PNG + b"\x01")
+    (tmp_path / "others" / "1.png").write_bytes(PLAIN_PNG + b"\x01")
     with Client(backend=FakeBackend(1)) as client:
         summary = client.ingest(tmp_path / "others", tmp_path / "out")
         assert summary.num_gone == 0
@@ -164,7 +163,11 @@ def test_sizes_and_times_are_cut_alike_where_they_are_stored_and_compared(
 
     monkeypatch.setattr(os, "stat", far_away)
     file = read_photo(bytes(photo)).file
-    assert (file.source, file.num_bytes, file.mtime_ns) == resume_key(bytes(photo)) == (str(photo), 9, 2**63 - 1)
+    assert (
+        (file.source, file.num_bytes, file.mtime_ns)
+        == resume_key(bytes(photo))
+        == (str(photo), len(PLAIN_PNG) + 1, 2**63 - 1)
+    )
     np.array(file_state(os.stat(photo)), np.int64)
 
 
@@ -172,7 +175,7 @@ def test_a_writer_that_fails_unexpectedly_stops_the_run_at_once(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5, 60):
-        (folder / f"{number}.png").write_bytes(PNG + bytes([number]))
+        (folder / f"{number}.png").write_bytes(PLAIN_PNG + bytes([number]))
 
     def fail(*_: Any) -> None:
         raise OverflowError("not of this world")
@@ -186,7 +189,7 @@ def test_a_writer_that_fails_unexpectedly_stops_the_run_at_once(
 
 def test_a_progress_that_fails_stops_the_run_at_once(folder: Path) -> None:
     for number in range(5, 60):
-        (folder / f"{number}.png").write_bytes(PNG + bytes([number]))
+        (folder / f"{number}.png").write_bytes(PLAIN_PNG + bytes([number]))
 
     def fail(_: Any) -> None:
         raise ZeroDivisionError
