@@ -37,13 +37,15 @@ def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def server_processes() -> set[int]:
+    """Return the servers, supervisors and stubs that this test run has started, by the state folder it gave them."""
+    mine = f"XDG_STATE_HOME={os.environ['XDG_STATE_HOME']}".encode()
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            command = (entry / "cmdline").read_bytes()
+            command, variables = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
         except OSError:
             continue
-        if b"tritonserver" in command or b"triton_python_backend_stub" in command:
+        if mine in variables.split(b"\0") and (b"tritonserver" in command or b"triton_python_backend_stub" in command):
             found.add(int(entry.name))
     return found
 

@@ -74,7 +74,8 @@ class TritonBackend:
             return await self._served()
         except PhotoRejectedError as exc:
             raise ServerUnavailableError(
-                f"the server at {self._url} does not serve {ENSEMBLE!r}: {exc}; it is stopping, or is another server"
+                f"the server at {self._url} is unavailable: it does not serve {ENSEMBLE!r} ({exc}); it is stopping, or "
+                "is another server"
             ) from exc
 
     async def _served(self) -> ServedEnsemble:

@@ -32,6 +32,7 @@ from fsengine.errors import InferenceError, PhotoRejectedError, ServerUnavailabl
 from fsengine.repository.assemble import read_canonical
 from fsengine.server.embedded import EmbeddedServer
 from native_decode_errors import with_native_decode_errors
+from plain_headers import PLAIN_PNG
 
 NATIVE = """in ensemble 'facestats', Runtime error: Critical error in pipeline:
 Error when executing Mixed operator decoders__Image encountered:
@@ -151,7 +152,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     for number in range(24):
         name = ("hopper.jpg", "obama.jpg", "coffee.jpg")[number % 3]
         shutil.copy(photos / name, folder / f"{number:02}-good.jpg")
-    cut, text = (photos / "obama.jpg").read_bytes(), b"\x89PNG\r\n\x1a\n and then no picture"
+    cut, text = (photos / "obama.jpg").read_bytes(), PLAIN_PNG + b" and then no picture"
     for number in range(2, 24, 3):
         (folder / f"{number:02}-worse.jpg").write_bytes(cut[: 2000 + number] if number % 2 else text + bytes(number))
     return folder

@@ -21,8 +21,9 @@ from dashboard import GPU_METRICS, metrics_of, panel_queries, rule_queries
 from fsclient.models.name_to_repository import served_repository
 from fsdata.sample_photos import sample_photos
 from fsengine.server import binary, shared_memory
-from fsengine.server.embedded import _environment, _free_port
+from fsengine.server.embedded import _free_port
 from fsengine.server.interpreter import default_library_folder
+from fsengine.server.surroundings import environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
 
 pytestmark = pytest.mark.triton
@@ -54,22 +55,22 @@ class Started:
 @contextlib.contextmanager
 def starting(folder: Path) -> Iterator[Started]:
     """Start the entrypoint with the pip package's server and backends, and kill what is left of it."""
-    binary.make_backend_folder(folder / "backends")
+    repository = served_repository("demo", print)
+    surroundings = make_run_folder(folder)
+    furnish(surroundings, repository, default_library_folder())
     http_port, grpc_port, metrics_port = _free_port(), _free_port(), _free_port()
     root = binary.triton_folder()
-    command = [*FSENGINE, "start", "--repository", str(served_repository("demo", print))]
+    command = [*FSENGINE, "start", "--repository", str(repository)]
     command += ["--program", str(root / "bin" / "tritonserver")]
     command += ["--http-port", str(http_port), "--grpc-port", str(grpc_port), "--metrics-port", str(metrics_port)]
     # The pip package's Triton is older than that option of gRPC.
-    command += ["--grpc-threads", "0", "--", f"--backend-directory={folder / 'backends'}"]
+    command += ["--grpc-threads", "0", "--", f"--backend-directory={surroundings.backends}"]
     prefix = shared_memory.region_prefix(os.getpid())
     command += [f"--cache-directory={root / 'caches'}", f"--backend-config=python,shm-region-prefix-name={prefix}"]
     began = time.time()
     log = folder / "log"
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, env=_environment(default_library_folder(), plan_threads())
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment(surroundings, plan_threads()))
     try:
         yield Started(process=process, http_port=http_port, grpc_port=grpc_port, metrics_port=metrics_port, log=log)
     finally:
