@@ -18,7 +18,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from fsclient.backend.triton import TritonBackend
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.resume import find_inputs
+from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.models.name_to_repository import served_repository
@@ -40,7 +40,7 @@ def run(photos: str, url: str, concurrency: int) -> IngestSummary:
         backend = TritonBackend(url)
         try:
             config = IngestConfig(sources=(photos,), out=out, concurrency=concurrency)
-            return await ingest_photos(config, find_inputs(config).paths, backend, lambda _: None)
+            return await ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda _: None)
         finally:
             await backend.close()
 

@@ -76,7 +76,7 @@ async def _refreshed(
 ) -> IngestSummary:
     """Bring the folder to the served models, and score what is new."""
     if num_parts := finish_replacement(config.out):
-        teller.say(f"finished an interrupted refresh: its {num_parts} parts are in their place")
+        teller.say(f"finished what was interrupted while new parts replaced old ones: its {num_parts} parts are in their place")
     server = await open_server()
     return await refresh(_within_room(config, server, teller), paths, server.backend, teller, interruption)
 
@@ -108,8 +108,7 @@ async def _ingested(
             teller.say(f"{summary.num_done_before} of {summary.num_inputs} photos are done already")
         server = await open_server()
         on_row = teller.photos(len(plan.todo))
-        summary = await ingest_photos(_within_room(config, server, teller), paths, server.backend, on_row, interruption)
-        summary.num_kept, summary.num_changed = plan.summary.num_kept, plan.summary.num_changed
+        summary = await ingest_photos(_within_room(config, server, teller), plan, server.backend, on_row, interruption)
     return summary
 
 

@@ -71,11 +71,15 @@ def find_gpu(index: int = 0, nvml: Any = None) -> Gpu:
     return gpu
 
 
+def only(gpu: Gpu) -> dict[str, str]:
+    """Return the environment in which CUDA sees one GPU alone, as number 0."""
+    # CUDA numbers the fastest first unless it is told otherwise.
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE_DEVICES: str(gpu.index)}
+
+
 def show_only(gpu: Gpu) -> None:
     """Have CUDA in this process, before its first call, and in those that it starts see one GPU alone, as number 0."""
-    # CUDA numbers the fastest first unless it is told otherwise.
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    os.environ[VISIBLE_DEVICES] = str(gpu.index)
+    os.environ.update(only(gpu))
 
 
 def _visible(gpus: dict[int, Gpu], visible: str) -> list[Gpu]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.progress import ProgressTeller
-from fsclient.ingest.resume import find_inputs
+from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.refresh_run import refresh
@@ -145,7 +145,7 @@ def run(
     paths = find_inputs(config).paths
     with locked(out):
         if plain:
-            return asyncio.run(ingest_photos(config, paths, backend, lambda _: None))
+            return asyncio.run(ingest_photos(config, plan_ingest(config, paths), backend, lambda _: None))
         finish_replacement(out)
         return asyncio.run(refresh(config, paths, backend, progress or RecordedProgress()))
 

@@ -14,7 +14,7 @@ from fsclient.models.fetching import Say
 from fsclient.models.name_to_repository import DEFAULT_PACK, asked_models, served_repository
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, MissingDependencyError
-from fsengine.gpu import find_gpu, show_only
+from fsengine.gpu import find_gpu
 from fsengine.repository.assemble import Target
 
 if TYPE_CHECKING:
@@ -80,14 +80,13 @@ def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
         raise MissingDependencyError(
             f"the embedded server needs {exc.name}: pip install 'facestats[server]', or give --server HOST:PORT"
         ) from exc
-    if choice.gpu:
-        gpu = find_gpu()
+    gpu = find_gpu() if choice.gpu else None
+    if gpu is not None:
         say(f"on {gpu.name}")
-        show_only(gpu)
     target = Target.PIP_GPU if choice.gpu else Target.PIP
     repository = served_repository(choice.models or DEFAULT_PACK, say, target=target, without=choice.without)
     say("starting the embedded server")
-    with EmbeddedServer(repository) as server:
+    with EmbeddedServer(repository, gpu=gpu) as server:
         yield OpenServer(url=server.url, photos_in_flight=server.photos_in_flight, embedded=server)
 
 

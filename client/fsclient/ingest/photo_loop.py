@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.ingest.interruption import Interruption
-from fsclient.ingest.resume import Plan, plan_ingest
+from fsclient.ingest.resume import Plan, refuse_other_set
 from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.pixel_room import PixelRoom
@@ -29,18 +29,18 @@ OnRow = Callable[[PhotoRow], None]
 
 async def ingest_photos(
     config: IngestConfig,
-    paths: list[bytes],
+    plan: Plan,
     backend: InferenceBackend,
     on_row: OnRow,
     interruption: Interruption | None = None,
 ) -> IngestSummary:
-    """Score every photo that has no row yet and write parts.
+    """Score every photo that a plan leaves to do and write parts.
 
     The folder must be held by `fsdata.results.parts.locked`.
 
     Args:
         config: The run.
-        paths: Of the photos, see `find_inputs`.
+        plan: What is left to do; its summary goes on counting.
         backend: What runs the models.
         on_row: Called with each row as it is made.
         interruption: How the run may be told to stop.
@@ -53,7 +53,7 @@ async def ingest_photos(
         FaceStatsError: The folder cannot be continued or written to, or the server serves something else.
     """
     served = await backend.served()
-    plan = await asyncio.to_thread(plan_ingest, config, paths, model_set_id=served.models.model_set_id)
+    refuse_other_set(config.out, plan.models, served.models.model_set_id)
     plan.summary.served = served
     writer = PartWriter(config.out, part_schema(served), served.models.model_set_id)
     run = _Run(config=config, backend=backend, served=served, writer=writer, plan=plan, on_row=on_row)

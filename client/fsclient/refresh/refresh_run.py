@@ -52,7 +52,7 @@ async def refresh(
         paths: Of the photos, see `find_inputs`.
         backend: What runs the models.
         progress: What shows people how far it is.
-        interruption: How the run may be progress to stop while photos are scored.
+        interruption: How the run may be told to stop while photos are scored.
 
     Returns:
         What was done, `IngestSummary.refreshed` included.
@@ -77,8 +77,7 @@ async def refresh(
         summary = plan.summary
         summary.served = served
         if not summary.interrupted:
-            summary = await ingest_photos(config, paths, backend, progress.photos(len(plan.todo)), interruption)
-            summary.num_kept, summary.num_changed = plan.summary.num_kept, plan.summary.num_changed
+            summary = await ingest_photos(config, plan, backend, progress.photos(len(plan.todo)), interruption)
     else:
         statuses = Counter(status for _, status in _stored_photos(parts))
         num_photos = statuses.total()
@@ -137,8 +136,8 @@ async def _score_again(
         )
     progress.say(f"{because}: all photos are scored again")
     staged = replace(config, out=staging.path)
-    todo = plan_ingest(staged, again, model_set_id=served.models.model_set_id).todo
-    summary = await ingest_photos(staged, again, backend, progress.photos(len(todo)), interruption)
+    plan = plan_ingest(staged, again, model_set_id=served.models.model_set_id)
+    summary = await ingest_photos(staged, plan, backend, progress.photos(len(plan.todo)), interruption)
     if not summary.num_left:
         staging.replace_parts()
         summary.refreshed = f"refreshed: {counted(len(again), 'photo')} scored again, because {because}"

@@ -57,7 +57,7 @@ class MasterTable:
                 "_table/faces.parquet of `fsclient table build`, or give the folder of the parts to --results"
             )
         if _EMBEDDING not in schema.names:
-            raise InvalidInputError(f"{path} holds no embeddings; ingest without --no-embedding")
+            raise InvalidInputError(f"{path} holds no embeddings; the pack has none, or they were left out")
         self._width: int = schema.field(_EMBEDDING).type.list_size
 
     def photos(self) -> Iterator[pa.RecordBatch]:

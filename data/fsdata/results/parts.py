@@ -6,9 +6,10 @@ is later.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -116,6 +117,9 @@ class PartFile:
         self._file = file
         if missing := [name for name in COLUMNS if name not in self.schema.names]:
             raise ResultsError(f"{path} lacks the columns {', '.join(missing)}; {_BRING_BACK}")
+        for field in PHOTO_FIELDS:
+            if (found := self.schema.field(field.name).type) != field.type:
+                raise ResultsError(f"{path} holds {field.name} as {found}, expected {field.type}; {_BRING_BACK}")
         faces = self.schema.field(FACES).type
         if not pa.types.is_list(faces) or not pa.types.is_struct(faces.value_type):
             raise ResultsError(f"{path} holds faces of type {faces}, expected a list of structs; {_BRING_BACK}")
@@ -136,6 +140,9 @@ class PartFile:
         with _readable(self.path):
             table = self._file.read_row_group(number, columns=stored, use_threads=False)
             table.validate(full=True)
+        named = self.schema.names if stored is None else [name for name in stored if "." not in name]
+        if lost := set(named) - self._absent - set(table.column_names):
+            raise ResultsError(f"{self.path} has lost its columns {', '.join(sorted(lost))}; {_BRING_BACK}")
         for name in self._absent if columns is None else self._absent & set(columns):
             field = self.schema.field(name)
             table = table.append_column(field, pa.nulls(self.group_sizes[number], field.type))
@@ -169,9 +176,12 @@ def open_part(path: Path) -> Iterator[PartFile]:
     Raises:
         ResultsError: It is not a readable Parquet file, or one that is no part.
     """
-    with _readable(path):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-    with file:
+    with ExitStack() as stack:
+        with _readable(path):
+            # pyarrow opens no path that is not UTF-8, and is slower with a handle.
+            plain = os.fsencode(path).decode("utf-8", "replace") == str(path)
+            source = path if plain else stack.enter_context(path.open("rb"))
+            file = stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
         yield PartFile(path, file)
 
 

@@ -129,11 +129,11 @@ class Results:
         Raises:
             InvalidInputError: There is no such column.
         """
-        wanted = list(_PHOTO_COLUMNS if columns is None else columns)
+        wanted = list(_PHOTO_COLUMNS if columns is None else _checked_columns(columns))
         self.photo_schema(wanted)
         stored = [_COUNTED if name == NUM_FACES else name for name in wanted]
         tables = self._latest.tables(stored, sources=_texts(sources))
-        return _batches((_with_counts(table).select(wanted) for _, table in tables), batch_rows)
+        return _batches((_with_counts(table).select(wanted) for _, table in tables), _checked_rows(batch_rows))
 
     def scan(
         self,
@@ -154,8 +154,10 @@ class Results:
             InvalidInputError: There is no such column.
             ResultsError: Parts differ in these columns.
         """
+        if columns is not None:
+            columns = _checked_columns(columns)
         schema = self.face_schema(columns)
-        return _batches(self._flat_tables(schema, columns, sources), batch_rows)
+        return _batches(self._flat_tables(schema, columns, _texts(sources)), _checked_rows(batch_rows))
 
     def embeddings(
         self,
@@ -177,12 +179,15 @@ class Results:
         Raises:
             InvalidInputError: There is no such column, or the results hold no embeddings.
         """
+        columns = [name for name in columns if name != _EMBEDDING]
         wanted = [*columns, _EMBEDDING]
         if not self.has_embeddings:
-            raise InvalidInputError(f"{self.folder} holds no embeddings; ingest without --no-embedding")
+            raise InvalidInputError(
+                f"{self.folder} holds no embeddings; the pack that they were made with has none, or they were left out"
+            )
         schema = self.face_schema(wanted)
         width = schema.field(_EMBEDDING).type.list_size
-        batches = _batches(self._flat_tables(schema, wanted, sources), batch_rows)
+        batches = _batches(self._flat_tables(schema, wanted, _texts(sources)), _checked_rows(batch_rows))
         kept = list(range(len(columns)))
         return ((batch.select(kept), matrix_of(batch.column(_EMBEDDING), width)) for batch in batches)
 
@@ -221,13 +226,13 @@ class Results:
             return pa.schema(fields, metadata=part.schema.metadata)
 
     def _flat_tables(
-        self, schema: pa.Schema, columns: Sequence[str] | None, sources: Iterable[str] | None
+        self, schema: pa.Schema, columns: Sequence[str] | None, sources: pa.Array | None
     ) -> Iterator[pa.Table]:
         """Return the faces of one row group after the other."""
         with open_part(self.paths[-1]) as part:
             flat = FlatFaces(part, columns)
             known = part.schema
-        for part, photos in self._latest.tables(flat.read, sources=_texts(sources)):
+        for part, photos in self._latest.tables(flat.read, sources=sources):
             if all(part.info.models.model_set_id != info.models.model_set_id for info in self.infos):
                 raise ResultsError(f"{part.path} was refreshed while it was read; run again")
             if not part.schema.equals(known, check_metadata=True):
@@ -263,7 +268,25 @@ def _with_counts(photos: pa.Table) -> pa.Table:
 
 
 def _texts(sources: Iterable[str] | None) -> pa.Array | None:
-    return None if sources is None else pa.array(sources, pa.string())
+    if isinstance(sources, str):
+        raise InvalidInputError(f"sources is {sources!r}, expected a list of sources")
+    try:
+        return None if sources is None else pa.array(list(map(str, sources)), pa.string())
+    except (TypeError, UnicodeEncodeError) as exc:
+        raise InvalidInputError(f"sources cannot be used: {exc}; expected texts as in the column source") from exc
+
+
+def _checked_columns(columns: Sequence[str]) -> list[str]:
+    """Return names of columns, one at least."""
+    if isinstance(columns, str) or not columns:
+        raise InvalidInputError(f"columns is {columns!r}, expected a list of names, one or more")
+    return list(columns)
+
+
+def _checked_rows(batch_rows: int) -> int:
+    if not isinstance(batch_rows, int) or batch_rows < 1:
+        raise InvalidInputError(f"batch_rows is {batch_rows!r}, expected a whole number, 1 or more")
+    return batch_rows
 
 
 def _batches(tables: Iterable[pa.Table], batch_rows: int) -> Iterator[pa.RecordBatch]:

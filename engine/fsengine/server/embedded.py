@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fsengine.errors import ServerError
+from fsengine.gpu import Gpu, only
 from fsengine.server import binary, shared_memory, start_log
 from fsengine.server.interpreter import check_machine, default_library_folder
 from fsengine.server.loopback import channel_options
@@ -56,9 +57,15 @@ class EmbeddedServer:
         photos_in_flight: The most photos that shared memory has room for.
     """
 
-    def __init__(self, repository: Path) -> None:
-        """Prepare a server for an assembled repository; `start` or a `with` block starts it."""
+    def __init__(self, repository: Path, *, gpu: Gpu | None = None) -> None:
+        """Prepare a server; `start` or a `with` block starts it.
+
+        Args:
+            repository: An assembled repository.
+            gpu: The one GPU that the server sees; None leaves it as it is in this process.
+        """
         self.repository = repository.absolute()
+        self._gpu = gpu
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._run: RunFolder | None = None
         self._shm_prefix = ""
@@ -166,7 +173,7 @@ class EmbeddedServer:
                 ],
                 stdin=subprocess.PIPE,
                 cwd=run.current,
-                env=environment(run, plan_threads()),
+                env=environment(run, plan_threads()) | ({} if self._gpu is None else only(self._gpu)),
                 start_new_session=True,
             )
         except BaseException:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.resume import find_inputs
+from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.testing import FakeBackend, answer, ensemble
@@ -60,7 +60,9 @@ def run(folder: Path, respond: Respond | FakeBackend, out: Path, **settings: Any
     backend = respond if isinstance(respond, FakeBackend) else FakeBackend(respond)
     config = IngestConfig(sources=(str(folder),), out=out, retry=QUICK, **settings)
     with locked(out):
-        return asyncio.run(ingest_photos(config, find_inputs(config).paths, backend, lambda _: None))
+        return asyncio.run(
+            ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda _: None)
+        )
 
 
 def faces_as_numbered(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:

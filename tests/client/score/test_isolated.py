@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.triton import TritonBackend, is_isolated_twin
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.resume import find_inputs
+from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.models.name_to_repository import served_repository
@@ -162,7 +162,7 @@ def run(folder: Path, out: Path, url: str) -> tuple[IngestSummary, dict[str, dic
     async def once() -> IngestSummary:
         backend = TritonBackend(url)
         try:
-            return await ingest_photos(config, find_inputs(config).paths, backend, lambda _: None)
+            return await ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda _: None)
         finally:
             await backend.close()
 

@@ -267,3 +267,13 @@ except Exception as exc: print(type(exc).__name__, exc)
     )
     assert "room" not in done.stdout
     assert part_paths(tmp_path) == []
+
+
+def test_a_part_whose_columns_have_other_types_is_named(tmp_path: Path) -> None:
+    folder = write_parts(tmp_path, [row_of("/a.jpg"), row_of("/b.jpg")])
+    (path,) = part_paths(folder)
+    table = pq.read_table(path)
+    position = table.schema.get_field_index("width")
+    pq.write_table(table.set_column(position, "width", table["width"].cast("int64")), path)
+    with pytest.raises(ResultsError, match=r"part-000001.*width as int64, expected int32"):
+        open_results(folder)

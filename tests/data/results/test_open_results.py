@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fsdata.results import open_results
+from fsdata.results.ledger import read_ledger
 from fsdata.results.master_table import build_table
 from fsdata.results.parts import open_part, part_paths
 from fsdata.results.schema import COLUMNS
@@ -117,7 +119,7 @@ def test_results_without_embeddings_have_all_the_rest(tmp_path: Path) -> None:
     results = open_results(tmp_path)
     assert results.faces().num_rows == 2
     assert "embedding" not in results.faces().column_names
-    with pytest.raises(InvalidInputError, match="holds no embeddings; ingest without --no-embedding"):
+    with pytest.raises(InvalidInputError, match="holds no embeddings; the pack"):
         results.embeddings()
 
 
@@ -239,3 +241,34 @@ def test_parts_of_before_a_column_read_as_null_there(tmp_path: Path) -> None:
     for path in (old, new):
         with open_part(path) as part:
             assert next(part.groups()).schema.names == part.schema.names == list(COLUMNS)
+
+
+def test_what_cannot_be_asked_for_is_named(tmp_path: Path) -> None:
+    results = open_results(write_parts(tmp_path, *random_history(1)))
+    calls = [
+        lambda: results.scan(batch_rows=0),
+        lambda: results.scan_photos(batch_rows=-1),
+        lambda: results.scan_photos([]),
+        lambda: results.scan([]),
+        lambda: results.scan("source"),
+        lambda: results.faces("source"),
+        lambda: results.scan(sources="/photos/one.jpg"),
+        lambda: results.scan(["source"], sources=["\ud800"]),
+        lambda: results.embeddings(batch_rows=0),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidInputError, match="expected"):
+            call()
+    one = results.photos()["source"][0].as_py()
+    assert len(list(results.scan_photos(["source"], sources=[Path(one)]))) == 1  # type: ignore[list-item]
+    (batch, numbers), *_ = results.embeddings(["embedding", "source"])
+    assert (batch.schema.names, len(numbers)) == (["source"], batch.num_rows)
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_written_continued_and_read(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/out\xff"))
+    folder.mkdir()
+    write_parts(folder, *random_history(1))
+    assert open_results(folder).num_photos
+    assert pq.read_table(build_table(folder).open("rb")).num_rows == open_results(folder).faces().num_rows
+    assert len(read_ledger(folder))

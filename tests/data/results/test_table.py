@@ -23,7 +23,7 @@ from PIL import Image
 from fsclient.cli import main
 from fsclient.commands.results_text import info_blocks
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.resume import find_inputs
+from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.score.answers import scored_photo
 from fsclient.testing import FakeBackend, answer
@@ -56,7 +56,11 @@ def two_faces(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
 def run(folder: Path, out: Path) -> None:
     with locked(out):
         config = IngestConfig(sources=(str(folder),), out=out, part_size=2)
-        asyncio.run(ingest_photos(config, find_inputs(config).paths, FakeBackend(two_faces), lambda _: None))
+        asyncio.run(
+            ingest_photos(
+                config, plan_ingest(config, find_inputs(config).paths), FakeBackend(two_faces), lambda _: None
+            )
+        )
 
 
 @pytest.fixture
