@@ -76,7 +76,9 @@ async def _refreshed(
 ) -> IngestSummary:
     """Bring the folder to the served models, and score what is new."""
     if num_parts := finish_replacement(config.out):
-        teller.say(f"finished what was interrupted while new parts replaced old ones: its {num_parts} parts are in their place")
+        teller.say(
+            f"finished what was interrupted while new parts replaced old ones: its {num_parts} parts are in their place"
+        )
     server = await open_server()
     return await refresh(_within_room(config, server, teller), paths, server.backend, teller, interruption)
 
