@@ -317,7 +317,7 @@ def test_score_draws_on_a_copy(
     drawing = tmp_path / "drawn.png"
     done = fsclient(fsclient_command, "score", photos / "obama.jpg", "--draw", drawing, "--server", demo_server.url)
     assert done.returncode == 0, done.stderr
-    assert "1 faces" in done.stdout
+    assert "1 face\n" in done.stdout
     original = np.asarray(Image.open(photos / "obama.jpg").convert("RGB"), np.int16)
     drawn = np.asarray(Image.open(drawing), np.int16)
     assert drawn.shape == original.shape

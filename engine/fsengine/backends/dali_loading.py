@@ -23,6 +23,10 @@ def serialize_pipeline(path: Path, batch_size: int, gpu: int | None = None) -> b
     Raises:
         PackError: It has none, or more than one.
     """
+    from nvidia.dali._utils import dali_trace
+
+    # DALI notes where each operator was written, and cannot note files below a folder whose name is not ASCII.
+    dali_trace.set_tracing(enabled=False)
     spec = importlib.util.spec_from_file_location("facestats_decode", path)
     assert spec is not None
     assert spec.loader is not None
