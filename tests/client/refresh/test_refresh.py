@@ -30,22 +30,10 @@ from refresh_for_tests import (
     assert_made_with,
     assert_same_results,
     ensemble_of,
-    five_photos,
     rows_of,
     run,
-    three_parts,
     write_photos,
 )
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return five_photos(tmp_path / "photos")
-
-
-@pytest.fixture
-def results(tmp_path: Path, photos: Path) -> Path:
-    return three_parts(tmp_path / "out", photos)
 
 
 @pytest.mark.parametrize("served", HEAD_CHANGES.values(), ids=HEAD_CHANGES)

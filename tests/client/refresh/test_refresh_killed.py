@@ -23,21 +23,9 @@ from refresh_for_tests import (
     Backend,
     assert_made_with,
     assert_same_results,
-    five_photos,
     run,
-    three_parts,
     write_photos,
 )
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return five_photos(tmp_path / "photos")
-
-
-@pytest.fixture
-def results(tmp_path: Path, photos: Path) -> Path:
-    return three_parts(tmp_path / "out", photos)
 
 
 def kill_before_every_change_of_the_folder(results: Path, killed: Path, served_name: str) -> int:
