@@ -24,7 +24,11 @@ from fsclient.testing import FakeBackend, answer
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), ValueError("mine"), asyncio.CancelledError()])
 def test_what_progress_raises_ends_the_run_at_once_and_is_raised(error: BaseException, tmp_path: Path) -> None:
-    backend = FakeBackend(1)
+    def respond(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+        time.sleep(0.02)
+        return answer(1, outputs)
+
+    backend = FakeBackend(respond)
 
     def fail(progress: fsclient.IngestProgress) -> None:
         if progress.done == 3:
@@ -175,7 +179,7 @@ def test_an_address_has_a_port_that_there_is(address: str) -> None:
 
 def test_however_often_one_interrupts_what_is_done_is_written(tmp_path: Path) -> None:
     def respond(data: bytes, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-        time.sleep(0.005)
+        time.sleep(0.03)
         return answer(1, outputs)
 
     def interrupt(progress: fsclient.IngestProgress) -> None:
