@@ -37,10 +37,9 @@ from fsexport.heads.trees import FAIRFACE_CLASSES
 from fsexport.inputs.decoded_photos import default_photos
 from fsexport.packs.pack_builder import build_pack
 from fstraining.fits.forest import fit_classifier
-from tool_command import ToolCommand, summary
+from tool_command import ASSETS_VARIABLE, ToolCommand, assets_option, summary
 
 PACK_NAME = "full-size"
-ASSETS_VARIABLE = "FACESTATS_TEST_ASSETS"
 
 _SCRFD = "weights/insightface/det_500m.onnx"
 _GENDERAGE = "weights/genderage_v1/genderage_v1_112.onnx"
@@ -131,14 +130,7 @@ def _export_forest(width: int, generator: np.random.Generator, folder: Path, say
 
 
 @click.command(cls=ToolCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--assets",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    envvar=ASSETS_VARIABLE,
-    show_envvar=True,
-    help="Folder of the test assets.",
-)
+@assets_option
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the pack.")
 @click.option(
     "--artifacts",

@@ -6,7 +6,7 @@ python tools/parity_tables.py --assets ../shared --artifacts build/parity
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,7 +15,7 @@ import numpy as np
 from fsengine.contracts.steps import ATTRACTIVENESS, DETECT
 from fsengine.registry.model_source import find_source
 from fsengine.registry.store import stored
-from fsengine.terminal.messages import say
+from fsengine.terminal.messages import Say, say
 from fsexport.artifact.exported import Exported, Origin
 from fsexport.artifact.origins import StatedLicence, resolve
 from fsexport.artifact.parity import parity_table
@@ -32,10 +32,8 @@ from fsexport.heads.rating_mlp import read_torch_mlp
 from fsexport.inputs.decoded_photos import list_photos
 from fsexport.sources.sklearn_pickle import read_scaled_classifier
 from fstraining.fits.forest import fit_classifier
-from full_size_pack import ASSETS_VARIABLE, require_assets
-from tool_command import ToolCommand
-
-Say = Callable[[str], None]
+from full_size_pack import require_assets
+from tool_command import ToolCommand, assets_option
 
 _DETECTORS = ("weights/insightface/det_500m.onnx", "weights/insightface/scrfd_2.5g_bnkps_dynamic.onnx")
 _GENDERAGE = "weights/genderage_v1/genderage_v1_112.onnx"
@@ -136,14 +134,7 @@ def _forest(folder: Path, say: Say) -> Exported:
 
 
 @click.command(cls=ToolCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--assets",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    envvar=ASSETS_VARIABLE,
-    show_envvar=True,
-    help="Folder of the test assets.",
-)
+@assets_option
 @click.option(
     "--artifacts",
     type=click.Path(path_type=Path, file_okay=False),

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from fsengine.packs.pack import Pack
 from fsengine.terminal.command_group import explained
+
+ASSETS_VARIABLE = "FACESTATS_TEST_ASSETS"
+
+assets_option = click.option(
+    "--assets",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    envvar=ASSETS_VARIABLE,
+    show_envvar=True,
+    help="Folder of the test assets.",
+)
 
 _INSTALL = "pip install 'facestats[server,export,training]'"
 

@@ -16,8 +16,8 @@ from fsclient.backend.session import Session
 from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
 from fsclient.event_loop import CallBack
 from fsclient.ingest.interruption import Interruption
-from fsclient.ingest.progress import IngestProgress, OnMessage, ProgressTeller
-from fsclient.ingest.settings import IngestConfig, PathLike, ingest_config
+from fsclient.ingest.progress import IngestProgress, ProgressTeller
+from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, PathLike, ingest_config
 from fsclient.ingest.summary import IngestSummary
 from fsclient.ingest_run import AskedModels, run_ingest
 from fsclient.photos.given import GivenPhoto, checked_photos, read_given, taken
@@ -30,13 +30,14 @@ from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InferenceError, InvalidInputError, ServerUnavailableError
+from fsengine.terminal.messages import Say
 
 logger = logging.getLogger(__name__)
 
 OnUnanswered = Callable[[GivenPhoto, InferenceError], None]
 """Called with a photo that the server did not answer, and why."""
 
-DEFAULT_CONCURRENCY = 16
+SCORE_CONCURRENCY = 16
 """Photos in flight of `score_many`."""
 
 
@@ -56,7 +57,7 @@ class AsyncClient:
         *,
         backend: InferenceBackend | None = None,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
-        on_message: OnMessage = logger.info,
+        on_message: Say = logger.info,
     ) -> None:
         """Prepare; nothing is started or sent before the first call that needs the server.
 
@@ -92,7 +93,7 @@ class AsyncClient:
         gpu: bool = False,
         without: Sequence[str] = (),
         request_timeout_s: float = REQUEST_TIMEOUT_S,
-        on_message: OnMessage = logger.info,
+        on_message: Say = logger.info,
     ) -> AsyncClient:
         """Return a client with a server of its own on loopback, which starts with the first call that needs it.
 
@@ -213,7 +214,7 @@ class AsyncClient:
         self,
         photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto],
         *,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        concurrency: int = SCORE_CONCURRENCY,
         on_unanswered: OnUnanswered | None = None,
     ) -> AsyncIterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given.
@@ -269,7 +270,7 @@ class AsyncClient:
         out: PathLike,
         *,
         concurrency: int | None = None,
-        part_size: int = 1000,
+        part_size: int = DEFAULT_PART_SIZE,
         retry_statuses: Iterable[Status] = (),
         refresh: bool = False,
         include: Iterable[str] = (),

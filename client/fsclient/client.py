@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Any
 
 from fsclient import event_loop
-from fsclient.async_client import DEFAULT_CONCURRENCY, AsyncClient, OnUnanswered, checked_concurrency
+from fsclient.async_client import SCORE_CONCURRENCY, AsyncClient, OnUnanswered, checked_concurrency
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
 from fsclient.ingest.interruption import Interruption
-from fsclient.ingest.progress import IngestProgress, OnMessage
-from fsclient.ingest.settings import PathLike, ingest_config
+from fsclient.ingest.progress import IngestProgress
+from fsclient.ingest.settings import DEFAULT_PART_SIZE, PathLike, ingest_config
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto, checked_photos, taken
 from fsclient.photos.source_rules import SourceRules
@@ -25,6 +25,7 @@ from fsclient.score.answers import ScoredPhoto
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InferenceError
+from fsengine.terminal.messages import Say
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Client:
         *,
         backend: InferenceBackend | None = None,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
-        on_message: OnMessage = logger.info,
+        on_message: Say = logger.info,
     ) -> None:
         """Prepare; see `AsyncClient`."""
         self._client = AsyncClient(server, backend=backend, request_timeout_s=request_timeout_s, on_message=on_message)
@@ -58,7 +59,7 @@ class Client:
         gpu: bool = False,
         without: Sequence[str] = (),
         request_timeout_s: float = REQUEST_TIMEOUT_S,
-        on_message: OnMessage = logger.info,
+        on_message: Say = logger.info,
     ) -> Client:
         """Return a client with a server of its own on loopback; see `AsyncClient.embedded`."""
         choice = ServerChoice(models=None if models is None else os.fspath(models), without=tuple(without), gpu=gpu)
@@ -90,7 +91,7 @@ class Client:
         self,
         photos: Iterable[GivenPhoto],
         *,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        concurrency: int = SCORE_CONCURRENCY,
         on_unanswered: OnUnanswered | None = None,
     ) -> Iterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given; see `AsyncClient.score_many`.
@@ -134,7 +135,7 @@ class Client:
         out: PathLike,
         *,
         concurrency: int | None = None,
-        part_size: int = 1000,
+        part_size: int = DEFAULT_PART_SIZE,
         retry_statuses: Iterable[Status] = (),
         refresh: bool = False,
         include: Iterable[str] = (),

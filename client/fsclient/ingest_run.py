@@ -12,7 +12,7 @@ from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.progress import ProgressTeller
 from fsclient.ingest.resume import find_inputs, keep_touched, plan_ingest, refuse_other_set
-from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
+from fsclient.ingest.settings import INGEST_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.refresh_run import refresh
 from fsdata.results.parts import locked
@@ -121,7 +121,7 @@ def _within_room(config: IngestConfig, server: Session, teller: ProgressTeller) 
 
 def _concurrency(asked: int | None, room: int | None, teller: ProgressTeller) -> int:
     """Return the photos in flight: what was asked for, within what the server has room for."""
-    wanted = asked or DEFAULT_CONCURRENCY
+    wanted = asked or INGEST_CONCURRENCY
     if room is not None and room < wanted:
         teller.say(f"/dev/shm has room for {room} photos in flight, not {wanted}")
         return room

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsclient.backend.triton import checked_address
-from fsclient.models.fetching import Say
 from fsclient.models.name_to_repository import DEFAULT_PACK, asked_models, served_repository
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.gpu import find_gpu
 from fsengine.repository.assemble import Target
+from fsengine.terminal.messages import Say
 
 if TYPE_CHECKING:
     from fsengine.server.embedded import EmbeddedServer

@@ -10,12 +10,11 @@ from fsclient.backend.triton import TritonBackend
 from fsclient.bench.level import Level
 from fsclient.bench.measure import Bench, BenchConfig
 from fsclient.bench.workload import Workload, read_workload
-from fsclient.models.fetching import Say
 from fsclient.photos.source_rules import SourceRules
 from fsclient.photos.sources import find_photos
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import InvalidInputError
-from fsengine.terminal.messages import counted, printable
+from fsengine.terminal.messages import Say, counted, printable
 from fsengine.terminal.progress_bar import progress_bar
 
 

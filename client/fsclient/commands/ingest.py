@@ -9,6 +9,7 @@ import click
 from fsclient.client import Client
 from fsclient.commands.ingest_bar import IngestBar
 from fsclient.commands.options import program_name, server_choice, server_options
+from fsclient.ingest.settings import DEFAULT_PART_SIZE
 from fsclient.ingest.summary_text import summary_text
 from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError
@@ -24,7 +25,9 @@ from fsengine.terminal.messages import say
     default=None,
     help="Photos in flight.  [default: 8, less on a small /dev/shm]",
 )
-@click.option("--part-size", type=click.IntRange(1), default=1000, show_default=True, help="Photos of one part.")
+@click.option(
+    "--part-size", type=click.IntRange(1), default=DEFAULT_PART_SIZE, show_default=True, help="Photos of one part."
+)
 @click.option(
     "--retry",
     "retry_statuses",

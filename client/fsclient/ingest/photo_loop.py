@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.resume import Plan, refuse_other_set
-from fsclient.ingest.settings import DEFAULT_CONCURRENCY, IngestConfig
+from fsclient.ingest.settings import INGEST_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.pixel_room import PixelRoom
 from fsclient.score.photo_request import score_file
@@ -81,7 +81,7 @@ class _Run:
         self._outputs = face_outputs(served)
         self._model_set_id = served.models.model_set_id
         self._todo: Iterator[bytes] = iter(plan.todo)
-        self._num_workers = min(config.concurrency or DEFAULT_CONCURRENCY, len(plan.todo))
+        self._num_workers = min(config.concurrency or INGEST_CONCURRENCY, len(plan.todo))
         self._rows: list[PhotoRow] = []
         self._part_begun = time.monotonic()
         self._write_lock = asyncio.Lock()

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fsdata.results.rows import PhotoRow
-
-OnMessage = Callable[[str], None]
-"""Called with a line for people."""
+from fsengine.terminal.messages import Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +30,7 @@ class IngestProgress:
 class ProgressTeller:
     """Tells a caller how far a run is."""
 
-    def __init__(self, on_progress: Callable[[IngestProgress], None] | None, on_message: OnMessage) -> None:
+    def __init__(self, on_progress: Callable[[IngestProgress], None] | None, on_message: Say) -> None:
         """Prepare.
 
         Args:

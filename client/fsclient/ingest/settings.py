@@ -15,7 +15,8 @@ from fsengine.errors import InvalidInputError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-DEFAULT_CONCURRENCY = 8
+INGEST_CONCURRENCY = 8
+DEFAULT_PART_SIZE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class IngestConfig:
     sources: tuple[str, ...]
     out: Path
     concurrency: int | None = None
-    part_size: int = 1000
+    part_size: int = DEFAULT_PART_SIZE
     part_s: float = 60.0
     retry_statuses: frozenset[Status] = frozenset()
     retry: RetryPolicy = field(default_factory=RetryPolicy)

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fsclient.models.fetching import LicenceChoice, Say, fetch_named, known_names
+from fsclient.models.fetching import LicenceChoice, fetch_named, known_names
 from fsengine.contracts.steps import HEADS
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.packs.pack import PACK_NAME, PACK_NAME_RULE
 from fsengine.registry.home import models_home
 from fsengine.registry.model_source import read_registry
+from fsengine.terminal.messages import Say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,14 +14,13 @@ import click
 from fsengine.registry.fetch import FetchPolicy, check_licences, fetch, installed_text
 from fsengine.registry.model_source import ModelSource, find_source, read_registry
 from fsengine.registry.store import import_file, read_record, source_path, stored
+from fsengine.terminal.messages import Say
 from fsengine.terminal.progress_bar import BYTES, ProgressBar, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fsengine.registry.download import Progress
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fsclient.models.build_on_request import BuildChoice, build_on_request, built_folder, changed_pack, packs_on_request
-from fsclient.models.fetching import Say
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs.pack import PACK_FILE, Pack, read_pack
 from fsengine.packs.shipped import shipped_folder
 from fsengine.registry.home import models_home
 from fsengine.repository.assemble import Target, assemble, is_pack, is_repository, read_manifest, read_served
+from fsengine.terminal.messages import Say
 
 DEFAULT_PACK = "demo"
 

@@ -106,9 +106,9 @@ def face_type(shape: tuple[int, ...]) -> pa.DataType:
     return dtype
 
 
-def face_outputs(ensemble: ServedEnsemble, *, embeddings: bool = True) -> list[str]:
+def face_outputs(ensemble: ServedEnsemble) -> list[str]:
     """Return the outputs of the ensemble that become fields of a face."""
-    return [n for n in FACE_COLUMNS if n in ensemble.outputs and (embeddings or n != "face_embedding")]
+    return [name for name in FACE_COLUMNS if name in ensemble.outputs]
 
 
 def part_schema(ensemble: ServedEnsemble) -> pa.Schema:

@@ -31,11 +31,10 @@ from fsengine.plans.tensorrt.builder import OnPhase
 from fsengine.plans.toolchain import Toolchain
 from fsengine.repository.assemble import MANIFEST_FILE, check_gpu_repository, link_or_copy
 from fsengine.repository.model_config import CONFIG_FILE, config_text, read_config, spec_of
+from fsengine.terminal.messages import Say
 
 _UNFINISHED = "unfinished-"
 """How the names of folders begin in which a plan is checked."""
-
-Say = Callable[[str], None]
 
 Progress = Callable[[str], AbstractContextManager[OnPhase]]
 """Called with a step before it is compiled; what the context gives is told of the phases."""

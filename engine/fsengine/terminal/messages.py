@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+from collections.abc import Callable
 from typing import IO, Any
+
+Say = Callable[[str], None]
+"""Shows people a line."""
 
 _SHOWN = "\u200c\u200d"
 """The joiners of Indic and Persian writing and of emoji: Python calls them not printable, and they are harmless."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import Pack
+from fsengine.terminal.messages import Say
 from fsexport.artifact.exported import RECORD_FILE, read_exported
 from fsexport.artifact.origins import Given, StatedLicence, resolve
 from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
@@ -23,8 +24,6 @@ from fsexport.inputs.decoded_photos import default_photos
 from fsexport.packs.pack_builder import build_pack
 from fsexport.packs.recipes import Recipe
 from fsexport.sources.sklearn_pickle import read_scaled_classifier
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fsdata.labels.record import LabelledPhoto
 from fsengine.contracts.steps import AGE_GENDER, AGE_INTERVAL, AGE_YEARS, gender_probability
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import Say
 from fsexport.artifact.exported import Exported
 from fsexport.heads.linear_age_gender import (
     LinearAgeGender,
@@ -25,7 +26,7 @@ from fstraining.evaluate.metrics import Figure, class_figures, confusion, regres
 from fstraining.evaluate.plots import confusion_matrix, reliability_diagram, scatter, size_curve
 from fstraining.fits.linear import fit_age_gender
 from fstraining.heads.course import Findings, Head, Served, Task, train
-from fstraining.heads.training_options import Say, TrainingOptions
+from fstraining.heads.training_options import TrainingOptions
 
 if TYPE_CHECKING:
     import optuna

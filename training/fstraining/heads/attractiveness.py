@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fsdata.labels.record import LabelledPhoto
 from fsengine.contracts.steps import ATTRACTIVENESS, ATTRACTIVENESS_INTERVAL, ATTRACTIVENESS_SCORE
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import Say
 from fsexport.artifact.exported import Exported
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
 from fsexport.heads.rating_mlp import layer_scores
@@ -22,7 +23,7 @@ from fstraining.evaluate.metrics import Figure, regression_figures
 from fstraining.evaluate.plots import loss_curve, scatter, size_curve
 from fstraining.fits.mlp import MlpFit, MlpSettings, Rows, fit_mlp
 from fstraining.heads.course import Findings, Head, Served, Task, train
-from fstraining.heads.training_options import Say, TrainingOptions
+from fstraining.heads.training_options import TrainingOptions
 
 if TYPE_CHECKING:
     import optuna

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
 from fsengine.errors import InvalidInputError
-from fsengine.terminal.messages import counted
+from fsengine.terminal.messages import Say, counted
 from fsengine.terminal.tables import Table
 from fsexport.artifact.exported import Exported, note_measured_marks
 from fsexport.artifact.onnx_file import run_graph
@@ -25,7 +25,7 @@ from fstraining.evaluate.constant import constant_marks
 from fstraining.evaluate.metrics import Figure, group_table, meaningful
 from fstraining.evaluate.training_report import TrainingData, TrainingReport, write_report
 from fstraining.fits.search import search
-from fstraining.heads.training_options import Say, TrainingOptions, describe_data
+from fstraining.heads.training_options import TrainingOptions, describe_data
 
 if TYPE_CHECKING:
     import optuna

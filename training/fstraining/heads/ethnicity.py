@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fsdata.labels.record import LabelledPhoto
 from fsengine.contracts.steps import ETHNICITY
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import Say
 from fsexport.artifact.exported import Exported, file_hashes
 from fsexport.heads.forest_artifact import export_forest_artifact
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities, fold_temperature, import_lightgbm
@@ -23,7 +24,7 @@ from fstraining.evaluate.metrics import Figure, class_figures, confusion, reliab
 from fstraining.evaluate.plots import confusion_matrix, loss_curve, reliability_diagram, size_curve
 from fstraining.fits.forest import ClassRows, ForestFit, ForestSettings, best_temperature, best_threshold, grow_forest
 from fstraining.heads.course import Findings, Head, Served, Task, train
-from fstraining.heads.training_options import Say, TrainingOptions
+from fstraining.heads.training_options import TrainingOptions
 
 if TYPE_CHECKING:
     import optuna

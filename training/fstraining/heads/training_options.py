@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,6 @@ from fstraining.data.faces import TrainingFaces
 from fstraining.evaluate.training_report import REPORT_FOLDER, TrainingData
 
 ENCODER_NOT_STATED = "encoder not stated"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
