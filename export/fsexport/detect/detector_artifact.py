@@ -1,4 +1,4 @@
-"""Detectors as the detect step: SCRFD, YuNet and BlazeFace, compared with their own networks on real photos."""
+"""Detectors as the detect step, each family compared with its own network on real photos."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ from fsexport.detect.blazeface import (
     BlazeFaceSettings,
     export_blazeface,
 )
+from fsexport.detect.centerface import OUTPUTS as CENTERFACE_OUTPUTS
+from fsexport.detect.centerface import CenterFaceSettings, export_centerface, is_centerface
 from fsexport.detect.detect_numpy import (
     WindowDetector,
+    centerface_input,
     decode_blazeface,
+    decode_centerface,
     decode_scrfd,
     decode_yunet,
     merge_candidates,
@@ -57,10 +61,11 @@ class Family(str, Enum):
 
     SCRFD = "scrfd"
     YUNET = "yunet"
+    CENTERFACE = "centerface"
     BLAZEFACE = "blazeface"
 
 
-Settings = ScrfdSettings | YuNetSettings | BlazeFaceSettings
+Settings = ScrfdSettings | YuNetSettings | CenterFaceSettings | BlazeFaceSettings
 
 
 def detector_family(sources: Sequence[Path]) -> Family:
@@ -77,14 +82,18 @@ def detector_family(sources: Sequence[Path]) -> Family:
                 f"{' and '.join(sorted(wanted))} (the sources blazeface-short and blazeface-full), or mediapipe's wheel"
             )
         return Family.BLAZEFACE
-    outputs = [output.name for output in read_network(sources[0]).graph.output] if len(sources) == 1 else []
+    network = read_network(sources[0]) if len(sources) == 1 else None
+    outputs = [output.name for output in network.graph.output] if network is not None else []
+    if network is not None and is_centerface(network):
+        return Family.CENTERFACE
     if f"{KINDS[0]}_{STRIDES[0]}" in outputs:
         return Family.YUNET
     if len(outputs) == 3 * len(STRIDES):
         return Family.SCRFD
     raise InvalidInputError(
         f"{', '.join(path.name for path in sources)} has outputs {outputs}; expected one ONNX file of SCRFD (nine "
-        "outputs) or YuNet (cls_8 to kps_32), or BlazeFace as mediapipe's wheel or its two .tflite files"
+        "outputs), YuNet (cls_8 to kps_32) or CenterFace (537 to 540), or BlazeFace as mediapipe's wheel or its two "
+        ".tflite files"
     )
 
 
@@ -100,6 +109,8 @@ def settings_for(sources: Sequence[Path], max_faces: int) -> Settings:
             settings = ScrfdSettings()
         case Family.YUNET:
             settings = YuNetSettings()
+        case Family.CENTERFACE:
+            settings = CenterFaceSettings()
         case Family.BLAZEFACE:
             settings = BlazeFaceSettings()
     try:
@@ -143,6 +154,8 @@ def export_detector_artifact(
                 export_scrfd(sources[0], path, settings)
             case YuNetSettings():
                 export_yunet(sources[0], path, settings)
+            case CenterFaceSettings():
+                export_centerface(sources[0], path, settings)
             case BlazeFaceSettings():
                 export_blazeface(sources, path, settings)
         squares = detector_squares(photos)
@@ -159,6 +172,8 @@ def _reference_views(settings: Settings, sources: Sequence[Path]) -> list[tuple[
             return [(view, _scrfd(_free_network(sources[0]))) for view in settings.views]
         case YuNetSettings():
             return [(view, _yunet(_free_network(sources[0]))) for view in settings.views]
+        case CenterFaceSettings():
+            return [(view, _centerface(_free_network(sources[0]))) for view in settings.views]
         case BlazeFaceSettings():
             short = _blazeface(sources, FACE_DETECTION_SHORT_RANGE, SHORT_RANGE_PX, SHORT_RANGE_LAYERS)
             full = _blazeface(sources, FACE_DETECTION_FULL_RANGE, FULL_RANGE_PX, FULL_RANGE_LAYERS)
@@ -170,13 +185,15 @@ def _free_network(path: Path) -> Any:
     import onnxruntime as ort
 
     network = read_network(path)
-    dimensions = network_inputs(network)[0].type.tensor_type.shape.dim
-    for axis in (2, 3):
-        dimensions[axis].dim_param = f"side_{axis}"
+    (photo,) = network_inputs(network)
+    for axis in (0, 2, 3):
+        photo.type.tensor_type.shape.dim[axis].dim_param = f"side_{axis}"
+    del network.graph.input[:]
+    network.graph.input.append(photo)  # without the weights, which old exporters list beside it
     del network.graph.value_info[:]
     for output in network.graph.output:
-        for dimension in output.type.tensor_type.shape.dim[:-1]:
-            dimension.dim_param = f"rows_{output.name}"
+        for axis, dimension in enumerate(output.type.tensor_type.shape.dim):
+            dimension.dim_param = f"{output.name}_{axis}"
     return ort.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
@@ -189,6 +206,12 @@ def _yunet(session: Any) -> WindowDetector:
     name = session.get_inputs()[0].name
     wanted = [f"{kind}_{stride}" for kind in KINDS for stride in STRIDES]
     return lambda window: decode_yunet(session.run(wanted, {name: yunet_input(window)}), window.shape[0])
+
+
+def _centerface(session: Any) -> WindowDetector:
+    name = session.get_inputs()[0].name
+    wanted = list(CENTERFACE_OUTPUTS)
+    return lambda window: decode_centerface(session.run(wanted, {name: centerface_input(window)}))
 
 
 def _blazeface(

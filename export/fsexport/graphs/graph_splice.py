@@ -28,9 +28,23 @@ def read_network(path: Path) -> onnx.ModelProto:
         if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
             raise ValueError("its weights lie in another file; save it as one (onnx.save without external data)")
         found = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-        return model if found == OPSET else version_converter.convert_version(model, OPSET)
+        network = model if found == OPSET else version_converter.convert_version(model, OPSET)
     except Exception as exc:  # onnx raises protobuf, checker and runtime errors alike
         raise ExportError(f"{path} cannot be read as an ONNX network of opset {OPSET} or older: {exc}") from exc
+    _drop_unused_weights(network)
+    return network
+
+
+def _drop_unused_weights(network: onnx.ModelProto) -> None:
+    """Remove weights that no node reads: training's counters, for example, which old exporters wrote."""
+    used = {name for node in network.graph.node for name in node.input}
+    kept = [initializer for initializer in network.graph.initializer if initializer.name in used]
+    if len(kept) < len(network.graph.initializer):
+        unused = {initializer.name for initializer in network.graph.initializer} - used
+        inputs = [value for value in network.graph.input if value.name not in unused]
+        del network.graph.initializer[:], network.graph.input[:]
+        network.graph.initializer.extend(kept)
+        network.graph.input.extend(inputs)
 
 
 def network_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
