@@ -97,6 +97,7 @@ def source_rows(*, commercial_ok: bool) -> list[dict[str, Any]]:
                 "hash": _hash_state(source, record is not None),
                 "from": source.origin,
                 "reference": source.reference,
+                "trained_on": source.trained_on,
             }
         )
     return rows

@@ -46,11 +46,20 @@ def sources_table(rows: Sequence[dict[str, Any]]) -> Table:
                 "yes" if row["here"] else "no",
                 _megabytes(row["size_bytes"]),
                 "yes" if row["commercial_use"] else "NO",
-                f"{row['about']}; {row['licence']}" + ("" if row["sha256"] else "; hash pinned on first fetch"),
+                _what(row),
             )
             for row in rows
         ],
     )
+
+
+def _what(row: dict[str, Any]) -> str:
+    texts = [row["about"], row["licence"]]
+    if row["trained_on"]:
+        texts.append(f"trained on {row['trained_on']}")
+    if not row["sha256"]:
+        texts.append("hash pinned on first fetch")
+    return "; ".join(texts)
 
 
 def _megabytes(size_bytes: int | None) -> str:

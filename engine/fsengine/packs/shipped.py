@@ -1,4 +1,4 @@
-"""What ships with the project in addition to its code: the model repository, the `demo` pack, photos.
+"""What ships with the project in addition to its code: the model repository, the `lite` pack, photos.
 
 In a wheel the first two lie inside this package, in a source tree at its top; the photos lie in `fsdata`.
 """
@@ -9,6 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from fsengine.errors import PackError
+
+SHIPPED_PACK = "lite"
+"""What is served where nobody says what: small models under permissive licences."""
+
+
+RETIRED_PACKS = {"demo": SHIPPED_PACK}
+"""Packs that earlier versions shipped, and which one took their place."""
 
 
 def shipped_folder(name: str) -> Path:

@@ -50,6 +50,7 @@ class ModelSource:
         licence_url: Where its text can be read.
         commercial_use: Whether it allows commercial use.
         reference: Address of the paper or the model card.
+        trained_on: Data that the weights were trained on, which may have terms of its own; None where it is not stated.
         marks: What a reader of its results must know.
         settings: What an exporter must know of it, for example `{"architecture": "ViT-B-32-quickgelu"}`.
     """
@@ -69,6 +70,7 @@ class ModelSource:
     licence_url: str
     commercial_use: bool
     reference: str
+    trained_on: str | None = None
     marks: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from fsengine.contracts.preprocessing import CropSpec
 from fsengine.contracts.steps import DETECT, DETECTOR_INPUT, FACE_SCORE, detected
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import read_pack
-from fsengine.packs.shipped import shipped_folder
+from fsengine.packs.shipped import SHIPPED_PACK, shipped_folder
 from fsexport.align.align_graph import export_align
 from fsexport.inputs.decoded_photos import decoded
 
@@ -37,35 +37,50 @@ class RealCrops:
         return f"{len(self.crops)} face crops of {self.photos} photos"
 
 
-def all_faces(paths: Sequence[Path], crop: CropSpec) -> RealCrops:
-    """Cut every face out of photos, found by the detector of the `demo` pack, which ships.
+def all_faces(paths: Sequence[Path], crop: CropSpec, detector: Path | None = None) -> RealCrops:
+    """Cut every face out of photos.
 
     Args:
         paths: Photos.
         crop: How to cut.
+        detector: A detect graph; None for that of the pack that ships.
 
     Raises:
         InvalidInputError: No face is found.
     """
-    import onnxruntime as ort
-
-    demo = shipped_folder("packs") / "demo"
-    pack = read_pack(demo)
-    detector = ort.InferenceSession(str(demo / pack.models[DETECT].file), providers=["CPUExecutionProvider"])
-    parts = []
-    with tempfile.TemporaryDirectory(prefix="facestats-") as folder:
-        path = export_align(Path(folder) / "model.onnx", pack.max_faces, crop, None)
-        aligner = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        names = [tensor.name for tensor in detected(pack.max_faces)]
-        for photo in decoded(paths):
-            if photo is None:
-                continue
-            found = detector.run(names, {DETECTOR_INPUT.name: photo.pop(DETECTOR_INPUT.name)})
-            crops, scores = aligner.run(
-                ["portrait_crop", FACE_SCORE.name], {**photo, **dict(zip(names, found, strict=True))}
-            )
-            if scores[0, 0] > 0:
-                parts.append(crops)
+    parts = [crops for crops in faces_by_photo(paths, crop, detector) if len(crops)]
     if not parts:
         raise InvalidInputError(f"no face is found on {len(paths)} photos; give others with --photos")
     return RealCrops(crops=np.concatenate(parts), photos=len(parts))
+
+
+def faces_by_photo(paths: Sequence[Path], crop: CropSpec, detector: Path | None = None) -> Iterator[NDArray[np.uint8]]:
+    """Yield the crops of each photo's faces, uint8 (F, S, S, 3), RGB; none of a photo that does not decode.
+
+    Args:
+        paths: Photos.
+        crop: How to cut.
+        detector: See `all_faces`.
+    """
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(str(detector or _shipped_detector()), providers=["CPUExecutionProvider"])
+    names = [tensor.name for tensor in detected(1)]
+    most_faces = next(output.shape[1] for output in session.get_outputs() if output.name == names[0])
+    with tempfile.TemporaryDirectory(prefix="facestats-") as folder:
+        path = export_align(Path(folder) / "model.onnx", most_faces, crop, None)
+        aligner = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for photo in decoded(paths):
+            if photo is None:
+                yield np.zeros((0, crop.side_px, crop.side_px, 3), np.uint8)
+                continue
+            found = session.run(names, {DETECTOR_INPUT.name: photo.pop(DETECTOR_INPUT.name)})
+            crops, scores = aligner.run(
+                ["portrait_crop", FACE_SCORE.name], {**photo, **dict(zip(names, found, strict=True))}
+            )
+            yield crops[scores[:, 0] > 0]
+
+
+def _shipped_detector() -> Path:
+    folder = shipped_folder("packs") / SHIPPED_PACK
+    return folder / read_pack(folder).models[DETECT].file
