@@ -81,6 +81,11 @@ def attractiveness(score: str | None, **values: Any) -> None:
 
 
 @main.command("ethnicity")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Probability below which no class is named.  [default: where right answers outnumber wrong ones by the most]",
+)
 @_options
 def ethnicity(**values: Any) -> None:
     r"""Train the ethnicity head: LightGBM, calibrated, with a threshold below which it abstains.
@@ -197,4 +202,5 @@ def _training_options(values: dict[str, Any]) -> TrainingOptions:
         data_name=values["data_name"] or source.name,
         data_licence=values["licence"],
         commercial_use=values["commercial_use"],
+        threshold=values.get("threshold"),
     )

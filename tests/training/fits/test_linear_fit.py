@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.linear_age_gender import export_linear_age_gender, predict_age_gender
 from fstraining.fits.linear import fit_age_gender
+from fstraining.heads.age_gender import MOST_WEIGHT, age_weights
 
 pytest.importorskip("sklearn", reason="scikit-learn is missing; it fits the heads")
 
@@ -85,3 +86,27 @@ def test_the_linear_head_learns_and_its_graph_agrees(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["gender_probability"][:, 1], probability, atol=1e-5)
     np.testing.assert_allclose(found["gender_probability"].sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(found["age_years"][:, 0], predicted, atol=1e-3)
+
+
+def test_a_face_of_weight_two_counts_as_two_faces_in_the_age() -> None:
+    rng = np.random.default_rng(8)
+    rows = rng.normal(size=(80, 6))
+    embeddings = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    second, years = rng.random(80) < 0.5, rng.uniform(0, 80, 80)
+    twice = np.arange(80) < 20
+    weighted = fit_age_gender(embeddings, second, years, 0.5, age_weights=1.0 + twice)
+    doubled = np.concatenate([np.arange(80), np.flatnonzero(twice)])
+    expected = fit_age_gender(embeddings[doubled], second[doubled], years[doubled], 0.5)
+    np.testing.assert_allclose(weighted.age_weight, expected.age_weight, rtol=1e-4)
+    plain = fit_age_gender(embeddings, second, years, 0.5)
+    assert np.abs(weighted.age_weight - plain.age_weight).max() > 0.01
+    np.testing.assert_array_equal(weighted.gender_weight, plain.gender_weight)
+
+
+def test_every_age_bucket_counts_alike_up_to_a_limit() -> None:
+    years = np.array([25.0] * 60 + [76.0] * 20 + [1.0] * 40)
+    weights = age_weights(years)
+    assert {bucket: weights[years == bucket].sum() for bucket in (25, 76, 1)} == pytest.approx(
+        {25: 40.0, 76: 40.0, 1: 40.0}
+    )
+    assert age_weights(np.array([25.0] * 999 + [76.0]))[-1] == MOST_WEIGHT

@@ -20,10 +20,12 @@ def fit_age_gender(
     years: NDArray[np.float64],
     ridge: float,
     age_ridge: float | None = None,
+    age_weights: NDArray[np.float64] | None = None,
 ) -> LinearAgeGender:
     """Fit a logistic regression and a linear one, both with an L2 penalty on their weights.
 
-    The losses are `sum(log loss) + ridge / 2 * |weights|^2` and `sum((years - prediction)^2) + ridge * |weights|^2`.
+    The losses are `sum(log loss) + ridge / 2 * |b|^2` and `sum(w * (years - prediction)^2) + ridge * |b|^2`, with
+    coefficients b and weights w of the faces.
 
     Args:
         embeddings: float32 (N, D), L2-normalized.
@@ -31,12 +33,13 @@ def fit_age_gender(
         years: float64 (N,).
         ridge: Weight of the penalty.
         age_ridge: That of the age, where it is another.
+        age_weights: float64 (N,), how much each face counts in the fit of the age; None for all alike.
     """
     from sklearn.linear_model import Ridge
 
     points = embeddings.astype(np.float64)
     gender_weight, gender_bias = _log_odds(points, is_second_gender, ridge)
-    age = Ridge(alpha=ridge if age_ridge is None else age_ridge, solver="cholesky").fit(points, years)
+    age = Ridge(alpha=ridge if age_ridge is None else age_ridge, solver="cholesky").fit(points, years, age_weights)
     return LinearAgeGender(
         gender_weight=gender_weight.astype(np.float32),
         gender_bias=gender_bias,

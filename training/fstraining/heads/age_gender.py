@@ -20,6 +20,7 @@ from fsexport.heads.linear_age_gender import (
     predict_age_gender,
 )
 from fstraining.data.faces import TrainingFaces
+from fstraining.data.groups import age_bucket
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width
 from fstraining.evaluate.figures import constant_error, constant_share, share_with_interval
 from fstraining.evaluate.metrics import Figure, class_figures, confusion, regression_figures, reliability
@@ -31,16 +32,27 @@ from fstraining.heads.training_options import TrainingOptions
 if TYPE_CHECKING:
     import optuna
 
+MOST_WEIGHT = 10.0
+"""The most that a face of a rare age counts, against one on average."""
+
 _RIDGES = np.geomspace(0.01, 30.0, 12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgeGenderLabels:
-    """The two genders by name, the gender of each face, int64 (N,), and its age, float64 (N,)."""
+    """What is learnt of each face.
+
+    Attributes:
+        names: The two genders.
+        genders: int64 (N,).
+        years: Age, float64 (N,).
+        age_weights: float64 (N,), how much the face counts in the fit of the age; see `age_weights`.
+    """
 
     names: list[str]
     genders: NDArray[np.int64]
     years: NDArray[np.float64]
+    age_weights: NDArray[np.float64]
 
     @property
     def array(self) -> NDArray[np.float64]:
@@ -93,10 +105,12 @@ class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
         names = sorted({str(record.gender) for record in records})
         if len(names) != 2:
             raise InvalidInputError(f"the faces are labelled {names}, expected two genders")
+        years = np.array([record.age_years for record in records], np.float64)
         return AgeGenderLabels(
             names=names,
             genders=np.array([names.index(str(record.gender)) for record in records]),
-            years=np.array([record.age_years for record in records], np.float64),
+            years=years,
+            age_weights=age_weights(years),
         )
 
     def choose_settings(self, task: Task[AgeGenderLabels]) -> Ridges:
@@ -206,6 +220,19 @@ class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
         )
 
 
+def age_weights(years: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much each face counts, float64 (N,): every age bucket of FairFace that occurs as much as any other.
+
+    Children and old people are rare in most collections, and a fit that counts faces alike draws their ages to the
+    middle.
+
+    Args:
+        years: float64 (N,).
+    """
+    _, buckets, counts = np.unique([age_bucket(age) for age in years], return_inverse=True, return_counts=True)
+    return np.minimum(len(years) / len(counts) / counts[buckets], MOST_WEIGHT)
+
+
 def train_age_gender(faces: TrainingFaces, options: TrainingOptions, say: Say) -> Exported:
     """Train age and gender; faces without either are left out. See `fstraining.heads.course.train`."""
     return train(_AgeGenderHead(), faces, options, say)
@@ -214,7 +241,12 @@ def train_age_gender(faces: TrainingFaces, options: TrainingOptions, say: Say) -
 def _fit(task: Task[AgeGenderLabels], ridges: Ridges, rows: NDArray[np.int64]) -> LinearAgeGender:
     labels = task.labels
     return fit_age_gender(
-        task.embeddings(rows), labels.genders[rows] == 1, labels.years[rows], ridges.gender, ridges.age
+        task.embeddings(rows),
+        labels.genders[rows] == 1,
+        labels.years[rows],
+        ridges.gender,
+        ridges.age,
+        labels.age_weights[rows],
     )
 
 
@@ -227,8 +259,9 @@ def _out_of_fold(task: Task[AgeGenderLabels], ridges: Ridges) -> NDArray[np.floa
 
 def _losses(task: Task[AgeGenderLabels], ridges: Ridges) -> tuple[float, float]:
     """Return the log loss of the gender and the mean absolute error of the age, out of fold."""
-    from sklearn.metrics import log_loss
+    from sklearn.metrics import log_loss, mean_absolute_error
 
     second, ages = _out_of_fold(task, ridges).T
-    genders, years = task.labels.genders[task.rows], task.labels.years[task.rows]
-    return float(log_loss(genders, second, labels=[0, 1])), float(np.abs(years - ages).mean())
+    labels, rows = task.labels, task.rows
+    error_years = mean_absolute_error(labels.years[rows], ages, sample_weight=labels.age_weights[rows])
+    return float(log_loss(labels.genders[rows], second, labels=[0, 1])), float(error_years)

@@ -106,7 +106,9 @@ class _EthnicityHead(Head[EthnicityLabels, ForestSettings, EthnicityFit]):
         held = _rows(task, task.splits.validation)
         temperature = best_temperature(np.asarray(forest.booster.predict(held.features, raw_score=True)), held.classes)
         fold_temperature(forest.booster, temperature)
-        threshold = best_threshold(np.asarray(forest.booster.predict(held.features)), held.classes)
+        threshold = task.options.threshold
+        if threshold is None:
+            threshold = best_threshold(np.asarray(forest.booster.predict(held.features)), held.classes)
         return EthnicityFit(forest=forest, temperature=temperature, threshold=threshold)
 
     def least_part(self, labels: EthnicityLabels) -> int:

@@ -32,6 +32,8 @@ class TrainingOptions:
         data_name: Name of the data set, for report and card.
         data_licence: Its licence, as the user states it.
         commercial_use: Whether that licence allows commercial use.
+        threshold: Probability below which a head of classes that can abstain names none, 0 to 1; None finds the one
+            at which right answers outnumber wrong ones by the most.
     """
 
     out: Path
@@ -41,10 +43,13 @@ class TrainingOptions:
     data_name: str
     data_licence: str
     commercial_use: bool = False
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.folds < 2 or self.trials < 0:
             raise ValueError(f"folds is {self.folds} and trials {self.trials}, expected at least 2 and 0")
+        if self.threshold is not None and not 0 <= self.threshold < 1:
+            raise ValueError(f"threshold is {self.threshold}, expected 0 to 1")
 
     @property
     def report_folder(self) -> Path:
