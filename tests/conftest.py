@@ -59,9 +59,9 @@ def photos() -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_server() -> Iterator[EmbeddedServer]:
-    """A running embedded server of the demo pack."""
-    with EmbeddedServer(served_repository("demo", print)) as server:
+def lite_server() -> Iterator[EmbeddedServer]:
+    """A running embedded server of the lite pack."""
+    with EmbeddedServer(served_repository("lite", print)) as server:
         yield server
 
 

@@ -195,8 +195,8 @@ def run(command: str, folder: Path) -> str:
 
 
 def test_commands_that_need_no_server_run(folder: Path) -> None:
-    assert "demo" in run("fsclient models list", folder)
-    run("fsclient models build demo --without ethnicity --without age_gender", folder)
+    assert "lite" in run("fsclient models list", folder)
+    run("fsclient models build lite --without ethnicity --without age_gender", folder)
     run("fsclient models verify", folder)
 
 
@@ -225,5 +225,5 @@ def test_commands_that_start_a_server_run(folder: Path) -> None:
         run(command, folder)
     assert (folder / "annotated.png").is_file()
     shutil.rmtree(folder / "results")
-    said = run("fsclient ingest photos/ --models demo --without ethnicity --out results", folder)
+    said = run("fsclient ingest photos/ --models lite --without ethnicity --out results", folder)
     assert "2 photos" in said

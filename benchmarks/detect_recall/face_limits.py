@@ -145,7 +145,7 @@ def memory(client: Client, cut: Cut) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="demo")
+    parser.add_argument("--models", default="lite")
     arguments = parser.parse_args()
     print("machine", processor(), f"{num_cores()} cores")
     with Client.embedded(arguments.models, on_message=print) as client:

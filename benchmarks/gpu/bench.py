@@ -58,7 +58,7 @@ WORDS = list(dict.fromkeys(word for part in PARTS for word in part.split("/")))
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", help="files, folders or quoted patterns; with faces on some")
-    parser.add_argument("--models", default="demo", metavar="PACK", help="default: demo")
+    parser.add_argument("--models", default="lite", metavar="PACK", help="default: lite")
     parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu", help="cpu: check this command without a GPU")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
     parser.add_argument("--seconds", type=float, default=3.0, help="least time of a measurement; default: 3")

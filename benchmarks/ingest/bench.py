@@ -65,7 +65,7 @@ def stage_seconds(url: str) -> dict[str, tuple[float, float, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos")
-    parser.add_argument("--models", default="demo")
+    parser.add_argument("--models", default="lite")
     parser.add_argument("--concurrency", type=int, default=8)
     arguments = parser.parse_args()
     print("machine ", processor(), f"{num_cores()} cores")

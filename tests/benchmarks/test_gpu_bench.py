@@ -130,8 +130,8 @@ def test_on_the_cpu_photos_go_through_the_embedded_server(few_photos: Path, tmp_
     assert parts["memory"]["notes"][-1] == "1 of 3 files failed: corrupt 1"
     levels = parts["end_to_end"]["rows"]
     assert [(level["in_flight"], level["not_answered"] > 0, level["pack"]) for level in levels] == [
-        (1, True, "demo"),
-        (4, True, "demo"),
+        (1, True, "lite"),
+        (4, True, "lite"),
     ]
     assert all(level["photos_per_s"] > 0 for level in levels)
     steps = [row["step"] for row in parts["end_to_end/steps"]["rows"]]

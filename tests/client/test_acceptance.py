@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from demo_pack.fairface_crops import Split, split_of
+from fsdata.labels.readers.data_sets import read_labels
 from fsdata.sample_photos import sample_photos
-from fsengine.packs.shipped import shipped_folder
+from fsengine.packs.pack import read_pack
+from fsengine.packs.shipped import SHIPPED_PACK, shipped_folder
 from fsengine.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
@@ -25,9 +26,9 @@ TIMEOUT_S = 900
 Rows = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=["demo", "full-size"])
+@pytest.fixture(scope="module", params=["lite", "full-size"])
 def server(request: pytest.FixtureRequest) -> EmbeddedServer:
-    running: EmbeddedServer = request.getfixturevalue("demo_server" if request.param == "demo" else "full_server")
+    running: EmbeddedServer = request.getfixturevalue("lite_server" if request.param == "lite" else "full_server")
     return running
 
 
@@ -64,8 +65,8 @@ def test_photos_with_counted_faces_have_that_many(
     }
     assert len(counted) == 68
     wrong = {name: len(rows[name]["faces"]) for name, count in counted.items() if len(rows[name]["faces"]) != count}
-    assert len(wrong) <= 6, wrong
-    assert len(rows["photos/group/solvay_conference_1927.png"]["faces"]) >= 20
+    assert len(wrong) <= 2, wrong
+    assert len(rows["photos/group/solvay_conference_1927.png"]["faces"]) == 29
 
 
 def test_a_crowd_is_cut_off_only_with_a_word(ingest: Callable[[str, int], Rows], server: EmbeddedServer) -> None:
@@ -81,8 +82,8 @@ def test_labelled_crops_have_one_face(ingest: Callable[[str, int], Rows], name: 
     rows = ingest("labelled", 3)
     counts = np.array([len(row["faces"]) for path, row in rows.items() if path.startswith(f"labelled/{name}/")])
     assert len(counts) == {"utkface": 315, "fairface": 504}[name]
-    assert (counts >= 1).mean() >= 0.98
-    assert (counts == 1).mean() >= 0.95
+    assert (counts >= 1).mean() >= 0.99
+    assert (counts == 1).mean() >= 0.98
 
 
 def test_the_orientations_give_the_same_boxes(ingest: Callable[[str, int], Rows]) -> None:
@@ -120,22 +121,31 @@ def test_a_photo_gives_the_same_numbers_alone_and_among_others(
                 np.testing.assert_allclose(list(alone[key].values()), among[key], atol=1e-4)
 
 
-def test_the_demo_packs_figures_are_those_of_what_is_served(
-    ingest: Callable[[str, int], Rows], shared: Path, manifest: dict[str, dict[str, str]], server: EmbeddedServer
+def test_the_shipped_heads_are_as_good_as_they_are_said_to_be(
+    ingest: Callable[[str, int], Rows], shared: Path, server: EmbeddedServer
 ) -> None:
-    if "demo" not in str(server.repository):
-        pytest.skip("only the demo pack has figures")
-    figures = json.loads((shipped_folder("packs") / "demo" / "figures.json").read_text())
-    hits = []
-    for name, row in ingest("labelled", 3).items():
-        if not name.startswith("labelled/fairface/") or not row["faces"]:
+    """On FairFace crops that no head was fitted on: what docs/packs.md says, less what another machine may move."""
+    if "lite" not in str(server.repository):
+        pytest.skip("the heads of the full-size pack are random")
+    labels = read_pack(shipped_folder("packs") / SHIPPED_PACK).labels
+    rows = ingest("labelled", 3)
+    gender, adults, years, ethnicity = [], [], [], []
+    for record in read_labels(shared / "samples" / "labelled" / "labels.tsv"):
+        faces = rows[os.path.relpath(record.path, shared / "samples")]["faces"]
+        if record.dataset != "fairface" or not faces:
             continue
-        if split_of((shared / "samples" / name).read_bytes()) is Split.TEST:
-            label = dict(part.split("=") for part in manifest[name]["label"].split(";"))["gender"]
-            hits.append(["female", "male"][int(np.argmax(row["faces"][0]["gender_probability"]))] == label)
-    assert len(hits) == figures["gender_accuracy"]["n"]
-    # A photo of two faces may give another one first than the one that was measured.
-    assert np.mean(hits) == pytest.approx(figures["gender_accuracy"]["value"], abs=0.02)
+        face = max(faces, key=lambda face: (face["box"][2] - face["box"][0]) * (face["box"][3] - face["box"][1]))
+        assert record.age_years is not None
+        gender.append(labels["gender"][int(np.argmax(face["gender_probability"]))] == record.gender)
+        if record.age_years >= 20:
+            adults.append(gender[-1])
+        years.append(abs(face["age_years"] - record.age_years))
+        ethnicity.append(labels["ethnicity"][int(np.argmax(face["ethnicity_probability"]))] == record.ethnicity)
+    assert len(gender) >= 500
+    assert np.mean(gender) >= 0.82
+    assert np.mean(adults) >= 0.88
+    assert np.mean(years) <= 7.2
+    assert np.mean(ethnicity) >= 0.53
 
 
 def test_the_shipped_photos_are_what_their_table_says() -> None:

@@ -19,10 +19,10 @@ def run(*arguments: str | Path) -> Result:
         (["ingest", "missing.jpg", "--out", "OUT"], "does not exist"),
         (["ingest", "PHOTOS", "--out", "OUT", "--server", "localhost"], "not HOST:PORT"),
         (["ingest", "PHOTOS", "--out", "OUT", "--server", "http://localhost:8001"], "not HOST:PORT"),
-        (["ingest", "PHOTOS", "--out", "OUT", "--server", "a:1", "--models", "demo"], "exclude each other"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--server", "a:1", "--models", "lite"], "exclude each other"),
         (["ingest", "PHOTOS", "--out", "OUT", "--concurrency", "0"], "0 is not in the range"),
         (["ingest", "PHOTOS", "--out", "OUT", "--retry", "broken"], "corrupt"),
-        (["ingest", "PHOTOS", "--out", "OUT", "--models", "nosuch"], "known packs: demo"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--models", "nosuch"], "known packs: lite"),
         (["ingest", "PHOTOS", "--out", "OUT", "--models", "./nosuch"], "holds no pack.json"),
         (["ingest", "PHOTOS", "--out", "OUT", "--without", "smile"], "no head 'smile'"),
         (["score", "missing.jpg"], "does not exist"),
@@ -51,19 +51,19 @@ def test_a_server_that_is_not_there_leaves_everything_unfinished(tmp_path: Path,
 def test_models_list_names_files_licences_and_marks() -> None:
     result = run("models", "list")
     assert result.exit_code == 0
-    for expected in ("demo (default): here", "official: not built", "Apache-2.0", "[demonstration]", "detect", "MB"):
+    for expected in ("lite (default): here", "official: not built", "Apache-2.0", "[demonstration]", "detect", "MB"):
         assert expected in result.output
 
 
 def test_models_verify_says_what_it_compared() -> None:
     result = run("models", "verify")
     assert result.exit_code == 0
-    assert "demo: 5 files" in result.output
+    assert "lite: 5 files" in result.output
 
 
 def test_models_build_prints_the_folder(tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        main, ["models", "build", "demo", "--without", "ethnicity", "--out", str(tmp_path / "repository")]
+        main, ["models", "build", "lite", "--without", "ethnicity", "--out", str(tmp_path / "repository")]
     )
     assert result.exit_code == 0
     assert result.stdout.strip() == str(tmp_path / "repository")

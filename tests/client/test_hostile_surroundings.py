@@ -40,7 +40,7 @@ class Machine:
         self.photos = self.home / "photos"
         self.photos.mkdir(parents=True)
         shutil.copy(photo, self.photos / "face.jpg")
-        shutil.copytree(served_repository("demo", print), self.home / "models" / "repository")
+        shutil.copytree(served_repository("lite", print), self.home / "models" / "repository")
         plant(self.photos, self.told)
         for name in ("tmp", "state", "cache", "bin"):
             (self.home / name).mkdir()
@@ -102,7 +102,7 @@ def machine(tmp_path: Path, shared: Path) -> Machine:
     "arguments",
     [
         ["score", "face.jpg", "--json", "--models", "../models/repository"],
-        ["ingest", ".", "--out", "../results", "--models", "demo"],
+        ["ingest", ".", "--out", "../results", "--models", "lite"],
         ["bench", "face.jpg", "--json", "--rounds", "1", "--concurrency", "1"],
     ],
     ids=lambda arguments: arguments[0],
@@ -142,7 +142,7 @@ def test_a_served_server_is_reached_past_the_proxy(machine: Machine) -> None:
 def test_a_planted_module_among_the_photos_of_a_report_is_not_executed(tmp_path: Path, shared: Path) -> None:
     folder = Path(shutil.copytree(shared / "samples" / "reports" / "B02", tmp_path / "photos"))
     folder.chmod(0o755)
-    repository = served_repository("demo", print).absolute()
+    repository = served_repository("lite", print).absolute()
     previous = Path.cwd()
     os.chdir(folder)
     try:

@@ -100,7 +100,7 @@ def test_the_server_keeps_the_entrypoint_of_its_base_and_is_asked_for_its_health
 
 def test_the_build_sees_what_the_wheel_is_made_of_and_no_results_or_tests() -> None:
     files = context_files()
-    for needed in ("pyproject.toml", "docker/fsengine.py", "constraints.txt", "packs/demo/pack.json"):
+    for needed in ("pyproject.toml", "docker/fsengine.py", "constraints.txt", "packs/lite/pack.json"):
         assert needed in files
     for package in ("client/fsclient", "engine/fsengine", "export/fsexport", "training/fstraining", "data/fsdata"):
         assert f"{package}/__init__.py" in files

@@ -60,7 +60,7 @@ def test_what_the_tools_assemble_the_server_starts_with(volume: str) -> None:
     done = run("server", f"--volume={volume}:/models:ro", start)
     assert done.returncode == 0, done.stderr
     assert "--model-repository=/models/container" in done.stdout
-    assert "serving the demo pack" in done.stderr
+    assert "serving the lite pack" in done.stderr
 
 
 def test_every_image_runs_as_a_user_without_rights() -> None:

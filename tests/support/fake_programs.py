@@ -100,7 +100,7 @@ def write_repository(folder: Path, *, target: str = "container", plans: dict[str
         (folder / step / "config.pbtxt").write_text(f'name: "{step}"')
         if not step.startswith("facestats"):
             (folder / step / "1" / "artifact").write_text("artifact")
-    (folder / "facestats.json").write_text(json.dumps({"target": target, "served": {"pack": "demo"}}))
+    (folder / "facestats.json").write_text(json.dumps({"target": target, "served": {"pack": "lite"}}))
     if plans is not None:
         steps = plans["models"]
         assert isinstance(steps, dict)

@@ -36,7 +36,7 @@ def run_and_place(graph: Path, step: str) -> Placed:
     import onnxruntime as ort
 
     with tempfile.TemporaryDirectory() as folder:
-        assemble(shipped_folder("packs") / "demo", Path(folder) / "repository", target=Target.PIP)
+        assemble(shipped_folder("packs") / "lite", Path(folder) / "repository", target=Target.PIP)
         samples = run_samples(Path(folder) / "repository", shipped_photos()[:1])[step]
         options = ort.SessionOptions()
         options.enable_profiling = True

@@ -12,7 +12,7 @@ import pytest
 from fsclient.models.build_on_request import packs_on_request
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-COMMANDS = ("full_size_pack", "build_demo_pack", "parity_tables")
+COMMANDS = ("full_size_pack", "build_lite_pack", "parity_tables")
 
 
 def tool(name: str, *args: object) -> subprocess.CompletedProcess[str]:

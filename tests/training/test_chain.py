@@ -63,9 +63,9 @@ def test_the_whole_chain(run: Run, shared: Path, tmp_path: Path) -> None:
         assert report["data"]["licence"] == "research only"
         assert report["data"]["counts"]["figures"] > 30
     changes = ("--use", "ethnicity=heads/ethnicity", "--use", "age_gender=heads/age_gender")
-    refused = run("fsclient", "models", "build", "demo", *changes, "--commercial-ok", exit_code=2)
+    refused = run("fsclient", "models", "build", "lite", *changes, "--commercial-ok", exit_code=2)
     assert "research only" in refused
-    run("fsclient", "models", "build", "demo", *changes, "--name", "mine")
+    run("fsclient", "models", "build", "lite", *changes, "--name", "mine")
     (tmp_path / "utkface").rename(tmp_path / "elsewhere")  # no photo may be read from here on
     said = run("fsclient", "ingest", "--out", "results", "--refresh", "--models", "mine")
     assert "no photo was read" in said

@@ -111,7 +111,7 @@ def import_command(name: str, file: Path, accept_license: bool, commercial_ok: b
 def verify_command(name: str | None) -> None:
     """Compare every file of a pack, or a fetched source, with its hash; without a name all that is here.
 
-    Example: fsclient models verify demo
+    Example: fsclient models verify lite
     """
     for line in verify_everything() if name is None else [verify_named(name)]:
         click.echo(line)
@@ -157,8 +157,8 @@ def build_command(
     Example:
       fsclient models build official --accept-license
       fsclient models build official --commercial-ok --use detect=yunet --use age_gender=none --accept-license
-      fsclient models build demo --use ethnicity=heads/ethnicity --name mine
-      fsclient models build demo --without ethnicity --out repository
+      fsclient models build lite --use ethnicity=heads/ethnicity --name mine
+      fsclient models build lite --without ethnicity --out repository
     """
     choice = BuildChoice(
         licences=LicenceChoice(accept=accept_license, commercial_ok=commercial_ok),

@@ -54,7 +54,7 @@ def _models_options() -> list[Callable[[F], F]]:
         click.option(
             "--models",
             metavar="PACK|DIR",
-            help="Model pack by name, or a folder: a pack or an assembled repository.  [default: demo]",
+            help="Model pack by name, or a folder: a pack or an assembled repository.  [default: lite]",
         ),
         click.option(
             "--without",

@@ -16,7 +16,7 @@ from fsengine.terminal.messages import say
 def serve(models: str | None, without: tuple[str, ...], gpu: bool) -> None:
     """Run the embedded Triton server until Ctrl-C; others use it with --server.
 
-    Example: fsclient serve --models demo
+    Example: fsclient serve --models lite
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -14,6 +14,7 @@ from fsclient.models.fetching import LicenceChoice, fetch_named, known_names
 from fsengine.contracts.steps import HEADS
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.packs.pack import PACK_NAME, PACK_NAME_RULE
+from fsengine.packs.shipped import RETIRED_PACKS, SHIPPED_PACK
 from fsengine.registry.home import models_home
 from fsengine.registry.model_source import read_registry
 from fsengine.terminal.messages import Say
@@ -167,7 +168,7 @@ def _own_name(choice: BuildChoice) -> str | None:
         return None
     if not PACK_NAME.fullmatch(choice.name):
         raise InvalidInputError(f"--name {choice.name!r}: expected {PACK_NAME_RULE}")
-    if choice.name in {*packs_on_request(), "demo"}:
+    if choice.name in {*packs_on_request(), SHIPPED_PACK, *RETIRED_PACKS}:
         raise InvalidInputError(f"--name {choice.name} is that of another pack; choose one of your own")
     if not choice.is_change:
         raise InvalidInputError(f"--name {choice.name} names a changed pack, and nothing is changed (--use)")

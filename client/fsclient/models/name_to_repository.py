@@ -10,12 +10,12 @@ from fsclient.models.build_on_request import BuildChoice, build_on_request, buil
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs.pack import PACK_FILE, Pack, read_pack
-from fsengine.packs.shipped import shipped_folder
+from fsengine.packs.shipped import RETIRED_PACKS, SHIPPED_PACK, shipped_folder
 from fsengine.registry.home import models_home
 from fsengine.repository.assemble import Target, assemble, is_pack, is_repository, read_manifest, read_served
 from fsengine.terminal.messages import Say
 
-DEFAULT_PACK = "demo"
+DEFAULT_PACK = SHIPPED_PACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,12 @@ def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Pat
     if (folder := given_folder(models)) is not None:
         return changed_pack(folder, read_pack(folder).name, choice or BuildChoice(), say)
     entries = {entry.name: entry for entry in list_packs()}
+    if models not in entries and models in RETIRED_PACKS:
+        successor = RETIRED_PACKS[models]
+        raise InvalidInputError(
+            f"the pack {models!r} is no longer there: {successor!r} replaces it. `fsclient ingest --out DIR --refresh "
+            f"--models {successor}` brings results of {models!r} to it"
+        )
     if models not in entries:
         raise InvalidInputError(
             f"there is no pack named {models!r}; known packs: {', '.join(sorted(entries))} (see `fsclient models list`)"

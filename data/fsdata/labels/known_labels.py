@@ -61,8 +61,9 @@ FAIRFACE_AGES = (
 FairFace gives no ages within a bucket, so the mean of the open one is estimated from its counts: in
 `fairface_label_train.csv` 6,228 faces are 50-59, 2,779 are 60-69 and 842 more than 70. If numbers fall by a constant
 rate from 60 on, 842 of 3,621 beyond 70 make it 0.146 a year and the mean 70 + 1 / 0.146 = 76.9. The rate grows with age
-(0.081 a year from the fifties to the sixties), so the mean is a little less: 76, with which the `demo` pack's age head
-was fitted and measured. UTKFace gives ages; of its faces in the test assets 27 are 70 or older, median 77, mean 78.9.
+(0.081 a year from the fifties to the sixties), so the mean is a little less: 76, with which the age head of the
+pack that ships was fitted and measured. UTKFace gives ages; of its faces in the test assets 27 are 70 or older, median
+77, mean 78.9.
 """
 
 UTKFACE_ETHNICITIES = ("White", "Black", "Asian", "Indian", "Others")

@@ -157,12 +157,12 @@ def matched(version_file: Path, command: tuple[str, ...]) -> None:
     default=Path("/given"),
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder of an assembled repository or of a pack; the demo pack where nothing is given.",
+    help="Folder of an assembled repository or of a pack; the shipped pack where nothing is given.",
 )
 @click.option("--target", required=True, type=click.Choice(TARGETS), help="Who is to serve it.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the repository is to lie.")
 def assemble(given: Path, target: str, out: Path) -> None:
-    """Make the repository that a container serves: the one that it was given, or the demo pack's.
+    """Make the repository that a container serves: the one that it was given, or the shipped pack's.
 
     A given repository is not copied: OUT becomes a link to it.
 

@@ -1,4 +1,4 @@
-"""What a container serves: the repository or pack that it was given, or else the demo pack."""
+"""What a container serves: the repository or pack that it was given, or else the pack that ships."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 from fsengine.container.repository_state import RepositoryState, read_state
 from fsengine.errors import Action, InvalidInputError, PackError, Remedy
 from fsengine.packs.pack import PACK_FILE
-from fsengine.packs.shipped import shipped_folder
+from fsengine.packs.shipped import SHIPPED_PACK, shipped_folder
 from fsengine.repository.assemble import MANIFEST_FILE, Target, assemble, is_pack, is_repository
-
-DEFAULT_PACK = "demo"
 
 GIVEN = Path("/given")
 """Where compose mounts what is to be served, or a device where that is nothing."""
@@ -35,7 +33,7 @@ def place_repository(given: Path | None, out: Path, target: Target) -> Repositor
 
     Args:
         given: Folder of an assembled repository, which `out` then links to, or of a pack, which is assembled into it;
-            None for the demo pack.
+            None for the pack that ships.
         out: Where the repository, or a link to it, is to lie.
         target: Who is to serve it.
 
@@ -77,7 +75,7 @@ def _place(given: Path | None, out: Path, target: Target) -> RepositoryState:
         )
     if out.is_symlink():
         out.unlink()
-    assemble(given or shipped_folder("packs") / DEFAULT_PACK, out, target=target)
+    assemble(given or shipped_folder("packs") / SHIPPED_PACK, out, target=target)
     return read_state(out)
 
 

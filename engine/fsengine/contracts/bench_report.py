@@ -106,7 +106,7 @@ class BenchReport(LevelReport, frozen=True, kw_only=True):
         server: Its `host:port`.
         runtime: What runs the models, with its version.
         models: What was served.
-        marks: Mark, such as `demonstration`, to the steps that bear it.
+        marks: Mark, such as `untrained weights`, to the steps that bear it.
     """
 
     photos: int

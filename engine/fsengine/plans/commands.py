@@ -76,7 +76,7 @@ def build(
 
     \b
     Example:
-      fsclient models build demo --target gpu --out repository
+      fsclient models build lite --target gpu --out repository
       fsengine build repository --out planned
     """
     request = BuildRequest(

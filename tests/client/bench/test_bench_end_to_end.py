@@ -73,7 +73,7 @@ def test_counts_are_exact_against_a_served_server(folder: Path, fsclient_command
     told = json.loads(done.stdout)
     assert (told["photos"], told["failures"]) == (13, 2)
     assert told["failure_reasons"] == {"corrupt": 1, "unsupported": 1}
-    assert (told["server"], told["runtime"], told["models"]["pack"]) == (url, "triton 2.51.0", "demo")
+    assert (told["server"], told["runtime"], told["models"]["pack"]) == (url, "triton 2.51.0", "lite")
     assert told["marks"] == {"demonstration": ["detect", "embed", "ethnicity", "age_gender"]}
     assert [level["concurrency"] for level in told["levels"]] == [1, 6]
     assert told["photos_per_second"] == max(level["photos_per_second"] for level in told["levels"]) > 0
@@ -112,7 +112,7 @@ def test_counts_are_exact_against_a_served_server(folder: Path, fsclient_command
 
 
 def test_a_table_alone_is_on_stdout_and_the_rest_on_stderr(photos: Path, fsclient_command: list[str]) -> None:
-    done = bench(fsclient_command, photos, "--models", "demo", "--concurrency", "4", "--rounds", "1", "--warm-up", "0")
+    done = bench(fsclient_command, photos, "--models", "lite", "--concurrency", "4", "--rounds", "1", "--warm-up", "0")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("in flight  photos/s  faces/s")
@@ -146,7 +146,7 @@ def test_a_server_that_keeps_its_statistics_is_measured_without_stages(
     monkeypatch.setattr(
         binary, "server_command", lambda *args: [*plain(*args), "--grpc-restricted-protocol=statistics:key=secret"]
     )
-    with EmbeddedServer(served_repository("demo", print)) as server:
+    with EmbeddedServer(served_repository("lite", print)) as server:
         options = ("--concurrency", "2", "--rounds", "3", "--warm-up", "0", "--json")
         done = bench(fsclient_command, photos / "hopper.jpg", photos / "coffee.jpg", "--server", server.url, *options)
     assert done.returncode == 0, done.stderr
@@ -156,9 +156,9 @@ def test_a_server_that_keeps_its_statistics_is_measured_without_stages(
     assert "does not give its statistics" in done.stderr
 
 
-def test_the_server_says_how_many_instances_each_step_has(demo_server: EmbeddedServer) -> None:
+def test_the_server_says_how_many_instances_each_step_has(lite_server: EmbeddedServer) -> None:
     async def asked() -> dict[str, int]:
-        backend = TritonBackend(demo_server.url)
+        backend = TritonBackend(lite_server.url)
         try:
             await backend.served()
             return await backend.instances()

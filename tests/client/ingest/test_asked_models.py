@@ -31,9 +31,9 @@ def given(tmp_path: Path, photos: Path) -> Path:
 
 
 def finished(given: Path, *without: str) -> Path:
-    """Make results of the demo pack's model set."""
+    """Make results of the lite pack's model set."""
     backend = FakeBackend(1)
-    models = read_pack(shipped_folder("packs") / "demo").without(without).served()
+    models = read_pack(shipped_folder("packs") / "lite").without(without).served()
     backend.ensemble = replace(backend.ensemble, models=models)
     with Client(backend=backend) as client:
         assert client.ingest(given, given.parent / "out").num_rows == 2
@@ -44,11 +44,11 @@ def finished(given: Path, *without: str) -> Path:
     ("options", "exit_code", "message"),
     [
         ((), 0, "2 of them were done before"),
-        (("--models", "demo"), 0, "2 of them were done before"),
+        (("--models", "lite"), 0, "2 of them were done before"),
         (("--without", "ethnicity"), 1, "results of different sets do not mix"),
-        (("--models", "demo", "--without", "age_gender"), 1, "results of different sets do not mix"),
+        (("--models", "lite", "--without", "age_gender"), 1, "results of different sets do not mix"),
         (("--without", "smile"), 2, "no head 'smile'"),
-        (("--models", "nope"), 2, "known packs: demo"),
+        (("--models", "nope"), 2, "known packs: lite"),
         (("--models", "./nope"), 2, "holds no pack.json"),
         (("--server", "127.0.0.1:9"), 4, "127.0.0.1:9 is unavailable"),
     ],
@@ -63,10 +63,10 @@ def test_a_finished_folder_says_what_a_real_run_would(
 
 
 def test_an_assembled_repository_is_compared_by_what_its_manifest_says(given: Path, tmp_path: Path) -> None:
-    assert run("models", "build", "demo", "--without", "ethnicity", "--out", tmp_path / "repo").exit_code == 0
+    assert run("models", "build", "lite", "--without", "ethnicity", "--out", tmp_path / "repo").exit_code == 0
     out = finished(given, "ethnicity")
     assert run("ingest", given, "--out", out, "--models", f"{tmp_path}/repo").exit_code == 0
-    assert run("ingest", given, "--out", out, "--models", "demo").exit_code == 1
+    assert run("ingest", given, "--out", out, "--models", "lite").exit_code == 1
     (tmp_path / "repo" / "facestats.json").write_text('{"target": "pip", "served": {}}')
     damaged = run("ingest", given, "--out", out, "--models", f"{tmp_path}/repo")
     assert (damaged.exit_code, "assemble the repository again" in damaged.output) == (1, True)

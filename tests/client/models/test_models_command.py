@@ -137,7 +137,7 @@ def test_commercial_ok_hides_and_refuses(run: Run) -> None:
     )
     refused = run("models", "build", "official", "--commercial-ok", exit_code=2).stderr
     assert "--use detect=yunet --use age_gender=none" in refused
-    assert "demo" in run("models", "build", "demo", "--commercial-ok").stdout
+    assert "lite" in run("models", "build", "lite", "--commercial-ok").stdout
 
 
 def test_import_takes_the_file_or_its_archive_and_no_other(run: Run, shared: Path, tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_wrong_choices_are_explained(run: Run) -> None:
         (("official", "--use", "detect=none"), "a pack needs it"),
         (("official", "--use", "teeth=yunet"), "there is no step 'teeth'"),
         (("official", "--use", "embed=yunet", "--use", "embed=x"), "names embed twice"),
-        (("demo", "--use", "ethnicity=nothing"), "holds no artifact.json"),
-        (("demo", "--precision", "int8"), "not made on request"),
+        (("lite", "--use", "ethnicity=nothing"), "holds no artifact.json"),
+        (("lite", "--precision", "int8"), "not made on request"),
         (("official",), "was not accepted"),
     ):
         assert message in run("models", "build", *options, exit_code=2).stderr

@@ -120,7 +120,7 @@ def test_a_strange_file_in_a_staging_folder_is_kept(results: Path) -> None:
     assert (staging / "precious.txt").read_text() == "precious"
 
 
-@pytest.mark.parametrize("extra", [(), ("--refresh", "--models", "demo")])
+@pytest.mark.parametrize("extra", [(), ("--refresh", "--models", "lite")])
 def test_what_an_earlier_version_left_interrupted_is_refused(
     extra: tuple[str, ...], results: Path, photos: Path
 ) -> None:

@@ -32,11 +32,11 @@ def fsclient(command: list[str], *arguments: str | Path) -> subprocess.Completed
 
 
 def pack_with_another_ethnicity_head(embeddings: NDArray[np.float32], folder: Path) -> Path:
-    """Return a copy of the demo pack whose ethnicity forest was fitted to something else."""
+    """Return a copy of the lite pack whose ethnicity forest was fitted to something else."""
     from fsexport.heads.trees import export_trees
     from fstraining.fits.forest import fit_classifier
 
-    shutil.copytree(shipped_folder("packs") / "demo", folder)
+    shutil.copytree(shipped_folder("packs") / "lite", folder)
     pack = read_pack(folder)
     features = np.tile(embeddings, (4, 1))
     labels = np.arange(len(features), dtype=np.int64) % len(pack.labels["ethnicity"])

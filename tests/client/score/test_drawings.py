@@ -171,12 +171,12 @@ def test_the_command_refuses_before_it_starts_a_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.triton
-def test_scores_are_printed_where_a_drawing_fails(tmp_path: Path, photos: Path, demo_server: object) -> None:
+def test_scores_are_printed_where_a_drawing_fails(tmp_path: Path, photos: Path, lite_server: object) -> None:
     good = photos / "hopper.jpg"
     (tmp_path / "out").mkdir()
     long_name = tmp_path / f"{'x' * 251}.jpg"
     long_name.write_bytes(good.read_bytes())
-    url = demo_server.url  # type: ignore[attr-defined]
+    url = lite_server.url  # type: ignore[attr-defined]
     done = score(good, long_name, "--json", "--draw", tmp_path / "out", "--server", url)
     assert done.exit_code == 3
     assert [len(photo["faces"]) for photo in json.loads(done.stdout)] == [1, 1]

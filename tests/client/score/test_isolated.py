@@ -141,7 +141,7 @@ def test_only_an_ensemble_of_the_same_steps_and_outputs_is_asked() -> None:
 def spreading_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """An embedded server whose decode step answers errors as the native backend does."""
     out = tmp_path_factory.mktemp("spreading") / "repository"
-    with EmbeddedServer(with_native_decode_errors(served_repository("demo", print), out)) as server:
+    with EmbeddedServer(with_native_decode_errors(served_repository("lite", print), out)) as server:
         yield server
 
 
@@ -210,9 +210,9 @@ def test_an_error_spreads_over_merged_photos_and_alone_none_merge(
 
 @pytest.mark.triton
 def test_ingest_gives_every_good_photo_its_faces_and_calls_the_bad_ones_corrupt(
-    spreading_server: EmbeddedServer, demo_server: EmbeddedServer, mixed: Path, tmp_path: Path
+    spreading_server: EmbeddedServer, lite_server: EmbeddedServer, mixed: Path, tmp_path: Path
 ) -> None:
-    _, expected = run(mixed, tmp_path / "isolating", demo_server.url)
+    _, expected = run(mixed, tmp_path / "isolating", lite_server.url)
     for attempt in range(ATTEMPTS):
         summary, rows = run(mixed, tmp_path / f"spreading{attempt}", spreading_server.url)
         assert rows.keys() == expected.keys() == {path.name for path in mixed.iterdir()}
@@ -232,7 +232,7 @@ def test_ingest_gives_every_good_photo_its_faces_and_calls_the_bad_ones_corrupt(
 
 @pytest.mark.triton
 def test_a_repository_without_the_twin_is_served_as_before(mixed: Path, tmp_path: Path) -> None:
-    repository = with_native_decode_errors(served_repository("demo", print), tmp_path / "repository")
+    repository = with_native_decode_errors(served_repository("lite", print), tmp_path / "repository")
     for name in (steps.ENSEMBLE_ISOLATED, steps.DECODE_ISOLATED):
         shutil.rmtree(repository / name)
     with EmbeddedServer(repository) as server:

@@ -36,7 +36,7 @@ def report(shared: Path, name: str) -> Path:
 @pytest.mark.triton
 @pytest.mark.parametrize("name", FILES)
 def test_a_client_that_sends_files_as_they_are_gets_the_same_faces(
-    demo_server: EmbeddedServer, shared: Path, name: str
+    lite_server: EmbeddedServer, shared: Path, name: str
 ) -> None:
     data = report(shared, name).read_bytes()
     ready = make_ready(data, judge(data))
@@ -44,7 +44,7 @@ def test_a_client_that_sends_files_as_they_are_gets_the_same_faces(
     assert ready.converted is not None
 
     async def both() -> list[dict[str, np.ndarray]]:
-        backend = TritonBackend(demo_server.url)
+        backend = TritonBackend(lite_server.url)
         try:
             outputs = [*PER_PHOTO_OUTPUTS, *face_outputs(await backend.served())]
             sent = ((data, judge(data).orientation), (ready.data, ready.orientation))
@@ -59,11 +59,11 @@ def test_a_client_that_sends_files_as_they_are_gets_the_same_faces(
 
 
 @pytest.mark.triton
-def test_the_server_refuses_what_the_client_would_not_send(demo_server: EmbeddedServer, shared: Path) -> None:
+def test_the_server_refuses_what_the_client_would_not_send(lite_server: EmbeddedServer, shared: Path) -> None:
     expected = {"B14/hidden_240mp.png": Status.TOO_LARGE, "B11/IMG_0001.dng": Status.UNSUPPORTED}
 
     async def told(path: Path) -> str:
-        backend = TritonBackend(demo_server.url)
+        backend = TritonBackend(lite_server.url)
         try:
             with pytest.raises(PhotoRejectedError) as caught:
                 await backend.infer(path.read_bytes(), [*PER_PHOTO_OUTPUTS], orientation=1)
@@ -76,7 +76,7 @@ def test_the_server_refuses_what_the_client_would_not_send(demo_server: Embedded
 
 
 @pytest.mark.triton
-def test_a_request_without_an_orientation_is_refused_by_its_name(demo_server: EmbeddedServer, photos: Path) -> None:
+def test_a_request_without_an_orientation_is_refused_by_its_name(lite_server: EmbeddedServer, photos: Path) -> None:
     from tritonclient import grpc
     from tritonclient.utils import InferenceServerException
 
@@ -84,7 +84,7 @@ def test_a_request_without_an_orientation_is_refused_by_its_name(demo_server: Em
     encoded = grpc.InferInput(ENCODED_IMAGE.name, list(data.shape), "UINT8")
     encoded.set_data_from_numpy(data)
     told = pytest.raises(InferenceServerException, match="orientation")
-    with grpc.InferenceServerClient(demo_server.url) as client, told:
+    with grpc.InferenceServerClient(lite_server.url) as client, told:
         client.infer(ENSEMBLE, [encoded])
 
 

@@ -1,4 +1,4 @@
-"""FairFace's age buckets: one table, without gaps, and the mean ages that training and the demo pack take from it."""
+"""FairFace's age buckets: one table, without gaps, and the mean ages that training and the lite pack take from it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_a_graph_for_the_gpu_does_not_fall_back_to_the_cpu() -> None:
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("ONNX Runtime has the CUDA provider here")
     session = importlib.import_module("fsengine.backends.onnxruntime_backend")
-    folder = shipped_folder("packs") / "demo"
+    folder = shipped_folder("packs") / "lite"
     config: dict[str, Any] = {"max_batch_size": 0, "input": [], "output": [], "default_model_filename": "model.onnx"}
     arguments = {
         "model_config": json.dumps(config),
@@ -60,7 +60,7 @@ def test_on_a_gpu_no_pixel_comes_back_to_the_host() -> None:
         pytest.skip("no GPU: ONNX Runtime has no CUDA provider here")
     placement = importlib.import_module("gpu_placement")
     for step in ("detect", "align", "embed"):
-        placed = placement.run_and_place(shipped_folder("packs") / "demo" / step / "model.onnx", step)
+        placed = placement.run_and_place(shipped_folder("packs") / "lite" / step / "model.onnx", step)
         assert not placed.copies, (step, placed.copies)
         assert not placed.pixel_operators_on_cpu, (step, placed.pixel_operators_on_cpu)
 

@@ -98,7 +98,7 @@ def test_without_a_pack_the_demo_is_assembled_once(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     out = tmp_path / "container"
     state = place_repository(None, out, Target.CONTAINER)
-    assert (state.pack, state.target, state.needs_gpu) == ("demo", Target.CONTAINER, False)
+    assert (state.pack, state.target, state.needs_gpu) == ("lite", Target.CONTAINER, False)
     made = (out / "facestats.json").stat().st_ino
     place_repository(None, out, Target.CONTAINER)
     assert (out / "facestats.json").stat().st_ino == made
@@ -106,7 +106,7 @@ def test_without_a_pack_the_demo_is_assembled_once(tmp_path: Path) -> None:
 
 def test_a_pack_is_assembled(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    pack = Path(shutil.copytree(shipped_folder("packs") / "demo", tmp_path / "mine"))
+    pack = Path(shutil.copytree(shipped_folder("packs") / "lite", tmp_path / "mine"))
     record = json.loads((pack / "pack.json").read_text())
     (pack / "pack.json").write_text(json.dumps({**record, "name": "mine"}))
     assert place_repository(pack, tmp_path / "container", Target.CONTAINER).pack == "mine"
@@ -127,7 +127,7 @@ def test_a_repository_is_linked_and_given_up_again(tmp_path: Path) -> None:
 
 def test_a_repository_for_another_server_is_refused(tmp_path: Path) -> None:
     given = write_repository(tmp_path / "given", target="pip")
-    with pytest.raises(PackError, match="for the target pip, expected container; assemble the pack demo") as refused:
+    with pytest.raises(PackError, match="for the target pip, expected container; assemble the pack lite") as refused:
         place_repository(given, tmp_path / "container", Target.CONTAINER)
     assert refused.value.remedy == Remedy(Action.ASSEMBLE, "container")
 
@@ -161,7 +161,7 @@ def test_a_link_to_what_was_given_holds_wherever_it_is_read_from(
     write_repository(tmp_path / "given")
     monkeypatch.chdir(tmp_path)
     place_repository(Path("given"), Path("models/container"), Target.CONTAINER)
-    assert read_state(tmp_path / "models" / "container").pack == "demo"
+    assert read_state(tmp_path / "models" / "container").pack == "lite"
 
 
 def test_only_where_nothing_is_given_is_it_the_demo_pack(tmp_path: Path) -> None:

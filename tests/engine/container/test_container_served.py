@@ -55,7 +55,7 @@ class Started:
 @contextlib.contextmanager
 def starting(folder: Path) -> Iterator[Started]:
     """Start the entrypoint with the pip package's server and backends, and kill what is left of it."""
-    repository = served_repository("demo", print)
+    repository = served_repository("lite", print)
     surroundings = make_run_folder(folder)
     furnish(surroundings, repository, default_library_folder())
     http_port, grpc_port, metrics_port = _free_port(), _free_port(), _free_port()

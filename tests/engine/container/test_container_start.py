@@ -120,7 +120,7 @@ def test_a_missing_server_is_said(programs: FakePrograms, tmp_path: Path) -> Non
 
 
 def test_too_little_shared_memory_is_a_warning() -> None:
-    state = RepositoryState(folder=Path("/models/container"), pack="demo", target=Target.CONTAINER, plans=None)
+    state = RepositoryState(folder=Path("/models/container"), pack="lite", target=Target.CONTAINER, plans=None)
     assert start_warnings(state, None, 1 << 30) == []
     (warning,) = start_warnings(state, None, 64 << 20)
     assert "64 MiB free, expected 1024" in warning
@@ -129,7 +129,7 @@ def test_too_little_shared_memory_is_a_warning() -> None:
 
 @pytest.mark.parametrize("folder", ["/srv/face-stats/repository", "/srv/a b", "../repository"])
 def test_a_path_that_dali_s_backend_does_not_take_is_a_warning(folder: str) -> None:
-    state = RepositoryState(folder=Path(folder), pack="demo", target=Target.CONTAINER, plans=None)
+    state = RepositoryState(folder=Path(folder), pack="lite", target=Target.CONTAINER, plans=None)
     (warning,) = start_warnings(state, None, 1 << 30)
     assert "letters, digits, dots, underlines and slashes alone" in warning
 

@@ -93,7 +93,7 @@ def test_the_model_set_depends_on_models_and_preprocessing_alone() -> None:
 
 def test_marks_name_their_steps() -> None:
     models = dict(official_pack().models)
-    models["embed"] = pack_model(steps.embed_spec(CropSpec(kind=CropKind.PORTRAIT, side_px=224), 512), marks=("demo",))
+    models["embed"] = pack_model(steps.embed_spec(CropSpec(kind=CropKind.PORTRAIT, side_px=224), 512), marks=("lite",))
     served = official_pack(models=models).served()
-    assert served.marks == {"demo": ["embed"]}
-    assert served.marks_text == "demo: embed"
+    assert served.marks == {"lite": ["embed"]}
+    assert served.marks_text == "lite: embed"

@@ -104,7 +104,7 @@ def bench_record(**changes: Any) -> dict[str, Any]:
         "levels": [level],
         "server": "localhost:8001",
         "runtime": "triton 2.51.0",
-        "models": {"pack": "demo", "model_set_id": "set-1", "preprocessing_id": "pre-1"},
+        "models": {"pack": "lite", "model_set_id": "set-1", "preprocessing_id": "pre-1"},
         "marks": {"demonstration": ["detect"]},
     }
     return {**whole, **changes}
@@ -152,7 +152,7 @@ def test_a_server_that_kept_its_statistics_is_said(tmp_path: Path) -> None:
 
 def test_the_command_prints_the_layout_of_a_gpu_that_is_not_here(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)
+    assemble(shipped_folder("packs") / "lite", tmp_path / "repository", target=Target.GPU)
     (tmp_path / "times.json").write_text(json.dumps(bench_record()))
     arguments = ["plan", str(tmp_path / "repository"), "--times", str(tmp_path / "times.json")]
     done = CliRunner().invoke(main, [*arguments, "--memory-mib", str(L4_MIB)])
@@ -201,7 +201,7 @@ NO_NUMBER = (
 @pytest.mark.parametrize("text", ["{", "{}", NO_NUMBER, '{"models": {"embed": {"work_mib": NaN}}}', '{"models": [1]}'])
 def test_a_damaged_record_of_plans_is_said(text: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)
+    assemble(shipped_folder("packs") / "lite", tmp_path / "repository", target=Target.GPU)
     (tmp_path / "repository" / "plans.json").write_text(text)
     with pytest.raises(PackError, match=r"plans\.json cannot be read .* build the plans again"):
         step_needs(tmp_path / "repository", {})
@@ -209,7 +209,7 @@ def test_a_damaged_record_of_plans_is_said(text: str, tmp_path: Path) -> None:
 
 def test_a_step_without_an_artifact_is_said(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)
+    assemble(shipped_folder("packs") / "lite", tmp_path / "repository", target=Target.GPU)
     (tmp_path / "repository" / "embed" / "1" / "model.onnx").unlink()
     with pytest.raises(PackError, match="holds no artifact"):
         step_needs(tmp_path / "repository", {})

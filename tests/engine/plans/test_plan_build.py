@@ -37,7 +37,7 @@ PLANNED = ("align", "detect", "embed", "age_gender")
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("graphs") / "repository"
-    assemble(shipped_folder("packs") / "demo", folder, target=Target.GPU)
+    assemble(shipped_folder("packs") / "lite", folder, target=Target.GPU)
     return folder
 
 
@@ -204,7 +204,7 @@ def test_the_layout_is_in_the_configurations(memory_mib: int, graphs: Path, tmp_
 
 
 def test_the_pip_package_s_triton_gets_no_field_that_it_does_not_know(tmp_path: Path) -> None:
-    assemble(shipped_folder("packs") / "demo", tmp_path / "graphs", target=Target.PIP_GPU)
+    assemble(shipped_folder("packs") / "lite", tmp_path / "graphs", target=Target.PIP_GPU)
     build(tmp_path / "graphs", tmp_path / "out", GraphToolchain())
     for name in ("facestats", "facestats_isolated"):
         scheduling = read_config(tmp_path / "out" / name / "config.pbtxt").ensemble_scheduling
@@ -233,7 +233,7 @@ def test_what_is_no_repository_and_what_has_plans_is_refused(graphs: Path, tmp_p
     with pytest.raises(InvalidInputError, match=r"is no assembled repository; make one: assemble a pack") as absent:
         build(tmp_path, tmp_path / "out", GraphToolchain())
     assert absent.value.remedy == Remedy(Action.ASSEMBLE, "gpu")
-    assemble(shipped_folder("packs") / "demo", tmp_path / "cpu", target=Target.PIP)
+    assemble(shipped_folder("packs") / "lite", tmp_path / "cpu", target=Target.PIP)
     with pytest.raises(InvalidInputError, match=r"was assembled for the target pip, expected gpu or pip-gpu; make one"):
         build(tmp_path / "cpu", tmp_path / "out", GraphToolchain())
     for out in (graphs, graphs / "inside" / "it"):

@@ -13,7 +13,7 @@ from fsengine.packs.shipped import shipped_folder
 from fsengine.plans.build_key import BuildSettings, PlanKey
 from fsengine.plans.profile import InputProfile, batch_buckets, profile_of
 
-SPECS = {spec.name: spec for spec in read_pack(shipped_folder("packs") / "demo").specs()}
+SPECS = {spec.name: spec for spec in read_pack(shipped_folder("packs") / "lite").specs()}
 
 
 @pytest.mark.parametrize("name", [steps.DETECT, steps.EMBED, steps.AGE_GENDER])

@@ -83,7 +83,7 @@ def test_without_tensorrt_the_remedy_is_named() -> None:
 
 def test_without_a_gpu_build_says_so_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
-    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=Target.GPU)
+    assemble(shipped_folder("packs") / "lite", tmp_path / "repository", target=Target.GPU)
     monkeypatch.setenv("LD_LIBRARY_PATH", "")
     done = CliRunner().invoke(main, ["build", str(tmp_path / "repository"), "--out", str(tmp_path / "planned")])
     assert done.exit_code == 1

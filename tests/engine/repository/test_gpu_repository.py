@@ -112,7 +112,7 @@ def test_the_ensemble_batches_no_more_than_its_steps() -> None:
 
 @pytest.mark.parametrize("target", list(Target))
 def test_the_decode_pipeline_is_one_autoserialize_that_imports_dali_alone(target: Target, tmp_path: Path) -> None:
-    assemble(shipped_folder("packs") / "demo", tmp_path / "repository", target=target)
+    assemble(shipped_folder("packs") / "lite", tmp_path / "repository", target=target)
     for name in DECODERS:
         tree = ast.parse((tmp_path / "repository" / name / "1" / "dali.py").read_text())
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -18,9 +18,9 @@ pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Path:
-    """A copy of the demo pack."""
-    return Path(shutil.copytree(shipped_folder("packs") / "demo", tmp_path / "demo"))
+def lite(tmp_path: Path) -> Path:
+    """A copy of the lite pack."""
+    return Path(shutil.copytree(shipped_folder("packs") / "lite", tmp_path / "lite"))
 
 
 def files(folder: Path) -> set[str]:
@@ -28,8 +28,8 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("target", list(Target))
-def test_a_repository_holds_every_step_with_config_and_artifact(demo: Path, tmp_path: Path, target: Target) -> None:
-    pack = assemble(demo, tmp_path / "repository", target=target)
+def test_a_repository_holds_every_step_with_config_and_artifact(lite: Path, tmp_path: Path, target: Target) -> None:
+    pack = assemble(lite, tmp_path / "repository", target=target)
     expected = {MANIFEST_FILE}
     for ensemble in (steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED):
         expected |= {f"{ensemble}/config.pbtxt"}
@@ -46,57 +46,57 @@ def test_a_repository_holds_every_step_with_config_and_artifact(demo: Path, tmp_
     assert parameters["model_set_id"].string_value == pack.served().model_set_id
 
 
-def test_both_decode_steps_run_the_one_pipeline_of_the_tree(demo: Path, tmp_path: Path) -> None:
-    assemble(demo, tmp_path / "repository", target=Target.PIP)
+def test_both_decode_steps_run_the_one_pipeline_of_the_tree(lite: Path, tmp_path: Path) -> None:
+    assemble(lite, tmp_path / "repository", target=Target.PIP)
     (source,) = shipped_folder("model_repository").rglob("*.py")
     for step in (steps.DECODE, steps.DECODE_ISOLATED):
         assert (tmp_path / "repository" / step / "1" / "dali.py").read_bytes() == source.read_bytes()
 
 
-def test_an_assembly_is_repeated_only_when_something_changed(demo: Path, tmp_path: Path) -> None:
+def test_an_assembly_is_repeated_only_when_something_changed(lite: Path, tmp_path: Path) -> None:
     out = tmp_path / "repository"
-    assemble(demo, out, target=Target.PIP)
+    assemble(lite, out, target=Target.PIP)
     first = (out / "decode" / "config.pbtxt").stat().st_ino
-    assemble(demo, out, target=Target.PIP)
+    assemble(lite, out, target=Target.PIP)
     assert (out / "decode" / "config.pbtxt").stat().st_ino == first
-    assemble(demo, out, target=Target.PIP, without=(steps.ETHNICITY,))
+    assemble(lite, out, target=Target.PIP, without=(steps.ETHNICITY,))
     assert not (out / "ethnicity").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo", "repository"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lite", "repository"]
 
 
-def test_an_altered_artifact_leaves_no_repository(demo: Path, tmp_path: Path) -> None:
-    with (demo / "embed" / "model.onnx").open("ab") as file:
+def test_an_altered_artifact_leaves_no_repository(lite: Path, tmp_path: Path) -> None:
+    with (lite / "embed" / "model.onnx").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(PackError, match=r"embed.*was altered"):
-        assemble(demo, tmp_path / "repository", target=Target.PIP)
+        assemble(lite, tmp_path / "repository", target=Target.PIP)
     assert not is_repository(tmp_path / "repository")
-    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    assert [path.name for path in tmp_path.iterdir()] == ["lite"]
 
 
-def test_a_graph_that_breaks_its_contract_is_refused(demo: Path, tmp_path: Path) -> None:
-    shutil.copy(demo / "age_gender" / "model.onnx", demo / "embed" / "model.onnx")
-    record = json.loads((demo / "pack.json").read_text())
-    record["models"]["embed"]["sha256"] = file_sha256(demo / "embed" / "model.onnx")
-    (demo / "pack.json").write_text(json.dumps(record))
+def test_a_graph_that_breaks_its_contract_is_refused(lite: Path, tmp_path: Path) -> None:
+    shutil.copy(lite / "age_gender" / "model.onnx", lite / "embed" / "model.onnx")
+    record = json.loads((lite / "pack.json").read_text())
+    record["models"]["embed"]["sha256"] = file_sha256(lite / "embed" / "model.onnx")
+    (lite / "pack.json").write_text(json.dumps(record))
     with pytest.raises(PackError, match=r"inputs are \['face_embedding'\], the contract of embed has"):
-        assemble(demo, tmp_path / "repository", target=Target.PIP)
+        assemble(lite, tmp_path / "repository", target=Target.PIP)
 
 
-def test_a_file_that_is_no_graph_is_refused(demo: Path, tmp_path: Path) -> None:
-    (demo / "embed" / "model.onnx").write_bytes(b"no graph")
-    record = json.loads((demo / "pack.json").read_text())
-    record["models"]["embed"]["sha256"] = file_sha256(demo / "embed" / "model.onnx")
-    (demo / "pack.json").write_text(json.dumps(record))
+def test_a_file_that_is_no_graph_is_refused(lite: Path, tmp_path: Path) -> None:
+    (lite / "embed" / "model.onnx").write_bytes(b"no graph")
+    record = json.loads((lite / "pack.json").read_text())
+    record["models"]["embed"]["sha256"] = file_sha256(lite / "embed" / "model.onnx")
+    (lite / "pack.json").write_text(json.dumps(record))
     with pytest.raises(PackError, match="does not load in ONNX Runtime"):
-        assemble(demo, tmp_path / "repository", target=Target.PIP)
+        assemble(lite, tmp_path / "repository", target=Target.PIP)
 
 
-def test_a_folder_with_something_else_is_left_alone(demo: Path, tmp_path: Path) -> None:
+def test_a_folder_with_something_else_is_left_alone(lite: Path, tmp_path: Path) -> None:
     out = tmp_path / "thesis"
     out.mkdir()
     (out / "chapter1.tex").write_text("years of work")
     with pytest.raises(PackError, match="choose another folder"):
-        assemble(demo, out, target=Target.PIP)
+        assemble(lite, out, target=Target.PIP)
     assert (out / "chapter1.tex").read_text() == "years of work"
 
 
@@ -120,20 +120,20 @@ def add_plan(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [spoil_config, lose_graph, cut_graph, add_plan])
-def test_a_damaged_repository_is_made_again(demo: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_repository_is_made_again(lite: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     out = tmp_path / "repository"
-    assemble(demo, out, target=Target.PIP)
+    assemble(lite, out, target=Target.PIP)
     whole = {name: (out / name).read_bytes() for name in files(out)}
     damage(out)
-    assemble(demo, out, target=Target.PIP)
+    assemble(lite, out, target=Target.PIP)
     assert {name: (out / name).read_bytes() for name in files(out)} == whole
 
 
-def test_a_pack_whose_files_are_links_is_assembled_from_what_they_point_to(demo: Path, tmp_path: Path) -> None:
-    graph = demo / "embed" / "model.onnx"
-    graph.rename(demo / "blob")
+def test_a_pack_whose_files_are_links_is_assembled_from_what_they_point_to(lite: Path, tmp_path: Path) -> None:
+    graph = lite / "embed" / "model.onnx"
+    graph.rename(lite / "blob")
     graph.symlink_to("../blob")
-    assemble(demo, tmp_path / "deep" / "er" / "repository", target=Target.PIP)
+    assemble(lite, tmp_path / "deep" / "er" / "repository", target=Target.PIP)
     made = tmp_path / "deep" / "er" / "repository" / "embed" / "1" / "model.onnx"
     assert not made.is_symlink()
-    assert made.read_bytes() == (demo / "blob").read_bytes()
+    assert made.read_bytes() == (lite / "blob").read_bytes()

@@ -22,8 +22,8 @@ SOON_S = 15.0
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository of the demo pack that a test may break."""
-    return Path(shutil.copytree(served_repository("demo", print), tmp_path / "repository"))
+    """A repository of the lite pack that a test may break."""
+    return Path(shutil.copytree(served_repository("lite", print), tmp_path / "repository"))
 
 
 def regions() -> set[str]:

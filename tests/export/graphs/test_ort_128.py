@@ -23,7 +23,7 @@ ort = pytest.importorskip("onnxruntime")
 import ort_other  # noqa: E402
 from built_full_size_pack import built_full_size_pack  # noqa: E402
 
-DEMO = shipped_folder("packs") / "demo"
+LITE = shipped_folder("packs") / "lite"
 STEPS = ("detect", "align", "embed", "attractiveness", "age_gender")
 ROWS = 2
 
@@ -79,7 +79,7 @@ def compare(pack_folder: Path, step: str, other: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "attractiveness"])
 def test_the_graphs_of_the_demo_pack_give_the_same_there(step: str, other: Path, tmp_path: Path) -> None:
-    compare(DEMO, step, other, tmp_path)
+    compare(LITE, step, other, tmp_path)
 
 
 @pytest.mark.parametrize("step", STEPS)

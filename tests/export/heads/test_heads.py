@@ -1,4 +1,4 @@
-"""The heads: attractiveness, trees, InsightFace's age and gender, the linear ones of the demo pack."""
+"""The heads: attractiveness, trees, InsightFace's age and gender, the linear ones of the lite pack."""
 
 from __future__ import annotations
 

@@ -131,21 +131,21 @@ def test_an_attractiveness_head_is_served_as_it_was_trained(
 
 
 def test_an_ethnicity_head_is_served_as_it_was_trained(
-    demo_server: EmbeddedServer, shared: Path, fsclient_command: list[str], tmp_path: Path
+    lite_server: EmbeddedServer, shared: Path, fsclient_command: list[str], tmp_path: Path
 ) -> None:
     photos, results, head = shared / "samples" / "labelled", tmp_path / "results", tmp_path / "ethnicity"
-    run([*fsclient_command, "ingest", str(photos / "fairface"), "--out", str(results), "--server", demo_server.url])
+    run([*fsclient_command, "ingest", str(photos / "fairface"), "--out", str(results), "--server", lite_server.url])
     fstrain(
         *("ethnicity", "--results", results, "--labels", photos / "labels.tsv"),
         *("--licence", "CC BY 4.0", "--out", head),
     )
     exported = read_exported(head)
-    demo = Path(__file__).resolve().parents[3] / "packs" / "demo"
-    assert exported.reads == read_pack(demo).encoder_id
+    lite = Path(__file__).resolve().parents[3] / "packs" / "lite"
+    assert exported.reads == read_pack(lite).encoder_id
     assert exported.labels == {ETHNICITY: FAIRFACE_CLASSES}
-    pack = change_heads(demo, {ETHNICITY: head}, "trained", "a test", tmp_path / "pack")
+    pack = change_heads(lite, {ETHNICITY: head}, "trained", "a test", tmp_path / "pack")
     assert pack.thresholds[ETHNICITY] == exported.thresholds[ETHNICITY]
-    assert set(pack.models) == set(read_pack(demo).models)
+    assert set(pack.models) == set(read_pack(lite).models)
     assemble(tmp_path / "pack", tmp_path / "repository", target=Target.PIP)
 
     from fsdata.labels.readers.data_sets import read_labels

@@ -119,11 +119,11 @@ def test_faces_are_described_in_pixels_of_the_photo(ingested: Path) -> None:
 
 
 def test_a_photo_gives_the_same_numbers_alone_and_through_score(
-    ingested: Path, photos: Path, fsclient_command: list[str], demo_server: EmbeddedServer
+    ingested: Path, photos: Path, fsclient_command: list[str], lite_server: EmbeddedServer
 ) -> None:
     names = ["obama.jpg", "solvay_conference_1927.jpg", "coffee.jpg"]
     done = fsclient(
-        fsclient_command, "score", *(photos / name for name in names), "--json", "--server", demo_server.url
+        fsclient_command, "score", *(photos / name for name in names), "--json", "--server", lite_server.url
     )
     assert done.returncode == 0, done.stderr
     for scored in json.loads(done.stdout):
@@ -140,7 +140,7 @@ def test_a_photo_gives_the_same_numbers_alone_and_through_score(
 
 
 def test_bad_files_are_rows_and_fail_no_neighbour(
-    tmp_path: Path, photos: Path, fsclient_command: list[str], demo_server: EmbeddedServer
+    tmp_path: Path, photos: Path, fsclient_command: list[str], lite_server: EmbeddedServer
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -158,7 +158,7 @@ def test_bad_files_are_rows_and_fail_no_neighbour(
         "--out",
         tmp_path / "out",
         "--server",
-        demo_server.url,
+        lite_server.url,
         "--concurrency",
         "12",
     )
@@ -170,11 +170,11 @@ def test_bad_files_are_rows_and_fail_no_neighbour(
     assert rows["cut0.jpg"]["reason"]
     assert rows["notes.txt"]["status"] == rows["empty.jpg"]["status"] == "unsupported"
     assert rows["%FF.jpg"]["status"] == "ok"
-    assert demo_server.alive()
+    assert lite_server.alive()
 
 
 def test_the_eight_orientations_give_the_same_box(
-    tmp_path: Path, photos: Path, fsclient_command: list[str], demo_server: EmbeddedServer
+    tmp_path: Path, photos: Path, fsclient_command: list[str], lite_server: EmbeddedServer
 ) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -196,7 +196,7 @@ def test_the_eight_orientations_give_the_same_box(
         exif = Image.Exif()
         exif[0x0112] = orientation
         image.save(folder / f"{orientation}.jpg", exif=exif, quality=95)
-    done = fsclient(fsclient_command, "score", folder, "--json", "--server", demo_server.url)
+    done = fsclient(fsclient_command, "score", folder, "--json", "--server", lite_server.url)
     boxes = {}
     for scored in json.loads(done.stdout):
         assert (scored["width"], scored["height"]) == upright.size
@@ -217,7 +217,7 @@ def many_photos(folder: Path, photos: Path, count: int) -> None:
 
 
 def test_a_killed_client_leaves_no_server_and_the_next_run_ends_as_an_undisturbed_one(
-    tmp_path: Path, photos: Path, fsclient_command: list[str], demo_server: EmbeddedServer
+    tmp_path: Path, photos: Path, fsclient_command: list[str], lite_server: EmbeddedServer
 ) -> None:
     many_photos(tmp_path / "photos", photos, 24)
     before = server_processes()
@@ -237,7 +237,7 @@ def test_a_killed_client_leaves_no_server_and_the_next_run_ends_as_an_undisturbe
     assert again.returncode == 0, again.stderr
     assert f"{written} of 24 photos are done already" in again.stderr
     plain = fsclient(
-        fsclient_command, "ingest", tmp_path / "photos", "--out", tmp_path / "plain", "--server", demo_server.url
+        fsclient_command, "ingest", tmp_path / "photos", "--out", tmp_path / "plain", "--server", lite_server.url
     )
     assert plain.returncode == 0, plain.stderr
     disturbed, undisturbed = rows_of(tmp_path / "killed"), rows_of(tmp_path / "plain")
@@ -312,10 +312,10 @@ def test_a_head_that_is_switched_off_is_absent(tmp_path: Path, photos: Path, fsc
 
 
 def test_score_draws_on_a_copy(
-    tmp_path: Path, photos: Path, fsclient_command: list[str], demo_server: EmbeddedServer
+    tmp_path: Path, photos: Path, fsclient_command: list[str], lite_server: EmbeddedServer
 ) -> None:
     drawing = tmp_path / "drawn.png"
-    done = fsclient(fsclient_command, "score", photos / "obama.jpg", "--draw", drawing, "--server", demo_server.url)
+    done = fsclient(fsclient_command, "score", photos / "obama.jpg", "--draw", drawing, "--server", lite_server.url)
     assert done.returncode == 0, done.stderr
     assert "1 face\n" in done.stdout
     original = np.asarray(Image.open(photos / "obama.jpg").convert("RGB"), np.int16)

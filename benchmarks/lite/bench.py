@@ -1,0 +1,237 @@
+"""What does a pack find and say, through the served ensemble? Faces on counted photos, heads on labelled crops, people.
+
+    python benchmarks/lite/bench.py ASSETS [--models PACK] [--every N] [--markdown FILE]
+
+ASSETS is the folder of the test assets. Needs the extras server and training. No head of the pack that ships was fitted
+on the labelled crops; the encoder, its crop and the width of its projection were chosen with half of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsclient import Client
+from fsclient.models.name_to_repository import DEFAULT_PACK
+from fsclient.score.answers import Face, ScoredPhoto
+from fsdata.labels.readers.data_sets import read_labels
+from fsdata.labels.record import LabelledPhoto
+from fsengine.terminal.messages import counted
+from fsengine.terminal.tables import Table, show
+from fstraining.data.groups import groups_of
+from fstraining.evaluate.figures import constant_error, constant_share, mean_with_interval, share_with_interval
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from machine import installed_versions, num_cores, processor
+
+PACKAGES = ("facestats", "nvidia-pytriton", "nvidia-dali-cuda130", "onnxruntime", "treelite")
+ADULT_YEARS = {"fairface": 20, "utkface": 18}
+"""FairFace's buckets have no border at 18."""
+SOLVAY = "photos/group/solvay_conference_1927.png"
+ONE_PERSON = ("obama.jpg", "obama2.jpg", "obama-1080p.jpg", "obama-240p.jpg")
+"""Photos of one person among `photos/portrait`, no two of the same moment but the two sizes of a video."""
+SAME_MOMENT = {frozenset(("obama-1080p.jpg", "obama-240p.jpg"))}
+RECOGNISER_WIDTH = 128
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """A labelled crop with a face, and what was said of it."""
+
+    record: LabelledPhoto
+    face: Face
+
+
+def scored(client: Client, paths: Sequence[Path]) -> list[ScoredPhoto]:
+    return list(client.score_many([str(path) for path in paths]))
+
+
+def recall_rows(client: Client, samples: Path, every: int) -> list[Row]:
+    """Return the rows of faces found on photos whose faces were counted."""
+    with (samples / "MANIFEST.tsv").open(newline="") as file:
+        counts = {row["file"]: row["faces"] for row in csv.DictReader(file, delimiter="\t")}
+    names = [name for name, count in counts.items() if name.startswith("photos/") and count.isdigit()][::every]
+    answers = dict(zip(names, scored(client, [samples / name for name in names]), strict=True))
+    decoded = {name: photo for name, photo in answers.items() if photo.status in ("ok", "no_face")}
+    exact = sum(len(photo.faces) == int(counts[name]) for name, photo in decoded.items())
+    found = sum(min(len(photo.faces), int(counts[name])) for name, photo in decoded.items())
+    extra = sum(max(len(photo.faces) - int(counts[name]), 0) for name, photo in decoded.items())
+    faces = sum(int(counts[name]) for name in decoded)
+    rows = [
+        ("photos with the exact number of faces", f"{exact} of {len(decoded)}"),
+        ("faces found on them, and too many", f"{found} of {faces}, {extra}"),
+    ]
+    if SOLVAY in decoded:
+        rows.append(("Solvay conference 1927", f"{len(decoded[SOLVAY].faces)} of {counts[SOLVAY]}"))
+    return rows
+
+
+def labelled_faces(client: Client, samples: Path, every: int) -> tuple[list[Labelled], list[Row]]:
+    """Return the largest face of each labelled crop, and the rows of how many crops have one."""
+    records = read_labels(samples / "labelled" / "labels.tsv")[::every]
+    photos = scored(client, [record.path for record in records])
+    rows = []
+    for dataset in sorted({record.dataset for record in records}):
+        numbers = [len(p.faces) for record, p in zip(records, photos, strict=True) if record.dataset == dataset]
+        some, one = (100 * np.mean([test(n) for n in numbers]) for test in (lambda n: n > 0, lambda n: n == 1))
+        rows.append(
+            (f"{counted(len(numbers), 'crop')} of {dataset}: a face, exactly one", f"{some:.1f} %, {one:.1f} %")
+        )
+    pairs = zip(records, photos, strict=True)
+    return [Labelled(record=record, face=largest(photo.faces)) for record, photo in pairs if photo.faces], rows
+
+
+def largest(faces: Iterable[Face]) -> Face:
+    return max(faces, key=lambda face: (face.box.x1 - face.box.x0) * (face.box.y1 - face.box.y0))
+
+
+def adults(faces: Sequence[Labelled]) -> list[Labelled]:
+    return [
+        each
+        for each in faces
+        if each.record.age_years is not None and each.record.age_years >= ADULT_YEARS[each.record.dataset]
+    ]
+
+
+def head_rows(faces: Sequence[Labelled], dataset: str) -> list[Row]:
+    """Return the rows of what the heads get right on the crops of a data set."""
+    ours = [each for each in faces if each.record.dataset == dataset]
+    rows = []
+    for name, some in (("gender", ours), ("gender, adults", adults(ours))):
+        hits = np.array([each.face.gender == each.record.gender for each in some])
+        classes = np.array([each.record.gender == "male" for each in some], np.int64)
+        rows.append(figure_row(dataset, name, share_with_interval(hits), constant_share(classes, 3)))
+    years = np.array([each.record.age_years for each in ours], np.float64)
+    errors = np.abs(years - np.array([each.face.age_years for each in ours], np.float64))
+    rows.append(figure_row(dataset, "age, years off", mean_with_interval(errors), constant_error(years, 2)))
+    if dataset == "fairface":
+        rows += ethnicity_rows(ours)
+    return rows
+
+
+def ethnicity_rows(faces: Sequence[Labelled]) -> list[Row]:
+    """Return the rows of the ethnicity head: the likeliest class, and what it says where it says something."""
+    labels = sorted({str(each.record.ethnicity) for each in faces})
+    classes = np.array([labels.index(str(each.record.ethnicity)) for each in faces])
+    likeliest = [max(p := each.face.ethnicity_probability or {}, key=p.__getitem__) for each in faces]
+    hits = np.array([name == each.record.ethnicity for name, each in zip(likeliest, faces, strict=True)])
+    named = np.array([each.face.ethnicity != "uncertain" for each in faces])
+    return [
+        figure_row("fairface", "ethnicity, likeliest class", share_with_interval(hits), constant_share(classes, 3)),
+        figure_row("fairface", "ethnicity, a class is named", share_with_interval(named)),
+        figure_row("fairface", "ethnicity, right where named", share_with_interval(hits[named])),
+    ]
+
+
+def group_rows(faces: Sequence[Labelled], dataset: str) -> list[Row]:
+    """Return gender, age and ethnicity for every group of a data set."""
+    ours = [each for each in faces if each.record.dataset == dataset]
+    rows = []
+    for attribute, values in groups_of([each.record for each in ours]).items():
+        for value in sorted({value for value in values if value is not None}):
+            some = [each for each, found in zip(ours, values, strict=True) if found == value]
+            gender = share_with_interval(np.array([each.face.gender == each.record.gender for each in some]))
+            errors = [abs((each.record.age_years or 0) - (each.face.age_years or 0)) for each in some]
+            cells = [
+                attribute,
+                value,
+                str(len(some)),
+                interval_text(gender),
+                interval_text(mean_with_interval(np.array(errors))),
+            ]
+            if dataset == "fairface":
+                p = [each.face.ethnicity_probability or {} for each in some]
+                hits = [max(q, key=q.__getitem__) == each.record.ethnicity for q, each in zip(p, some, strict=True)]
+                cells.append(interval_text(share_with_interval(np.array(hits))))
+            rows.append(tuple(cells))
+    return rows
+
+
+def interval_text(figure: Mapping[str, Any]) -> str:
+    low, high = figure["interval"]
+    return f"{figure['value']:g} ({low:g} to {high:g})"
+
+
+def figure_row(dataset: str, name: str, figure: Mapping[str, Any], chance: float | None = None) -> Row:
+    return (dataset, name, str(figure["n"]), interval_text(figure), "" if chance is None else f"{chance:g}")
+
+
+def identity_rows(client: Client, samples: Path) -> list[Row]:
+    """Return how far embeddings tell people apart: pairs of one person's photos against pairs with others."""
+    folder = samples / "photos" / "portrait"
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    vectors: dict[str, NDArray[np.float64]] = {}
+    for path, photo in zip(paths, scored(client, paths), strict=True):
+        if len(photo.faces) == 1 and photo.faces[0].embedding is not None:
+            part = photo.faces[0].embedding[:RECOGNISER_WIDTH].astype(np.float64)
+            vectors[path.name] = part / np.linalg.norm(part)
+    known = [name for name in ONE_PERSON if name in vectors]
+    pairs = [pair for pair in itertools.combinations(known, 2) if frozenset(pair) not in SAME_MOMENT]
+    others = [name for name in vectors if not name.startswith("obama")]
+    same = np.array([vectors[a] @ vectors[b] for a, b in pairs])
+    apart = np.array([vectors[a] @ vectors[b] for a in known for b in others])
+    return [
+        ("one person, pairs of photos: cosine", f"{len(same)}: {same.min():.3f} to {same.max():.3f}"),
+        ("that person and others: cosine", f"{len(apart)}: {apart.min():.3f} to {apart.max():.3f}"),
+        ("pairs in the right order (AUC)", f"{(same[:, None] > apart[None]).mean():.3f}"),
+        (
+            "pairs with others as alike as the least alike of one person",
+            f"{(apart >= same.min()).sum()} of {len(apart)}",
+        ),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", type=Path)
+    parser.add_argument("--models", default=DEFAULT_PACK)
+    parser.add_argument("--every", type=int, default=1, help="take every n-th photo and labelled crop")
+    parser.add_argument("--markdown", type=Path, help="write the tables there too")
+    arguments = parser.parse_args()
+    samples = arguments.assets / "samples"
+    versions = " ".join(f"{name} {version}" for name, version in installed_versions(PACKAGES).items())
+    print(f"{processor()}, {num_cores()} cores; {versions}")
+    with Client.embedded(arguments.models, on_message=print) as client:
+        print(f"models {client.served().pack}, {client.served().model_set_id}")
+        recall = recall_rows(client, samples, arguments.every)
+        faces, crops = labelled_faces(client, samples, arguments.every)
+        identity = identity_rows(client, samples)
+    tables = [
+        Table(header=("faces", "found"), rows=recall + crops, align="lr"),
+        Table(
+            header=("crops", "head", "n", "value (95 % interval)", "best constant answer"),
+            rows=[row for dataset in ADULT_YEARS for row in head_rows(faces, dataset)],
+            align="llrrr",
+        ),
+        Table(
+            header=("fairface", "group", "n", "gender", "age, years off", "ethnicity"),
+            rows=group_rows(faces, "fairface"),
+            align="llrrrr",
+        ),
+        Table(header=("people", "embeddings"), rows=identity, align="lr"),
+    ]
+    show([block for table in tables for block in (table, "")])
+    if arguments.markdown is not None:
+        arguments.markdown.write_text("\n\n".join(markdown(table) for table in tables) + "\n")
+
+
+def markdown(table: Table) -> str:
+    assert table.header is not None
+    lines = [table.header, ["---:" if side == "r" else "---" for side in table.align], *table.rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
