@@ -331,7 +331,6 @@ class AsyncClient:
         Raises:
             FaceStatsError: See `ingest`.
         """
-
         # what reads and writes Parquet, which those who score a photo need not wait for
         from fsclient.ingest_run import AskedModels, run_ingest
 
