@@ -167,6 +167,13 @@ def test_the_command_line_loads_no_heavy_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_scoring_a_photo_waits_for_no_library_of_other_commands() -> None:
+    others = ("requests", "pandas", "PIL", "rich", "pyarrow.compute", "fsclient.ingest_run")
+    program = f"import sys, fsclient.commands.score\nprint([name for name in {others!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_modules_are_small_and_say_what_they_are(package: str) -> None:
     for path in modules(package):

@@ -19,7 +19,6 @@ from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, ProgressTeller
 from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, PathLike, ingest_config
 from fsclient.ingest.summary import IngestSummary
-from fsclient.ingest_run import AskedModels, run_ingest
 from fsclient.photos.given import GivenPhoto, checked_photos, read_given, taken
 from fsclient.photos.photo_file import Photo
 from fsclient.photos.pixel_room import PixelRoom
@@ -332,6 +331,8 @@ class AsyncClient:
         Raises:
             FaceStatsError: See `ingest`.
         """
+        # what reads and writes Parquet, which those who score a photo need not wait for
+        from fsclient.ingest_run import AskedModels, run_ingest
 
         async def do_slowly(work: Callable[[], object]) -> None:
             await (asyncio.to_thread(work) if call_back is None else call_back(work))

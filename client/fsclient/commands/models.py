@@ -13,6 +13,7 @@ import click
 from fsclient.commands.options import program_name
 from fsclient.models.build_on_request import BuildChoice, read_choices, source_names
 from fsclient.models.fetching import LicenceChoice, fetch_named, import_named, source_rows
+from fsclient.models.int8_offer import offer_for
 from fsclient.models.listing import packs_blocks, sources_table
 from fsclient.models.name_to_repository import DEFAULT_PACK, list_packs, served_repository
 from fsclient.models.verify import verify_everything, verify_named
@@ -167,6 +168,8 @@ def build_command(
         name=name,
     )
     folder = served_repository(pack, say, target=Target(target), without=without, out=out, choice=choice)
+    if (offer := offer_for(pack, choice, Target(target))) is not None:
+        say(offer)
     say(f"next: {_next_command(Target(target), folder)}")
     click.echo(folder)
 

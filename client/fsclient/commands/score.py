@@ -69,14 +69,8 @@ def score(
     with Client(server_choice(server, models, without, gpu), on_message=say) as client:
         answers = score_until_gone(client, paths)
         scored = answers.scored
-        marks = client.served().marks_text if scored else ""
-    if as_json:
-        click.echo(json.dumps([photo.to_dict() for photo in scored], indent=1))
-    else:
-        for photo in scored:
-            click.echo(photo_text(photo))
-        if marks:
-            say(f"note: results are marked ({marks})")
+        # before the server is stopped, which takes a moment
+        show_answers(scored, client.served().marks_text if scored else "", as_json=as_json)
     drawn = True
     for path, failure in () if drawings is None else drawings.draw(scored):
         say(f"drew {path}" if failure is None else f"Error: {failure}")
@@ -88,6 +82,17 @@ def score(
         raise SystemExit(4)
     failed = found.unreadable or not drawn or any(photo.status not in SCORED for photo in scored)
     raise SystemExit(3 if failed else 0)
+
+
+def show_answers(scored: Sequence[ScoredPhoto], marks: str, *, as_json: bool) -> None:
+    """Print answers: as JSON alone, or as text with the marks of what was served."""
+    if as_json:
+        click.echo(json.dumps([photo.to_dict() for photo in scored], indent=1))
+        return
+    for photo in scored:
+        click.echo(photo_text(photo))
+    if marks:
+        say(f"note: results are marked ({marks})")
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from fsengine.backends.dali_errors import cause, device_trouble
 from fsengine.backends.dali_loading import build_pipeline, has_input, serialize_pipeline
 from fsengine.backends.dali_rules import check_config, check_pipeline, merge_groups
 from fsengine.backends.request_batches import input_arrays, response
-from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE, PHOTO_UNSUPPORTED
+from fsengine.contracts.steps import DECODE_FAILED, DECODE_ISOLATED, PHOTO_TOO_LARGE, PHOTO_UNSUPPORTED
 from fsengine.contracts.tensors import DType
 from fsengine.errors import PackError
 from fsengine.photo.convert import decoding_error, make_ready
@@ -46,16 +46,17 @@ class TritonPythonModel:
     """One DALI pipeline."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Serialise the pipeline of `dali.py`, as the native backend does, and load it."""
+        """Serialise the pipeline of `dali.py`, as the native backend does, and load it.
+
+        That of `decode_isolated` waits for the first photo: DALI is half of what a server costs to start, the file is
+        the one that `decode` has loaded, and few servers are ever asked for a photo alone.
+        """
         self._config: BackendConfig = read_backend_config(args, "dali.py")
         check_config(self._config)
-        self._serialized = serialize_pipeline(self._config.artifact, self._config.max_batch_size, self._config.gpu)
-        self._pipeline = self._build()
-        check_pipeline(
-            self._config,
-            missing_inputs=[t.name for t in self._config.inputs if not has_input(self._pipeline, t.name)],
-            num_outputs=self._pipeline.num_outputs,
-        )
+        self._loaded: Pipeline | None = None
+        self._serialized = b""
+        if self._config.name != DECODE_ISOLATED:
+            self._pipeline()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Decode the photos of one execution."""
@@ -95,13 +96,14 @@ class TritonPythonModel:
         """
         if not photos:
             return []
+        pipeline = self._pipeline()
         try:
             for tensor, values in zip(self._config.inputs, zip(*photos, strict=True), strict=True):
-                self._pipeline.feed_input(tensor.name, list(values))
-            outputs = [output.as_cpu() for output in self._pipeline.run()]
+                pipeline.feed_input(tensor.name, list(values))
+            outputs = [output.as_cpu() for output in pipeline.run()]
         except (RuntimeError, MemoryError):
             # A pipeline that failed is not valid any more.
-            self._pipeline = self._build()
+            self._loaded = self._build()
             raise
         samples = []
         for row in range(len(photos)):
@@ -114,6 +116,23 @@ class TritonPythonModel:
                 sample[tensor.name] = array[None]
             samples.append(sample)
         return samples
+
+    def _pipeline(self) -> Pipeline:
+        """Return the pipeline, loaded once and compared with the configuration.
+
+        Raises:
+            PackError: They differ.
+        """
+        if self._loaded is None:
+            self._serialized = serialize_pipeline(self._config.artifact, self._config.max_batch_size, self._config.gpu)
+            pipeline = self._build()
+            check_pipeline(
+                self._config,
+                missing_inputs=[t.name for t in self._config.inputs if not has_input(pipeline, t.name)],
+                num_outputs=pipeline.num_outputs,
+            )
+            self._loaded = pipeline
+        return self._loaded
 
     def _build(self) -> Pipeline:
         threads = int(self._config.parameters.get("num_threads", "1"))

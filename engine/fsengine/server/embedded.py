@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 
-_POLL_S = 0.05
+_POLL_S = 0.02
 _PORT_ATTEMPTS = 3
 _KEPT_LOGS = 20
 

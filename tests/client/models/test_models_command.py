@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from fsclient.models.int8_offer import cpu_flags, has_gpu, int8_offer
 from fsengine.registry.model_source import read_registry
 from weights_server import WeightsServer, weights_server
 
@@ -193,6 +194,7 @@ def test_the_official_pack_is_fetched_exported_assembled_and_served(
     done = run("models", "build", "official", "--accept-license")
     assert "embedding: within" in done.stderr
     assert "faces of 11 photos" in done.stderr
+    assert ("note: --precision int8" in done.stderr) == (not has_gpu() and int8_offer(cpu_flags()) is not None)
     repository = Path(done.stdout.strip())
     assert {path.name for path in repository.iterdir() if path.is_dir()} == {
         "facestats",
@@ -219,6 +221,7 @@ def test_the_official_pack_is_fetched_exported_assembled_and_served(
     half = run(
         "models", "build", "official", "--precision", "fp16", "--target", "container", "--use", "age_gender=none"
     )
+    assert "int8" not in half.stderr
     config = (Path(half.stdout.strip()) / "embed" / "config.pbtxt").read_text()
     assert "level: 1" in config
     assert not (Path(half.stdout.strip()) / "age_gender").exists()

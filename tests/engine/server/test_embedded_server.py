@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import time
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from fsclient.backend.triton import TritonBackend
 from fsclient.models.name_to_repository import served_repository
+from fsdata.results.schema import face_outputs
+from fsengine.contracts.steps import DECODE, DECODE_ISOLATED
 from fsengine.errors import ServerError
 from fsengine.server import binary, shared_memory
 from fsengine.server.embedded import EmbeddedServer
@@ -41,6 +45,45 @@ def test_two_servers_run_side_by_side_and_clear_up_after_themselves(repository: 
         assert regions() == during
     assert regions() == before
     assert not first.alive()
+
+
+def test_a_server_leaves_its_repository_as_it_was(repository: Path) -> None:
+    # Else the next start would hash and check every artifact again.
+    before = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
+    with EmbeddedServer(repository):
+        pass
+    assert {path: path.stat().st_mtime_ns for path in repository.rglob("*")} == before
+
+
+def decoders_with_dali(regions_of: str) -> set[str]:
+    """Return the decode models whose process has loaded DALI, of the server whose regions have a name."""
+    loaded = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_text().split("\0")
+            if any(regions_of in argument for argument in arguments) and "libdali" in (process / "maps").read_text():
+                loaded |= {name for name in (DECODE, DECODE_ISOLATED) if f"/{name}/1/" in arguments[1]}
+        except OSError:  # it has just ended
+            continue
+    return loaded
+
+
+def test_dali_is_loaded_a_second_time_only_when_a_photo_is_asked_for_alone(repository: Path, photos: Path) -> None:
+    async def faces_alone(url: str) -> int:
+        backend = TritonBackend(url)
+        data = (photos / "astronaut.jpg").read_bytes()
+        try:
+            asked = face_outputs(await backend.served())
+            outputs = await backend.infer(data, asked, orientation=1, alone=True)
+        finally:
+            await backend.close()
+        return len(outputs["face_score"])
+
+    with EmbeddedServer(repository) as server:
+        name = f"facestats-{os.getpid()}-"
+        assert decoders_with_dali(name) == {DECODE}
+        assert asyncio.run(faces_alone(server.url)) == 1
+        assert decoders_with_dali(name) == {DECODE, DECODE_ISOLATED}
 
 
 def test_folders_for_packed_environments_do_not_pile_up(repository: Path) -> None:
