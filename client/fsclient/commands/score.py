@@ -32,7 +32,7 @@ _CONCURRENCY = 4
     "--draw",
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Draw boxes, landmarks and values on a copy: a file for one photo, a folder for several.",
+    help="Draw what was found on a copy, with a legend: a file for one photo, a folder for several.",
 )
 @click.option("--overwrite", is_flag=True, help="Let --draw replace files that are there; never the photos.")
 @no_embedding_option

@@ -38,7 +38,8 @@ class ServedModels:
         preprocessing_id: See `fsengine.contracts.preprocessing`.
         models: Step to model id, for example `{"embed": "embed-0123456789ab-fp32"}`.
         labels: Head to its class labels in the order of its probabilities.
-        marks: What a reader must know of the results (`demonstration`, `untrained weights`), and of which steps.
+        marks: What a reader must know of the results (`demonstration`, `untrained weights`,
+            `RECOGNISES_PEOPLE`), and of which steps.
         licences: Step to the licence of its model.
         encoder_id: What the embedding means; see `Pack.encoder_id`. Empty in results of earlier versions.
         thresholds: Head to the least probability of its likeliest class; below it the head abstains.
