@@ -46,6 +46,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     saved = dict(os.environ)
     # A folder that outlives the run saves building the full-size pack again.
     os.environ.setdefault("FACESTATS_MODELS", str(home / "models"))
+    os.environ.pop("FACESTATS_SERVER", None)
     os.environ["XDG_STATE_HOME"] = str(home / "state")
     yield
     os.environ.clear()

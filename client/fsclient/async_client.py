@@ -24,6 +24,7 @@ from fsclient.photos.photo_file import Photo
 from fsclient.photos.pixel_room import PixelRoom
 from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto, scored_photo
+from fsclient.score.many import SCORE_CONCURRENCY, OnUnanswered, checked_concurrency
 from fsclient.score.photo_request import score_with_retries
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
@@ -32,12 +33,6 @@ from fsengine.errors import InferenceError, InvalidInputError, ServerUnavailable
 from fsengine.terminal.messages import Say
 
 logger = logging.getLogger(__name__)
-
-OnUnanswered = Callable[[GivenPhoto, InferenceError], None]
-"""Called with a photo that the server did not answer, and why."""
-
-SCORE_CONCURRENCY = 16
-"""Photos in flight of `score_many`."""
 
 
 class AsyncClient:
@@ -160,12 +155,13 @@ class AsyncClient:
         """
         return (await self._opened()).served.models
 
-    async def score(self, photo: GivenPhoto) -> ScoredPhoto:
+    async def score(self, photo: GivenPhoto, *, embedding: bool = True) -> ScoredPhoto:
         """Score one photo.
 
         Args:
             photo: A path, encoded bytes, a file opened for reading bytes, an array (H, W, 3) of uint8 RGB, or a PIL
                 image.
+            embedding: Whether its faces get their embeddings.
 
         Returns:
             Its faces, or the reason why there are none: a file that cannot be read or decoded is an answer.
@@ -176,18 +172,19 @@ class AsyncClient:
             DeadlineError: It did not answer in time.
             InferenceError: It serves other models than when the client connected.
         """
-        return await self._score(lambda: read_given(photo))
+        return await self._score(lambda: read_given(photo), embedding)
 
-    async def _score(self, read: Callable[[], Photo]) -> ScoredPhoto:
+    async def _score(self, read: Callable[[], Photo], embedding: bool) -> ScoredPhoto:
         """Score a photo that `read` reads, called in a thread."""
         session = await self._opened()
+        served = session.served if embedding else session.served.without_embedding()
         try:
             row = await score_with_retries(
                 read,
                 session.backend,
-                face_outputs(session.served),
+                face_outputs(served),
                 retry=RetryPolicy(),
-                expected_model_set_id=session.served.models.model_set_id,
+                expected_model_set_id=served.models.model_set_id,
                 room=self._pixel_room,
             )
         except ServerUnavailableError as exc:
@@ -196,7 +193,7 @@ class AsyncClient:
         except asyncio.CancelledError:
             self._check_usable()  # closing the client cancels its requests
             raise
-        return scored_photo(row, session.served.models)
+        return scored_photo(row, served.models)
 
     def _check_alive(self, cause: Exception | None = None) -> None:
         """Check that an embedded server that was started still runs.
@@ -215,6 +212,7 @@ class AsyncClient:
         *,
         concurrency: int = SCORE_CONCURRENCY,
         on_unanswered: OnUnanswered | None = None,
+        embedding: bool = True,
     ) -> AsyncIterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given.
 
@@ -226,16 +224,17 @@ class AsyncClient:
             concurrency: Photos in flight; an embedded server may have room for fewer.
             on_unanswered: Called with each photo that the server did not answer, in its turn, and why; the others go
                 on. None raises the first such error.
+            embedding: As for `score`.
 
         Raises:
             InvalidInputError: `photos` is no iterable, or `concurrency` below 1.
             FaceStatsError: While iterating, see `score`; the photos in flight are given up then.
         """
         given = photos if isinstance(photos, AsyncIterable) else _each(checked_photos(photos))
-        return self._score_many(given, checked_concurrency(concurrency), on_unanswered)
+        return self._score_many(given, checked_concurrency(concurrency), on_unanswered, embedding)
 
     async def _score_many(
-        self, photos: AsyncIterable[GivenPhoto], concurrency: int, on_unanswered: OnUnanswered | None
+        self, photos: AsyncIterable[GivenPhoto], concurrency: int, on_unanswered: OnUnanswered | None, embedding: bool
     ) -> AsyncIterator[ScoredPhoto]:
         limit = await self._room_for(concurrency)
         waiting: collections.deque[tuple[GivenPhoto, asyncio.Task[ScoredPhoto]]] = collections.deque()
@@ -252,7 +251,7 @@ class AsyncClient:
 
         try:
             async for photo in photos:
-                waiting.append((photo, asyncio.create_task(self._score(taken(photo)))))
+                waiting.append((photo, asyncio.create_task(self._score(taken(photo), embedding))))
                 if len(waiting) >= limit and (answer := await next_answer()) is not None:
                     yield answer
             while waiting:
@@ -272,6 +271,7 @@ class AsyncClient:
         part_size: int = DEFAULT_PART_SIZE,
         retry_statuses: Iterable[Status] = (),
         refresh: bool = False,
+        embedding: bool = True,
         include: Iterable[str] = (),
         exclude: Iterable[str] = (),
         strict: bool = False,
@@ -288,6 +288,8 @@ class AsyncClient:
             part_size: Photos of one part.
             retry_statuses: Statuses of earlier runs whose photos are done again.
             refresh: Whether results of other models are brought to the served ones first.
+            embedding: Whether embeddings are stored. A folder goes on as it was begun; with `refresh`, embeddings that
+                are stored and not wanted are removed, and a folder without stays without.
             include: Patterns of files and folders to take, by name or path below the source, whatever they are.
             exclude: Patterns of files and folders to leave out.
             strict: Whether every file becomes a row, and none is skipped because it is no photo by its name.
@@ -299,7 +301,8 @@ class AsyncClient:
 
         Raises:
             InvalidInputError: A source names nothing, or `out` cannot be written to.
-            ResultsError: `out` is held by another run, damaged, or holds results of other models.
+            ResultsError: `out` is held by another run or damaged, or holds results of other models, or was begun with
+                another choice of `embedding`.
             FaceStatsError: The server cannot be started or reached; see `embedded` and `score`.
         """
         config = ingest_config(
@@ -309,6 +312,7 @@ class AsyncClient:
             part_size=part_size,
             retry_statuses=retry_statuses,
             refresh=refresh,
+            embedding=embedding,
             rules=SourceRules(include=tuple(include), exclude=tuple(exclude), strict=strict),
         )
         return await self._run(config, progress)
@@ -374,22 +378,13 @@ class AsyncClient:
                 assert backend is not None
                 try:
                     served = await backend.served()
+                    if self._server is not None:
+                        await asyncio.to_thread(self._server.check_served, served.models)
                 except BaseException:
                     await backend.close()
                     raise
                 self._session = Session(backend=backend, served=served, photos_in_flight=room)
             return self._session
-
-
-def checked_concurrency(concurrency: int) -> int:
-    """Return a number of photos in flight.
-
-    Raises:
-        InvalidInputError: It is below 1.
-    """
-    if not isinstance(concurrency, int) or concurrency < 1:
-        raise InvalidInputError(f"concurrency is {concurrency!r}, expected a whole number, 1 or more")
-    return concurrency
 
 
 async def _each(photos: Iterable[GivenPhoto]) -> AsyncIterator[GivenPhoto]:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from fsclient import event_loop
-from fsclient.async_client import SCORE_CONCURRENCY, AsyncClient, OnUnanswered, checked_concurrency
+from fsclient.async_client import AsyncClient
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
@@ -22,6 +22,7 @@ from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto, checked_photos, taken
 from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto
+from fsclient.score.many import SCORE_CONCURRENCY, OnUnanswered, checked_concurrency
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InferenceError
@@ -82,10 +83,10 @@ class Client:
         self._client._start_server()
         return event_loop.run(self._client.served())
 
-    def score(self, photo: GivenPhoto) -> ScoredPhoto:
+    def score(self, photo: GivenPhoto, *, embedding: bool = True) -> ScoredPhoto:
         """Score one photo; see `AsyncClient.score`."""
         self._client._start_server()
-        return event_loop.run(self._client.score(photo))
+        return event_loop.run(self._client.score(photo, embedding=embedding))
 
     def score_many(
         self,
@@ -93,15 +94,16 @@ class Client:
         *,
         concurrency: int = SCORE_CONCURRENCY,
         on_unanswered: OnUnanswered | None = None,
+        embedding: bool = True,
     ) -> Iterator[ScoredPhoto]:
         """Score photos, several at once, and yield their answers in the order given; see `AsyncClient.score_many`.
 
         Photos are taken from the iterable in the thread that takes the answers.
         """
-        return self._score_many(checked_photos(photos), checked_concurrency(concurrency), on_unanswered)
+        return self._score_many(checked_photos(photos), checked_concurrency(concurrency), on_unanswered, embedding)
 
     def _score_many(
-        self, photos: Iterable[GivenPhoto], concurrency: int, on_unanswered: OnUnanswered | None
+        self, photos: Iterable[GivenPhoto], concurrency: int, on_unanswered: OnUnanswered | None, embedding: bool
     ) -> Iterator[ScoredPhoto]:
         self._client._start_server()
         limit = event_loop.run(self._client._room_for(concurrency))
@@ -119,7 +121,7 @@ class Client:
 
         try:
             for photo in photos:
-                waiting.append((photo, event_loop.submit(self._client._score(taken(photo)))))
+                waiting.append((photo, event_loop.submit(self._client._score(taken(photo), embedding))))
                 if len(waiting) >= limit and (answer := next_answer()) is not None:
                     yield answer
             while waiting:
@@ -138,6 +140,7 @@ class Client:
         part_size: int = DEFAULT_PART_SIZE,
         retry_statuses: Iterable[Status] = (),
         refresh: bool = False,
+        embedding: bool = True,
         include: Iterable[str] = (),
         exclude: Iterable[str] = (),
         strict: bool = False,
@@ -156,6 +159,7 @@ class Client:
             part_size=part_size,
             retry_statuses=retry_statuses,
             refresh=refresh,
+            embedding=embedding,
             rules=SourceRules(include=tuple(include), exclude=tuple(exclude), strict=strict),
         )
         interruption = Interruption()

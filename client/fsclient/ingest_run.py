@@ -11,7 +11,13 @@ from fsclient.ingest.earlier_rows import count_gone
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.progress import ProgressTeller
-from fsclient.ingest.resume import find_inputs, keep_touched, plan_ingest, refuse_other_set
+from fsclient.ingest.resume import (
+    find_inputs,
+    keep_touched,
+    plan_ingest,
+    refuse_other_embedding,
+    refuse_other_set,
+)
 from fsclient.ingest.settings import INGEST_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.refresh_run import refresh
@@ -103,12 +109,14 @@ async def _ingested(
             f"note: {config.out} holds results of model set {held.model_set_id} ({held.pack}); by default "
             f"{asked.models.model_set_id} ({asked.models.pack}) would be served"
         )
+    refuse_other_embedding(config, plan.embeddings)
     plan = await keep_touched(config, paths, plan, interruption)
     summary = plan.summary
     if plan.todo and not summary.interrupted:
         if summary.num_done_before:
             teller.say(f"{summary.num_done_before} of {summary.num_inputs} photos are done already")
         server = await open_server()
+        teller.tell_of_templates(server.served.models, embedding=config.embedding)
         on_row = teller.photos(len(plan.todo))
         summary = await ingest_photos(_within_room(config, server, teller), plan, server.backend, on_row, interruption)
     return summary

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsclient.backend.triton import checked_address
-from fsclient.models.name_to_repository import DEFAULT_PACK, asked_models, served_repository
+from fsclient.models.name_to_repository import DEFAULT_PACK, asked_models, models_here, served_repository
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.gpu import find_gpu
@@ -27,7 +27,8 @@ class ServerChoice:
 
     Attributes:
         server: `host:port` of a running server, or None for an embedded one.
-        models: Pack or repository that the embedded one serves; None for the default pack.
+        models: Pack or repository that the embedded one serves, or that a running one must serve; None for the default
+            pack, or for whatever a running one serves.
         without: Heads that it leaves out.
         gpu: Whether the embedded one runs its models on a GPU.
     """
@@ -41,9 +42,31 @@ class ServerChoice:
         if self.server is None:
             return
         checked_address(self.server)
-        if self.models is not None or self.without or self.gpu:
+        if self.without or self.gpu:
             raise InvalidInputError(
-                "--server and --models (or --without, --gpu) exclude each other: a running server has its own models"
+                "--server and --without (or --gpu) exclude each other: a running server has its own heads and devices; "
+                "leave one of them out"
+            )
+
+    def check_served(self, served: ServedModels) -> None:
+        """Check that a running server serves the models that were named, if any were.
+
+        Args:
+            served: What it says that it serves.
+
+        Raises:
+            InvalidInputError: It serves others, or what was named names no pack that is here.
+            PackError: The description of what was named is damaged.
+        """
+        if self.server is None or self.models is None:
+            return
+        named = models_here(self.models)
+        if named.model_set_id != served.model_set_id:
+            raise InvalidInputError(
+                f"the server at {self.server} serves {served.pack} ({served.model_set_id}), and --models {self.models} "
+                f"is {named.pack} ({named.model_set_id}): leave --models out to use what it serves, name a server of "
+                f"these models (`fsclient serve --models {self.models}`), or leave the server out (--server, "
+                "FACESTATS_SERVER) to have one started"
             )
 
 
@@ -115,6 +138,10 @@ class LazyServer:
     def by_default(self) -> bool:
         """Return whether nobody said what the embedded server serves."""
         return self._choice.models is None and not self._choice.without
+
+    def check_served(self, served: ServedModels) -> None:
+        """Check that a running server serves what was named; see `ServerChoice.check_served`."""
+        self._choice.check_served(served)
 
     def asked_models(self) -> ServedModels:
         """Return what the embedded server serves, or would serve; it is not started for that.

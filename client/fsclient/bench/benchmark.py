@@ -74,16 +74,19 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
             say(f"/dev/shm has room for {room} in flight: levels are cut to that")
         config = replace(config, concurrencies=levels)
         try:
-            return asyncio.run(_measured(workload, config, server, say))
+            return asyncio.run(_measured(workload, config, choice, server, say))
         finally:
             if server.embedded is not None and not server.embedded.alive():
                 say(f"the embedded server died; its log is {server.embedded.log_path}")
 
 
-async def _measured(workload: Workload, config: BenchConfig, server: OpenServer, say: Say) -> BenchResult:
+async def _measured(
+    workload: Workload, config: BenchConfig, choice: ServerChoice, server: OpenServer, say: Say
+) -> BenchResult:
     backend = TritonBackend(server.url)
     try:
         served = await backend.served()
+        choice.check_served(served.models)
         bench = Bench(
             workload=workload,
             config=config,

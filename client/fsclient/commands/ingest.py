@@ -8,7 +8,7 @@ import click
 
 from fsclient.client import Client
 from fsclient.commands.ingest_bar import IngestBar
-from fsclient.commands.options import program_name, server_choice, server_options
+from fsclient.commands.options import no_embedding_option, program_name, server_choice, server_options
 from fsclient.ingest.settings import DEFAULT_PART_SIZE
 from fsclient.ingest.summary_text import summary_text
 from fsdata.results.status import Status
@@ -40,6 +40,7 @@ from fsengine.terminal.messages import say
     is_flag=True,
     help="Bring the results in DIR to the served models first, computing only what depends on the change.",
 )
+@no_embedding_option
 @click.option(
     "--include",
     multiple=True,
@@ -61,6 +62,7 @@ def ingest(
     part_size: int,
     retry_statuses: tuple[str, ...],
     refresh: bool,
+    no_embedding: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     strict: bool,
@@ -82,6 +84,9 @@ def ingest(
     where only heads changed, from the stored embeddings, and no photo is read.
     SOURCE may then be left out.
 
+    With --no-embedding the parts have no column of embeddings; go on in such a
+    folder with the same option. With --refresh it removes those that are stored.
+
     \b
     Exit codes: 0 every photo is ok or has no face; 3 some photos could not be
     scored, or folders not be searched; 4 some are unfinished; 130 Ctrl-C; 2 usage; 1 any other error.
@@ -101,6 +106,7 @@ def ingest(
                 part_size=part_size,
                 retry_statuses=map(Status, retry_statuses),
                 refresh=refresh,
+                embedding=not no_embedding,
                 include=include,
                 exclude=exclude,
                 strict=strict,

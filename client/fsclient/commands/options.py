@@ -9,8 +9,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from fsclient.backend.server_choice import ServerChoice
+from fsclient.backend.triton import checked_address
+from fsengine.errors import InvalidInputError
+
+SERVER_VARIABLE = "FACESTATS_SERVER"
+"""Environment variable that stands for `--server` where that is not given."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,9 +28,11 @@ def server_options(function: F) -> F:
             click.option(
                 "--server",
                 metavar="HOST:PORT",
+                envvar=SERVER_VARIABLE,
+                show_envvar=True,
                 help="gRPC address of a running server; without it one is started.",
             ),
-            *_models_options(),
+            *_models_options("; of a running server, what it must serve"),
         ]
     ):
         function = option(function)
@@ -38,8 +46,29 @@ def models_options(function: F) -> F:
     return function
 
 
+no_embedding_option = click.option(
+    "--no-embedding", is_flag=True, help="Keep no embeddings: neither store nor print them; heads work all the same."
+)
+
+
 def server_choice(server: str | None, models: str | None, without: tuple[str, ...], gpu: bool) -> ServerChoice:
-    """Return what the options of `server_options` say."""
+    """Return what the options of `server_options` say.
+
+    Raises:
+        InvalidInputError: They exclude each other, or the server is no address.
+    """
+    context = click.get_current_context()
+    if server is not None and context.get_parameter_source("server") is ParameterSource.ENVIRONMENT:
+        said = f"{SERVER_VARIABLE} names the server {server}"
+        if without or gpu:
+            raise InvalidInputError(
+                f"{said}, and --without and --gpu are about a server that is started: unset {SERVER_VARIABLE} to have "
+                "one started, or leave these options out"
+            )
+        try:
+            checked_address(server)
+        except InvalidInputError as exc:
+            raise InvalidInputError(f"{said}: {exc}; correct it, or unset it to have a server started") from exc
     return ServerChoice(server=server, models=models, without=without, gpu=gpu)
 
 
@@ -49,12 +78,12 @@ def program_name() -> str:
     return called if os.path.basename(called) == "fsclient" and shutil.which("fsclient") is None else "fsclient"
 
 
-def _models_options() -> list[Callable[[F], F]]:
+def _models_options(of_a_server: str = "") -> list[Callable[[F], F]]:
     return [
         click.option(
             "--models",
             metavar="PACK|DIR",
-            help="Model pack by name, or a folder: a pack or an assembled repository.  [default: lite]",
+            help=f"Model pack by name, or a folder: a pack or an assembled repository{of_a_server}.  [default: lite]",
         ),
         click.option(
             "--without",

@@ -38,6 +38,8 @@ def info_blocks(info: TableInfo) -> list[Block]:
     blocks.append(f"models    {models.pack}, {models.model_set_id}, {models.preprocessing_id}, by {info.info.runtime}")
     if models.marks_text:
         blocks.append(f"marks     {models.marks_text}")
+    if not info.embeddings:
+        blocks.append("embedding none stored: the photos were scored with --no-embedding")
     blocks += [f"labels    {head}: {', '.join(names)}" for head, names in sorted(models.labels.items())]
     if info.table is None:
         return [*blocks, "table     not built since the last part: fsclient table build DIR"]

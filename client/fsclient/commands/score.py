@@ -12,12 +12,13 @@ from pathlib import Path
 import click
 
 from fsclient.client import Client
-from fsclient.commands.options import server_choice, server_options
+from fsclient.commands.options import no_embedding_option, server_choice, server_options
 from fsclient.photos.sources import find_photos, skipped_text
 from fsclient.score.answer_text import photo_text
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.source import source_text
 from fsdata.results.status import SCORED
+from fsengine.contracts.served import marks_text
 from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, ServerUnavailableError
 from fsengine.terminal.messages import counted, printable, say
 
@@ -31,15 +32,17 @@ _CONCURRENCY = 4
     "--draw",
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Draw boxes, landmarks and values on a copy: a file for one photo, a folder for several.",
+    help="Draw what was found on a copy, with a legend: a file for one photo, a folder for several.",
 )
 @click.option("--overwrite", is_flag=True, help="Let --draw replace files that are there; never the photos.")
+@no_embedding_option
 @server_options
 def score(
     photos: tuple[str, ...],
     as_json: bool,
     draw: Path | None,
     overwrite: bool,
+    no_embedding: bool,
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
@@ -67,10 +70,10 @@ def score(
         drawings = Drawings(found.paths, draw, overwrite=overwrite)
     paths = [os.fsdecode(path) for path in found.paths]
     with Client(server_choice(server, models, without, gpu), on_message=say) as client:
-        answers = score_until_gone(client, paths)
+        answers = score_until_gone(client, paths, embedding=not no_embedding)
         scored = answers.scored
         # before the server is stopped, which takes a moment
-        show_answers(scored, client.served().marks_text if scored else "", as_json=as_json)
+        show_answers(scored, marks_text(scored[0].marks) if scored else "", as_json=as_json)
     drawn = True
     for path, failure in () if drawings is None else drawings.draw(scored):
         say(f"drew {path}" if failure is None else f"Error: {failure}")
@@ -110,7 +113,7 @@ class Answers:
     cause: InferenceError | None = None
 
 
-def score_until_gone(client: Client, paths: Sequence[str]) -> Answers:
+def score_until_gone(client: Client, paths: Sequence[str], *, embedding: bool) -> Answers:
     """Score photos until the server is gone."""
     answers = Answers()
     left = collections.deque(paths)
@@ -125,7 +128,8 @@ def score_until_gone(client: Client, paths: Sequence[str]) -> Answers:
         answers.cause = answers.cause or exc
 
     try:
-        answers.scored.extend(client.score_many(while_there(), concurrency=_CONCURRENCY, on_unanswered=note))
+        photos = client.score_many(while_there(), concurrency=_CONCURRENCY, on_unanswered=note, embedding=embedding)
+        answers.scored.extend(photos)
     except (ServerUnavailableError, DeadlineError) as exc:  # before the first photo
         answers.cause = exc
     answers.unanswered.extend(left)

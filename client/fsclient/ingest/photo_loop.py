@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.ingest.interruption import Interruption
-from fsclient.ingest.resume import Plan, refuse_other_set
+from fsclient.ingest.resume import Plan, refuse_other_embedding, refuse_other_set
 from fsclient.ingest.settings import INGEST_CONCURRENCY, IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.pixel_room import PixelRoom
@@ -54,6 +54,9 @@ async def ingest_photos(
     """
     served = await backend.served()
     refuse_other_set(config.out, plan.models, served.models.model_set_id)
+    refuse_other_embedding(config, plan.embeddings)
+    if not config.embedding:
+        served = served.without_embedding()
     plan.summary.served = served
     writer = PartWriter(config.out, part_schema(served), served.models.model_set_id)
     run = _Run(config=config, backend=backend, served=served, writer=writer, plan=plan, on_row=on_row)

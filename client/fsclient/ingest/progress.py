@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fsdata.results.rows import PhotoRow
+from fsengine.contracts.served import RECOGNISES_PEOPLE, ServedModels
 from fsengine.terminal.messages import Say
 
 
@@ -39,6 +40,19 @@ class ProgressTeller:
         """
         self._on_progress = on_progress
         self.say = on_message
+
+    def tell_of_templates(self, models: ServedModels, *, embedding: bool) -> None:
+        """Say that embeddings are biometric templates, where a run stores such.
+
+        Args:
+            models: What is served.
+            embedding: Whether embeddings are stored.
+        """
+        if embedding and RECOGNISES_PEOPLE in models.marks:
+            self.say(
+                "note: the embeddings of these models recognise people and are biometric templates; "
+                "--no-embedding stores none"
+            )
 
     def photos(self, total: int) -> Callable[[PhotoRow], None]:
         """Begin with a number of photos, and return what is called with the row of each."""

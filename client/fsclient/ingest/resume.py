@@ -32,12 +32,14 @@ class Plan:
         unknown: Those of them that have no row in the state that their files are in now.
         summary: Counts so far.
         models: What the parts were made with; None without parts.
+        embeddings: Whether the faces of the parts have embeddings; None without parts.
     """
 
     todo: list[bytes]
     unknown: list[bytes]
     summary: IngestSummary
     models: ServedModels | None
+    embeddings: bool | None
 
 
 def find_inputs(config: IngestConfig) -> FoundPhotos:
@@ -68,13 +70,15 @@ def plan_ingest(config: IngestConfig, paths: list[bytes], *, model_set_id: str |
         model_set_id: What would be served; None to leave it unchecked.
 
     Raises:
-        ResultsError: A part cannot be read or was made with another model set, or a refresh was interrupted.
+        ResultsError: A part cannot be read, was made with another model set, or holds embeddings where the run stores
+            none, or the reverse; or a refresh was interrupted.
     """
     refuse_interrupted(config.out)
     ledger = read_ledger(config.out)
     models = None if ledger.info is None else ledger.info.models
     if model_set_id is not None:
         refuse_other_set(config.out, models, model_set_id)
+        refuse_other_embedding(config, ledger.embeddings)
     summary = IngestSummary(served=None, num_inputs=len(paths))
     todo, unknown = [], []
     for start in range(0, len(paths), _PATHS_AT_A_TIME):
@@ -87,7 +91,7 @@ def plan_ingest(config: IngestConfig, paths: list[bytes], *, model_set_id: str |
             else:
                 summary.num_done_before += 1
                 summary.earlier_statuses[status] += 1
-    return Plan(todo=todo, unknown=unknown, summary=summary, models=models)
+    return Plan(todo=todo, unknown=unknown, summary=summary, models=models, embeddings=ledger.embeddings)
 
 
 async def keep_touched(config: IngestConfig, paths: list[bytes], plan: Plan, interruption: Interruption) -> Plan:
@@ -142,3 +146,26 @@ def refuse_other_set(out: Path, held: ServedModels | None, model_set_id: str) ->
             "results of different sets do not mix: choose another --out, or the same --models, or --refresh to bring "
             "them to it"
         )
+
+
+def refuse_other_embedding(config: IngestConfig, held: bool | None) -> None:
+    """Refuse to go on in a folder of results with embeddings where none are stored, or the reverse.
+
+    Args:
+        config: The run.
+        held: Whether the faces of the folder's parts have embeddings; None without parts.
+
+    Raises:
+        ResultsError: The two differ.
+    """
+    if held is None or held is config.embedding:
+        return
+    if held:
+        raise ResultsError(
+            f"{config.out} holds embeddings, and --no-embedding stores none: choose another --out, leave "
+            "--no-embedding out, or add --refresh to remove the stored embeddings"
+        )
+    raise ResultsError(
+        f"{config.out} holds no embeddings, because it was begun with --no-embedding: choose another --out, or give "
+        "--no-embedding again"
+    )

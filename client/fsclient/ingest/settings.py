@@ -32,6 +32,7 @@ class IngestConfig:
         retry_statuses: Statuses of earlier runs whose photos are done again.
         retry: What to do when the server is not to be had.
         refresh: Whether results of other models are brought to the served ones first.
+        embedding: Whether embeddings are asked for and stored.
         rules: Which of the files that are found in the sources are taken.
     """
 
@@ -43,6 +44,7 @@ class IngestConfig:
     retry_statuses: frozenset[Status] = frozenset()
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     refresh: bool = False
+    embedding: bool = True
     rules: SourceRules = field(default_factory=SourceRules)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ def ingest_config(
     part_size: int,
     retry_statuses: Iterable[Status],
     refresh: bool,
+    embedding: bool,
     rules: SourceRules,
 ) -> IngestConfig:
     """Return the arguments of `ingest` as a configuration."""
@@ -73,6 +76,7 @@ def ingest_config(
         part_size=part_size,
         retry_statuses=_statuses(retry_statuses),
         refresh=refresh,
+        embedding=embedding,
         rules=rules,
     )
 

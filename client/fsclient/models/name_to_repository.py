@@ -167,6 +167,25 @@ def asked_models(models: str, say: Say, *, without: tuple[str, ...] = ()) -> Ser
     return _pack_without(pack_folder(models, say), without).served()
 
 
+def models_here(models: str) -> ServedModels:
+    """Return what a server of `models` says that it serves; nothing is built for that.
+
+    Args:
+        models: Name of a pack, or the folder of a pack or of an assembled repository.
+
+    Raises:
+        InvalidInputError: `models` names nothing that is here.
+        PackError: What describes it is damaged.
+    """
+    unbuilt = next((entry for entry in list_packs() if entry.name == models and entry.pack is None), None)
+    if unbuilt is not None:
+        raise InvalidInputError(
+            f"the pack {models!r} is not built here, so that it cannot be compared with what the server serves: build "
+            f"it (`fsclient models build {models}`), or leave --models out to use what the server serves"
+        )
+    return asked_models(models, lambda _: None)
+
+
 def _given_repository(models: str, without: tuple[str, ...]) -> Path | None:
     """Return the folder of an assembled repository that is given as a path; None where it is something else.
 

@@ -18,8 +18,8 @@ from fsclient.backend.server_retries import RetryPolicy, with_retries
 from fsdata.results.flat_faces import matrix_of
 from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part, results_file
 from fsdata.results.rows import shaped
-from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema
-from fsengine.contracts.served import EMBEDDING, ServedEnsemble, ServedHead
+from fsdata.results.schema import EMBEDDING_COLUMN, FACE_COLUMNS, FACES, part_schema
+from fsengine.contracts.served import ServedEnsemble, ServedHead
 from fsengine.contracts.steps import FACE_BATCH_LIMIT
 from fsengine.errors import InferenceError
 
@@ -32,7 +32,7 @@ class HeadRun:
 
     Attributes:
         backend: What runs them.
-        served: What is served.
+        served: What is served, `without_embedding` where the new parts are to hold none.
         steps: Steps of the heads to run; the columns of all others are kept.
         retry: What to do when the server is unavailable.
     """
@@ -88,7 +88,8 @@ class HeadRun:
         heads = [self.served.heads[step] for step in self.steps]
         made: dict[str, list[NDArray[np.float32]]] = {o: [] for head in heads for o in head.outputs.values()}
         if heads:
-            embeddings = matrix_of(columns[FACE_COLUMNS[EMBEDDING]], self.served.embedding_width)
+            stored = columns[EMBEDDING_COLUMN]
+            embeddings = matrix_of(stored, stored.type.list_size)
             batches = [embeddings[i : i + FACE_BATCH_LIMIT] for i in range(0, num_faces, FACE_BATCH_LIMIT)]
             for start in range(0, len(batches), BATCHES_IN_FLIGHT):
                 wave = batches[start : start + BATCHES_IN_FLIGHT]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from fsdata.results.parts import open_part, part_paths
-from fsdata.results.schema import FACE_COLUMNS, FACES, part_schema
+from fsdata.results.schema import EMBEDDING_COLUMN, FACE_COLUMNS, FACES, part_schema
 from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.contracts.steps import HEADS
 
@@ -28,6 +28,11 @@ class StoredPart:
     models: ServedModels
     fields: dict[str, pa.DataType]
 
+    @property
+    def holds_embeddings(self) -> bool:
+        """Return whether its faces have embeddings."""
+        return EMBEDDING_COLUMN in self.fields
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChange:
@@ -37,18 +42,25 @@ class ModelChange:
         rescore_reason: Why every photo is stale; None where none is.
         heads: Steps of the heads to run on the stored embeddings, in the order of `fsengine.contracts.steps.HEADS`.
         removed_heads: Steps of the heads that are no longer served.
+        removes_embeddings: Whether embeddings are stored that are no longer wanted.
         metadata_differs: Whether what the parts say of their models differs at all.
     """
 
     rescore_reason: str | None
     heads: tuple[str, ...]
     removed_heads: tuple[str, ...]
+    removes_embeddings: bool
     metadata_differs: bool
 
     @property
     def is_change(self) -> bool:
         """Return whether there is anything to do."""
-        return self.rescore_reason is not None or bool(self.heads or self.removed_heads) or self.metadata_differs
+        return (
+            self.rescore_reason is not None
+            or bool(self.heads or self.removed_heads)
+            or self.removes_embeddings
+            or self.metadata_differs
+        )
 
 
 def stored_parts(folder: Path) -> list[StoredPart]:
@@ -66,7 +78,12 @@ def stored_parts(folder: Path) -> list[StoredPart]:
 
 
 def compare(parts: Iterable[StoredPart], served: ServedEnsemble) -> ModelChange:
-    """Compare parts with what is served; what is stale in one part is stale in all."""
+    """Compare parts with what is served; what is stale in one part is stale in all.
+
+    Args:
+        parts: The parts.
+        served: What is served, `without_embedding` where none are to be stored.
+    """
     changes = [_compare(part, served) for part in parts]
     heads = {step for change in changes for step in change.heads}
     removed = {step for change in changes for step in change.removed_heads}
@@ -74,6 +91,7 @@ def compare(parts: Iterable[StoredPart], served: ServedEnsemble) -> ModelChange:
         rescore_reason=next((c.rescore_reason for c in changes if c.rescore_reason is not None), None),
         heads=tuple(step for step in HEADS if step in heads),
         removed_heads=tuple(step for step in HEADS if step in removed),
+        removes_embeddings=any(change.removes_embeddings for change in changes),
         metadata_differs=any(change.metadata_differs for change in changes),
     )
 
@@ -89,19 +107,20 @@ def _compare(part: StoredPart, served: ServedEnsemble) -> ModelChange:
     heads = tuple(step for step in HEADS if step in stale)
     return ModelChange(
         rescore_reason=_rescore_reason(
-            old, served, heads, [name for name in mismatched_fields if name not in step_of_field]
+            part, served, heads, [name for name in mismatched_fields if name not in step_of_field]
         ),
         heads=heads,
         removed_heads=tuple(step for step in HEADS if step in old.models and step not in new.models),
+        removes_embeddings=part.holds_embeddings and EMBEDDING_COLUMN not in wanted,
         metadata_differs=old != new or part.fields != wanted,
     )
 
 
 def _rescore_reason(
-    old: ServedModels, served: ServedEnsemble, heads: tuple[str, ...], mismatched_fields: list[str]
+    part: StoredPart, served: ServedEnsemble, heads: tuple[str, ...], mismatched_fields: list[str]
 ) -> str | None:
     """Return why the photos must be scored again, or None where the stored embeddings do."""
-    new = served.models
+    old, new = part.models, served.models
     if old.preprocessing_id != new.preprocessing_id:
         return f"the preprocessing changed ({old.preprocessing_id} to {new.preprocessing_id})"
     for step in sorted({*old.models, *new.models} - set(HEADS)):
@@ -110,6 +129,8 @@ def _rescore_reason(
     for step in heads:
         if step not in served.heads or not served.heads[step].reads_embedding:
             return f"the {step} model changed, and it reads a crop of the photo"
+        if not part.holds_embeddings:
+            return f"the {step} model changed, and no embeddings were stored that it could read"
     if mismatched_fields:
         return f"the parts hold no column {', '.join(mismatched_fields)} as it is served"
     return None

@@ -44,8 +44,9 @@ async def refresh(
     """Bring the parts of a folder to what is served, then score the photos that have no row yet.
 
     Heads that read the embedding are run on the stored embeddings, and no photo is read. Where the change goes
-    deeper, all photos of the sources and of the folder are scored again. The old parts stay until every new one is
-    there. The folder must be held by `fsdata.results.parts.locked` and have no replacement to finish.
+    deeper, all photos of the sources and of the folder are scored again. Results without embeddings stay so; a run that
+    stores none removes those that are there. The old parts stay until every new one is there. The folder must be held
+    by `fsdata.results.parts.locked` and have no replacement to finish.
 
     Args:
         config: The run.
@@ -62,6 +63,12 @@ async def refresh(
     """
     served = await backend.served()
     parts = stored_parts(config.out)
+    if config.embedding and parts and not any(part.holds_embeddings for part in parts):
+        progress.say(f"note: {config.out} holds no embeddings and stays without; another --out would get them")
+        config = replace(config, embedding=False)
+    if not config.embedding:
+        served = served.without_embedding()
+    progress.tell_of_templates(served.models, embedding=config.embedding)
     change = compare(parts, served)
     if change.rescore_reason is not None:
         return await _score_again(config, paths, backend, served, parts, change.rescore_reason, progress, interruption)
@@ -99,7 +106,7 @@ async def _refresh_heads(
     """Make every part anew from its stored embeddings, and say what was done."""
     num_photos = len(last_rows([part.path for part in parts]))
     faces = {part.path: count_faces(part.path) for part in parts}
-    staging = Staging(config.out, served.models, RefreshMode.HEADS)
+    staging = Staging(config.out, served.models, RefreshMode.HEADS, embeddings=config.embedding)
     run = HeadRun(backend=backend, served=served, steps=change.heads, retry=config.retry)
     on_faces = progress.faces(sum(faces.values()))
     for part in parts:
@@ -124,7 +131,7 @@ async def _score_again(
     interruption: Interruption | None,
 ) -> IngestSummary:
     """Score the photos of the sources and of the folder, all of them, into new parts."""
-    staging = Staging(config.out, served.models, RefreshMode.PHOTOS)
+    staging = Staging(config.out, served.models, RefreshMode.PHOTOS, embeddings=config.embedding)
     scored = last_rows(part_paths(staging.path))
     again, num_lost, first_lost = _photos_again(paths, parts, scored)
     if num_lost:
@@ -198,6 +205,8 @@ def _refreshed_text(change: ModelChange, num_faces: int, num_photos: int) -> str
         said.append(f"{', '.join(change.heads)} on {faces}")
     if change.removed_heads:
         said.append(f"{', '.join(change.removed_heads)} removed" + ("" if change.heads else f" from {faces}"))
+    if change.removes_embeddings:
+        said.append("embeddings removed" + ("" if said else f" from {faces}"))
     if not said:
         said.append(f"what the parts of {counted(num_photos, 'photo')} say of their models")
     return f"refreshed: {', '.join(said)}, no photo was read"

@@ -8,20 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from fsclient.score.answer_text import face_values
+from fsclient.score.annotated_photo import annotated
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.source import source_path, source_text
-from fsengine.contracts.served import marks_text
 from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.files.output_path import OutputPaths
 from fsengine.files.writing_errors import unwritable
 from fsengine.photo.convert import read_pixels
-
-_BOX_COLOUR = (255, 214, 10)
-_POINT_COLOUR = (0, 229, 255)
-_SHADE = (0, 0, 0)
 
 
 class Drawings:
@@ -75,7 +70,7 @@ class Drawings:
 
 
 def draw_photo(photo: ScoredPhoto) -> Image.Image:
-    """Return a copy of a photo with boxes, landmarks, values and the marks of the models on it.
+    """Return a copy of a photo with what was found on it, see `fsclient.score.annotated_photo`.
 
     Args:
         photo: One that was scored from a file.
@@ -90,36 +85,7 @@ def draw_photo(photo: ScoredPhoto) -> Image.Image:
         raise InvalidInputError(
             f"{photo.source} was scored, but cannot be read for drawing: {exc}; leave --draw out"
         ) from exc
-    draw = ImageDraw.Draw(image)
-    scale = max(image.size) / 1000
-    for face in photo.faces:
-        side = face.box.x1 - face.box.x0
-        font = ImageFont.load_default(max(9.0, min(side / 9, 22 * scale)))
-        draw.rectangle(face.box, outline=_BOX_COLOUR, width=max(1, round(2 * scale)))
-        radius = max(1.0, side / 50)
-        for x, y in face.landmarks:
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_POINT_COLOUR)
-        below = (face.box.x0, face.box.y1 + 2)
-        _text(draw, below, "\n".join([f"face {face.score:.2f}", *face_values(face)]), font)
-    if photo.marks:
-        font = ImageFont.load_default(max(9.0, 20 * scale))
-        _text(draw, (6 * scale, 6 * scale), marks_text(photo.marks), font)
-    return image
-
-
-def _text(
-    draw: ImageDraw.ImageDraw,
-    at: tuple[float, float],
-    text: str,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-) -> None:
-    """Write text on a dark ground, moved so that it stays inside the picture."""
-    left, top, right, bottom = draw.textbbox(at, text, font=font)
-    width, height = draw._image.size
-    shift_x = min(0.0, width - right - 2) - min(0.0, left)
-    shift_y = min(0.0, height - bottom - 2)
-    draw.rectangle((left + shift_x - 2, top + shift_y - 2, right + shift_x + 2, bottom + shift_y + 2), fill=_SHADE)
-    draw.text((at[0] + shift_x, at[1] + shift_y), text, font=font, fill=_BOX_COLOUR)
+    return annotated(image, photo)
 
 
 def _names(photos: Sequence[bytes]) -> list[str]:

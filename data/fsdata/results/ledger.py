@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fsdata.results.digests import Digests, LastRows, photo_digests
 from fsdata.results.parts import open_part, part_paths
-from fsdata.results.schema import PartInfo
+from fsdata.results.schema import PartInfo, holds_embeddings
 from fsdata.results.status import Status
 from fsengine.errors import ResultsError
 
@@ -30,17 +30,22 @@ class Ledger:
 
     Attributes:
         info: What the parts were made with; None without parts.
+        embeddings: Whether their faces have embeddings; None without parts.
     """
 
-    def __init__(self, info: PartInfo | None, rows: LastRows, codes: NDArray[np.uint8]) -> None:
+    def __init__(
+        self, info: PartInfo | None, embeddings: bool | None, rows: LastRows, codes: NDArray[np.uint8]
+    ) -> None:
         """Hold what `read_ledger` read.
 
         Args:
             info: What the parts were made with.
+            embeddings: Whether their faces have embeddings.
             rows: Of the digests of photo keys.
             codes: uint8 (rows,), the place of each row's status in `Status`.
         """
         self.info = info
+        self.embeddings = embeddings
         self._rows = rows
         self._codes = codes
 
@@ -68,11 +73,13 @@ def read_ledger(folder: Path) -> Ledger:
     """Read the ledger of a folder.
 
     Raises:
-        ResultsError: A part cannot be read, or parts of different model sets lie together.
+        ResultsError: A part cannot be read, or parts of different model sets, or with and without embeddings, lie
+            together.
     """
     chunks: list[Digests] = []
     codes = [np.empty(0, np.uint8)]
     info: PartInfo | None = None
+    embeddings: bool | None = None
     for path in part_paths(folder):
         with open_part(path) as part:
             if info is not None and part.info.models.model_set_id != info.models.model_set_id:
@@ -80,12 +87,18 @@ def read_ledger(folder: Path) -> Ledger:
                     f"{path} was made with model set {part.info.models.model_set_id}, the parts before it with "
                     f"{info.models.model_set_id}; results of different sets do not mix: keep them in different folders"
                 )
-            info = part.info
+            if embeddings is not None and embeddings is not holds_embeddings(part.schema):
+                has = ("no embeddings", "embeddings")
+                raise ResultsError(
+                    f"{path} holds {has[not embeddings]}, the parts before it hold {has[embeddings]}; keep them in "
+                    "different folders"
+                )
+            info, embeddings = part.info, holds_embeddings(part.schema)
             for table in part.groups(["source", "bytes", "mtime_ns", "status"]):
                 source, num_bytes, mtime_ns = (table[name] for name in ("source", "bytes", "mtime_ns"))
                 chunks.append(photo_digests(source.combine_chunks(), num_bytes.to_numpy(), mtime_ns.to_numpy()))
                 codes.append(_codes(table["status"], path))
-    return Ledger(info, LastRows(chunks), np.concatenate(codes))
+    return Ledger(info, embeddings, LastRows(chunks), np.concatenate(codes))
 
 
 def _codes(statuses: pa.ChunkedArray, path: Path) -> NDArray[np.uint8]:

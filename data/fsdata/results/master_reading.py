@@ -14,11 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fsdata.results.flat_faces import PHOTO_COLUMNS, matrix_of
-from fsdata.results.schema import FACE_COLUMNS, METADATA_KEY
-from fsengine.contracts.served import EMBEDDING
+from fsdata.results.schema import EMBEDDING_COLUMN, METADATA_KEY, no_embeddings
 from fsengine.errors import InvalidInputError
 
-_EMBEDDING = FACE_COLUMNS[EMBEDDING]
 _BATCH_ROWS = 16384
 
 
@@ -56,9 +54,9 @@ class MasterTable:
                 f"{path} holds results and no faces in rows (it has no {', '.join(missing)}); expected "
                 "_table/faces.parquet of `fsclient table build`, or give the folder of the parts to --results"
             )
-        if _EMBEDDING not in schema.names:
-            raise InvalidInputError(f"{path} holds no embeddings; the pack has none, or they were left out")
-        self._width: int = schema.field(_EMBEDDING).type.list_size
+        if EMBEDDING_COLUMN not in schema.names:
+            raise no_embeddings(path)
+        self._width: int = schema.field(EMBEDDING_COLUMN).type.list_size
 
     def photos(self) -> Iterator[pa.RecordBatch]:
         """Return `source` and `content_hash` of each face, in batches."""
@@ -77,10 +75,10 @@ class MasterTable:
             Batches of B faces: the columns (B rows), and float32 (B, D), L2-normalized, read-only.
         """
         wanted = pa.array(sources, pa.string())
-        for batch in self._batches(list(dict.fromkeys([*columns, "source", _EMBEDDING]))):
+        for batch in self._batches(list(dict.fromkeys([*columns, "source", EMBEDDING_COLUMN]))):
             found = batch.filter(pc.is_in(batch.column("source"), wanted))
             if found.num_rows:
-                yield found.select(list(columns)), matrix_of(found.column(_EMBEDDING), self._width)
+                yield found.select(list(columns)), matrix_of(found.column(EMBEDDING_COLUMN), self._width)
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         with self._explained(), pq.ParquetFile(self.path) as file:

@@ -63,6 +63,7 @@ class TableInfo:
         num_copies: Scored photos whose bytes are those of another one, the first of each kind left out.
         num_parts: Parts.
         info: What the parts were made with.
+        embeddings: Whether the faces have embeddings.
         table: The master table; None where it was not built from the parts as they are.
     """
 
@@ -71,6 +72,7 @@ class TableInfo:
     num_copies: int
     num_parts: int
     info: PartInfo
+    embeddings: bool
     table: MasterTable | None
 
 
@@ -118,6 +120,7 @@ def describe(folder: Path) -> TableInfo:
         num_copies=contents.num_rows - len(contents),
         num_parts=len(results.paths),
         info=results.info,
+        embeddings=results.has_embeddings,
         table=_read_table(results),
     )
 

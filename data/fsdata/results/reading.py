@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 from fsdata.results.flat_faces import FlatFaces, matrix_of
 from fsdata.results.latest import LatestPhotos
 from fsdata.results.parts import PartFile, open_part, part_paths
-from fsdata.results.schema import COLUMNS, FACE_COLUMNS, FACES, PartInfo
+from fsdata.results.schema import (
+    COLUMNS,
+    EMBEDDING_COLUMN,
+    FACE_COLUMNS,
+    FACES,
+    PartInfo,
+    holds_embeddings,
+    no_embeddings,
+)
 from fsdata.results.staging import refuse_interrupted
-from fsengine.contracts.served import EMBEDDING
 from fsengine.errors import InvalidInputError, ResultsError
 
 BATCH_ROWS = 16384
@@ -29,7 +36,6 @@ _PHOTO_COLUMNS = (*(name for name in COLUMNS if name != FACES), NUM_FACES)
 _NUM_FACES_FIELD = pa.field(NUM_FACES, pa.int32(), nullable=False)
 _COUNTED = f"{FACES}.list.element.{FACE_COLUMNS['face_score']}"
 """What faces are counted by: the smallest column that has a value for each."""
-_EMBEDDING = FACE_COLUMNS[EMBEDDING]
 
 
 def open_results(folder: Path | str, *, mixed_sets: bool = False) -> Results:
@@ -179,17 +185,15 @@ class Results:
         Raises:
             InvalidInputError: There is no such column, or the results hold no embeddings.
         """
-        columns = [name for name in columns if name != _EMBEDDING]
-        wanted = [*columns, _EMBEDDING]
+        columns = [name for name in columns if name != EMBEDDING_COLUMN]
+        wanted = [*columns, EMBEDDING_COLUMN]
         if not self.has_embeddings:
-            raise InvalidInputError(
-                f"{self.folder} holds no embeddings; the pack that they were made with has none, or they were left out"
-            )
+            raise no_embeddings(self.folder)
         schema = self.face_schema(wanted)
-        width = schema.field(_EMBEDDING).type.list_size
+        width = schema.field(EMBEDDING_COLUMN).type.list_size
         batches = _batches(self._flat_tables(schema, wanted, _texts(sources)), _checked_rows(batch_rows))
         kept = list(range(len(columns)))
-        return ((batch.select(kept), matrix_of(batch.column(_EMBEDDING), width)) for batch in batches)
+        return ((batch.select(kept), matrix_of(batch.column(EMBEDDING_COLUMN), width)) for batch in batches)
 
     def face_schema(self, columns: Sequence[str] | None = None) -> pa.Schema:
         """Return the schema of what `scan` returns: that of the last part, which all others must have.
@@ -204,7 +208,7 @@ class Results:
     def has_embeddings(self) -> bool:
         """Return whether faces have embeddings."""
         with open_part(self.paths[-1]) as part:
-            return any(field.name == _EMBEDDING for field in part.schema.field(FACES).type.value_type)
+            return holds_embeddings(part.schema)
 
     @cached_property
     def _latest(self) -> LatestPhotos:

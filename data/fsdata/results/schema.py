@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
-from fsengine.contracts.served import ServedEnsemble, ServedModels
-from fsengine.errors import ResultsError
+from fsengine.contracts.served import EMBEDDING, ServedEnsemble, ServedModels
+from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.json_record import convert
 
 METADATA_KEY = b"facestats"
@@ -36,6 +37,9 @@ FACE_COLUMNS: Mapping[str, str] = {
     "age_interval_years": "age_interval_years",
 }
 """Ensemble output to the name of its field, in the order of the fields."""
+
+EMBEDDING_COLUMN = FACE_COLUMNS[EMBEDDING]
+"""Absent where a run stored no embeddings."""
 
 UNITS = {
     "mtime_ns": "nanoseconds since 1970-01-01 UTC",
@@ -133,6 +137,19 @@ def part_schema(ensemble: ServedEnsemble) -> pa.Schema:
     }
     return pa.schema(
         [*PHOTO_FIELDS, pa.field(FACES, faces, nullable=False)], metadata={METADATA_KEY: json.dumps(record)}
+    )
+
+
+def holds_embeddings(part: pa.Schema) -> bool:
+    """Return whether the faces of a part have embeddings."""
+    return any(field.name == EMBEDDING_COLUMN for field in part.field(FACES).type.value_type)
+
+
+def no_embeddings(path: Path) -> InvalidInputError:
+    """Return the error for results, or a master table, that are read for embeddings and hold none."""
+    return InvalidInputError(
+        f"{path} holds no embeddings: they were left out when its photos were scored (`fsclient ingest "
+        "--no-embedding`); ingest the photos into another --out without that option"
     )
 
 

@@ -57,10 +57,12 @@ class _Plan:
     Attributes:
         mode: What the new parts are made from.
         served: The models that they are made with, as that version of this program knows them.
+        embeddings: Whether the new parts hold embeddings; those of earlier versions all do.
     """
 
     mode: RefreshMode
     served: Mapping[str, Any]
+    embeddings: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +85,21 @@ class _Complete:
 class Staging:
     """The new parts of one refresh."""
 
-    def __init__(self, folder: Path, models: ServedModels, mode: RefreshMode) -> None:
+    def __init__(self, folder: Path, models: ServedModels, mode: RefreshMode, *, embeddings: bool) -> None:
         """Continue what an earlier run staged for the same models in the same way, or begin.
 
         Args:
             folder: Of results, held by `fsdata.results.parts.locked` and without a replacement to finish.
             models: What the new parts are made with.
             mode: What they are made from.
+            embeddings: Whether they hold embeddings.
 
         Raises:
             ResultsError: The folder cannot be written to.
         """
         self._folder = folder
         self.path = folder / f"{_PREFIX}{models.model_set_id}"
-        plan = _Plan(mode=mode, served=asdict(models))
+        plan = _Plan(mode=mode, served=asdict(models), embeddings=embeddings)
         with _explained(self.path):
             if _read(self.path / _PLAN_FILE, _Plan) != plan:
                 _discard(self.path)
@@ -224,7 +227,8 @@ def refuse_interrupted(folder: Path) -> None:
     for staging in _stagings(folder):
         plan = _read(staging / _PLAN_FILE, _Plan)
         set_id = staging.name[len(_PREFIX) :]
-        go_on = f"run `fsclient ingest SOURCE... --out {folder} --refresh` with the same --models or --server"
+        option = "" if plan is None or plan.embeddings else " --no-embedding"
+        go_on = f"run `fsclient ingest SOURCE... --out {folder} --refresh{option}` with the same --models or --server"
         if _read(staging / _COMPLETE_FILE, _Complete) is not None:
             raise ResultsError(
                 f"a refresh of {folder} to model set {set_id} was interrupted while new parts replaced old ones, so "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from fsengine.errors import Action, InferenceError, Remedy
 from fsengine.files.json_record import convert
@@ -158,7 +158,8 @@ class ServedEnsemble:
     runtime: str
     heads: Mapping[str, ServedHead] = field(default_factory=dict)
 
-    @property
-    def embedding_width(self) -> int:
-        """Return the width of the embedding."""
-        return self.outputs[EMBEDDING][1]
+    def without_embedding(self) -> ServedEnsemble:
+        """Return what is asked for and stored where no embedding is wanted: no such output, and no mark about it."""
+        marks = {mark: steps for mark, steps in self.models.marks.items() if mark != RECOGNISES_PEOPLE}
+        outputs = {name: shape for name, shape in self.outputs.items() if name != EMBEDDING}
+        return replace(self, models=replace(self.models, marks=marks), outputs=outputs)

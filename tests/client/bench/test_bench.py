@@ -426,7 +426,7 @@ def test_people_read_why_photos_failed(result: BenchResult) -> None:
         (["--rounds", "2", "--seconds", "1"], "exclude each other"),
         (["--rounds", "0"], "0 is not in the range"),
         (["--server", "localhost"], "not HOST:PORT"),
-        (["--server", "a:1", "--models", "lite"], "exclude each other"),
+        (["--server", "a:1", "--models", "lite", "--without", "ethnicity"], "exclude each other"),
     ],
 )
 def test_options_that_cannot_be_used_are_refused(photos: Path, arguments: list[str], message: str) -> None:

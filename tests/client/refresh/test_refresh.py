@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -174,22 +173,6 @@ def test_a_photo_counts_once_though_it_has_two_rows(results: Path, photos: Path)
     summary = run(Backend(HEAD_CHANGES["changed"]), results)
     assert "306 faces of 5 photos" in str(summary.refreshed)
     assert (summary.num_inputs, summary.num_done_before, summary.all_statuses.total()) == (5, 5, 5)
-
-
-def test_parts_without_embeddings_are_scored_again_with_an_explanation(results: Path) -> None:
-    for path in part_paths(results):
-        table = pq.read_table(path)
-        faces = table.column("faces").combine_chunks()
-        struct = faces.flatten()
-        kept = [i for i, field in enumerate(struct.type) if field.name != "embedding"]
-        values = pa.StructArray.from_arrays([struct.field(i) for i in kept], fields=[struct.type[i] for i in kept])
-        stripped = pa.ListArray.from_arrays(faces.offsets, values)
-        pq.write_table(table.set_column(table.schema.get_field_index("faces"), "faces", stripped), path)
-    backend, progress = Backend(HEAD_CHANGES["changed"]), RecordedProgress()
-    run(backend, results, progress=progress)
-    assert len(backend.requests) == 5
-    assert "no column embedding" in progress.lines[0]
-    assert_made_with(results, HEAD_CHANGES["changed"])
 
 
 def test_faces_of_a_photo_that_is_gone_are_not_thrown_away(results: Path, photos: Path, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_a_folder_without_parts_one_in_use_and_one_with_a_refresh_are_refused(
     with locked(results), pytest.raises(ResultsError, match="another fsclient is writing"):
         prune(results)
     with locked(results):
-        Staging(results, SERVED.models, RefreshMode.HEADS)
+        Staging(results, SERVED.models, RefreshMode.HEADS, embeddings=True)
     with pytest.raises(ResultsError, match=r"a refresh of .* was interrupted"):
         prune(results)
     assert contents(results) == before
