@@ -23,7 +23,7 @@ def run(*arguments: str | Path) -> Result:
         (["score", "PHOTOS", "--server", "a:1", "--gpu"], "exclude each other"),
         (["ingest", "PHOTOS", "--out", "OUT", "--concurrency", "0"], "0 is not in the range"),
         (["ingest", "PHOTOS", "--out", "OUT", "--retry", "broken"], "corrupt"),
-        (["ingest", "PHOTOS", "--out", "OUT", "--models", "nosuch"], "known packs: lite"),
+        (["ingest", "PHOTOS", "--out", "OUT", "--models", "nosuch"], "known packs: facestats-v4, lite"),
         (["ingest", "PHOTOS", "--out", "OUT", "--models", "./nosuch"], "holds no pack.json"),
         (["ingest", "PHOTOS", "--out", "OUT", "--without", "smile"], "no head 'smile'"),
         (["score", "missing.jpg"], "does not exist"),
@@ -52,7 +52,14 @@ def test_a_server_that_is_not_there_leaves_everything_unfinished(tmp_path: Path,
 def test_models_list_names_files_licences_and_marks() -> None:
     result = run("models", "list")
     assert result.exit_code == 0
-    for expected in ("lite (default): here", "official: not built", "Apache-2.0", "[demonstration]", "detect", "MB"):
+    for expected in (
+        "lite (default): here",
+        "official: not built",
+        "Apache-2.0",
+        "[lite: small permissive models, recognises people]",
+        "detect",
+        "MB",
+    ):
         assert expected in result.output
 
 

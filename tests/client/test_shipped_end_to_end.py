@@ -65,7 +65,14 @@ def ingested(tmp_path_factory: pytest.TempPathFactory, fsclient_command: list[st
     out = tmp_path_factory.mktemp("ingested") / "results"
     done = fsclient(fsclient_command, "ingest", photos, "--out", out)
     assert done.returncode == 0, done.stderr
-    for expected in ("11 photos", "photos/s", "demonstration", str(out), "fsclient table build"):
+    for expected in (
+        "11 photos",
+        "photos/s",
+        "recognise people",
+        "lite: small permissive models",
+        str(out),
+        "fsclient table build",
+    ):
         assert expected in done.stderr
     return out
 
@@ -83,6 +90,9 @@ def test_the_readme_shows_what_its_commands_print(ingested: Path, fsclient_comma
         cwd=ingested.parent,
     ).stdout.splitlines()
     assert len(printed) == len(shown)
+    first, end = printed.index("first rows") + 1, printed.index("read it")
+    width = printed[first].index("ethnicity")  # of people whose names are known: not on the front page
+    printed[first:end] = [line[:width] for line in printed[first:end]]
     for line, expected in zip(printed, shown, strict=True):
         words, wanted = line.split(), expected.split()
         assert len(words) == len(wanted), (line, expected)
@@ -95,9 +105,6 @@ def test_every_shipped_photo_has_the_faces_that_a_person_counts(ingested: Path) 
     rows = rows_of(ingested)
     counted = {photo.path.name: photo.num_faces for photo in sample_photos()}
     found = {name: len(row["faces"]) for name, row in rows.items()}
-    group = "solvay_conference_1927.jpg"
-    assert found.pop(group) >= 20
-    assert counted.pop(group) == 29
     assert found == counted
 
 
@@ -129,7 +136,10 @@ def test_a_photo_gives_the_same_numbers_alone_and_through_score(
     for scored in json.loads(done.stdout):
         row = rows_of(ingested)[os.path.basename(scored["source"])]
         assert scored["status"] == row["status"]
-        assert scored["marks"] == {"demonstration": ["detect", "embed", "ethnicity", "age_gender"]}
+        assert scored["marks"] == {
+            "lite: small permissive models": ["embed", "ethnicity", "age_gender"],
+            "recognises people": ["embed"],
+        }
         assert len(scored["faces"]) == len(row["faces"])
         for one, other in zip(scored["faces"], row["faces"], strict=True):
             for key in ("box", "landmarks", "embedding", "score", "age_years"):

@@ -74,7 +74,10 @@ def test_counts_are_exact_against_a_served_server(folder: Path, fsclient_command
     assert (told["photos"], told["failures"]) == (13, 2)
     assert told["failure_reasons"] == {"corrupt": 1, "unsupported": 1}
     assert (told["server"], told["runtime"], told["models"]["pack"]) == (url, "triton 2.51.0", "lite")
-    assert told["marks"] == {"demonstration": ["detect", "embed", "ethnicity", "age_gender"]}
+    assert told["marks"] == {
+        "lite: small permissive models": ["embed", "ethnicity", "age_gender"],
+        "recognises people": ["embed"],
+    }
     assert [level["concurrency"] for level in told["levels"]] == [1, 6]
     assert told["photos_per_second"] == max(level["photos_per_second"] for level in told["levels"]) > 0
     no_face = sum(photo.num_faces == 0 for photo in sample_photos())
@@ -119,7 +122,7 @@ def test_a_table_alone_is_on_stdout_and_the_rest_on_stderr(photos: Path, fsclien
     assert lines[1].split()[-2:] == ["11", "0"]
     assert [line.split()[0] for line in lines[5:-1]] == STEPS
     assert lines[-1].startswith("bound by ")
-    for expected in ("starting the embedded server", "with 11 photos", "each photo once", "demonstration"):
+    for expected in ("starting the embedded server", "with 11 photos", "each photo once", "small permissive models"):
         assert expected in done.stderr
 
 

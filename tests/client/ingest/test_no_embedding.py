@@ -173,7 +173,7 @@ def test_the_commands_keep_none_with_a_real_server(photos: Path, tmp_path: Path,
     whole, bare = (run("score", photos / "hopper.jpg", "--json", *server, *rest) for rest in ((), ("--no-embedding",)))
     assert bare.exit_code == 0, bare.output
     ((face,), (other,)) = (json.loads(done.stdout)[0]["faces"] for done in (whole, bare))
-    assert len(face.pop("embedding")) == 128
+    assert len(face.pop("embedding")) == 192
     assert face == other
     done = run("ingest", photos / "hopper.jpg", "--out", tmp_path / "out", "--no-embedding", *server)
     assert done.exit_code == 0, done.output
