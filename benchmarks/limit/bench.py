@@ -21,7 +21,6 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bare import GATE, BareLimit, measure, wiring
-from processes import CONVERTER, machine_cpu_seconds, seconds_by_role
 
 from fsclient.models.name_to_repository import DEFAULT_PACK, served_repository
 from fsclient.photos.sources import find_photos
@@ -33,6 +32,7 @@ from fsengine.terminal.tables import Table
 from machine import installed_versions, num_cores, processor
 from markdown import markdown
 from memory_samples import MemorySamples, process_tree_bytes
+from processes import CONVERTER, machine_cpu_seconds, seconds_by_role
 from served_ingest import ingest_once
 
 PACKAGES = ("facestats", "nvidia-pytriton", "nvidia-dali-cuda130", "onnxruntime", "treelite", "numpy", "pyarrow")

@@ -106,5 +106,5 @@ class TritonPythonModel:
 
 def rows_of_a_run(feed: Arrays) -> int:
     """Return how many rows of a batch run together on the CPU: as many as `RUN_INPUT_BYTES` holds, one at least."""
-    row_bytes = sum(array[0].nbytes for array in feed.values())
+    row_bytes: int = sum(array[0].nbytes for array in feed.values())
     return max(1, RUN_INPUT_BYTES // row_bytes)
