@@ -18,8 +18,8 @@ from fsengine.server.threads import step_threads
 RUN_INPUT_BYTES = 3 * DETECTOR_SIDE_PX**2
 """The most bytes that one run reads on the CPU, if it has more than one row: one photo of a detector, 8 crops of CLIP.
 
-What a graph computes in between takes 20 to 120 times its input, so that a crowd does not take memory for all of its
-faces at once. More rows are not faster (benchmarks/limit), fewer are: CLIP takes 1.4 times as long for rows one by one.
+What a graph computes in between takes 20 to 300 times its input, and must not grow with a crowd. CLIP is no faster with
+more rows, and takes 1.3 times as long with one (docs/performance.md).
 """
 
 _CUDA = "CUDAExecutionProvider"
