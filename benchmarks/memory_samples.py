@@ -54,10 +54,10 @@ class MemorySamples:
 
 def process_tree_bytes() -> int:
     """Return the memory of this process and all below it: proportional set size, so that shared pages count once."""
-    return sum(map(_proportional_bytes, _tree(os.getpid())))
+    return sum(map(_proportional_bytes, process_tree(os.getpid())))
 
 
-def _tree(root: int) -> list[int]:
+def process_tree(root: int) -> list[int]:
     """Return a process and all below it."""
     parents = {}
     for entry in Path("/proc").glob("[0-9]*"):

@@ -8,21 +8,13 @@ Starts the embedded server, ingests the photos once to warm up and once to measu
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
-from fsclient.backend.triton import TritonBackend
-from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.resume import find_inputs, plan_ingest
-from fsclient.ingest.settings import IngestConfig
-from fsclient.ingest.summary import IngestSummary
 from fsclient.models.name_to_repository import served_repository
-from fsdata.results.parts import locked
 from fsengine.contracts.steps import ENSEMBLES
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.terminal.tables import Table, show
@@ -31,21 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import installed_versions, num_cores, processor
 from memory_samples import MemorySamples, process_tree_bytes
+from served_ingest import ingest_once
 
 PACKAGES = ("facestats", "nvidia-pytriton", "nvidia-dali-cuda130", "onnxruntime", "treelite", "numpy", "pyarrow")
-
-
-def run(photos: str, url: str, concurrency: int) -> IngestSummary:
-    async def once(out: Path) -> IngestSummary:
-        backend = TritonBackend(url)
-        try:
-            config = IngestConfig(sources=(photos,), out=out, concurrency=concurrency)
-            return await ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda _: None)
-        finally:
-            await backend.close()
-
-    with tempfile.TemporaryDirectory() as folder, locked(Path(folder)):
-        return asyncio.run(once(Path(folder)))
 
 
 def stage_seconds(url: str) -> dict[str, tuple[float, float, float]]:
@@ -75,9 +55,9 @@ def main() -> None:
         started = time.perf_counter()
         with EmbeddedServer(repository) as server:
             print(f"start-up {time.perf_counter() - started:.2f} s")
-            run(arguments.photos, server.url, arguments.concurrency)
+            ingest_once([arguments.photos], server.url, arguments.concurrency)
             before = stage_seconds(server.url)
-            summary = run(arguments.photos, server.url, arguments.concurrency)
+            summary = ingest_once([arguments.photos], server.url, arguments.concurrency)
             after = stage_seconds(server.url)
     print(
         f"ingest   {summary.num_rows} files, {summary.num_faces} faces, {summary.seconds:.1f} s, "

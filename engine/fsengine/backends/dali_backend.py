@@ -63,9 +63,10 @@ class TritonPythonModel:
         photos = [self._photo(request) for request in requests]
         answers: dict[int, Answer] = {}
         lengths = [len(photo.data) for photo in photos]
-        for group in merge_groups(lengths, ragged=self._config.inputs[0].ragged):
+        groups = merge_groups(lengths, ragged=self._config.inputs[0].ragged)
+        for group in groups:
             for index, answer in zip(group, self._decode([photos[i] for i in group]), strict=True):
-                answers[index] = answer
+                answers[index] = answer if len(groups) == 1 else _kept(answer)
         return [_response(request, answers[index]) for index, request in enumerate(requests)]
 
     def _photo(self, request: Any) -> EncodedPhoto:
@@ -80,16 +81,16 @@ class TritonPythonModel:
         return [next(decoded) if isinstance(photo, EncodedPhoto) else photo for photo in ready]
 
     def decode_together(self, photos: list[EncodedPhoto]) -> list[Answer]:
-        """Decode photos in one run, or one by one where one of them fails it."""
+        """Decode photos in one run, or one by one where one of them fails it; valid as `run_pipeline` says."""
         try:
             return self.run_pipeline(photos)
         except (RuntimeError, MemoryError) as exc:
             if len(photos) == 1:
                 return [_failure(exc, photos[0])]
-        return [self.decode_together([photo])[0] for photo in photos]
+        return [_kept(self.decode_together([photo])[0]) for photo in photos]
 
     def run_pipeline(self, photos: list[EncodedPhoto]) -> list[Sample]:
-        """Run the pipeline once.
+        """Run the pipeline once; what it gives lies in DALI's own memory and is valid until the next run.
 
         Raises:
             RuntimeError: DALI could not decode one of them.
@@ -109,7 +110,7 @@ class TritonPythonModel:
         for row in range(len(photos)):
             sample = {}
             for tensor, output in zip(self._config.outputs, outputs, strict=True):
-                array = np.array(output[row])
+                array = np.asarray(output[row])
                 dtype = DType.from_triton(tensor.data_type)
                 if dtype is None or array.dtype != dtype.numpy:
                     raise PackError(f"{tensor.name} is {array.dtype} in the pipeline, {tensor.data_type} configured")
@@ -149,6 +150,11 @@ def _ready(photo: EncodedPhoto) -> EncodedPhoto | Any:
     if isinstance(ready, Refusal):
         return _error(ready)
     return EncodedPhoto(np.frombuffer(ready.data, np.uint8), np.array([ready.orientation], np.uint8))
+
+
+def _kept(answer: Answer) -> Answer:
+    """Return an answer that stays valid when the pipeline runs again."""
+    return {name: array.copy() for name, array in answer.items()} if isinstance(answer, dict) else answer
 
 
 def _error(refusal: Refusal) -> Any:

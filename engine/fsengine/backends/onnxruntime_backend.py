@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from math import ceil
+from typing import Any
 
 import numpy as np
 
 from fsengine.backends.config_rules import BackendConfig, read_backend_config
 from fsengine.backends.onnxruntime_rules import check_tensors, cuda_provider_options, session_settings
-from fsengine.backends.request_batches import input_arrays, padded, response, run_as_one
+from fsengine.backends.placeholders import faces_among, no_face_answer, reads_crops, with_placeholders
+from fsengine.backends.request_batches import Arrays, input_arrays, padded, response, run_as_one
+from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX
 from fsengine.errors import PackError
 from fsengine.server.threads import step_threads
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+RUN_INPUT_BYTES = 3 * DETECTOR_SIDE_PX**2
+"""The most bytes that one run reads on the CPU, if it has more than one row: one photo of a detector, 8 crops of CLIP.
 
-CHUNK_ROWS = 4
-"""Rows of one run on the CPU, so that a crowd does not take memory for all of its faces at once."""
+What a graph computes in between takes 20 to 300 times its input, and must not grow with a crowd. CLIP is no faster with
+more rows, and takes 1.3 times as long with one (docs/performance.md).
+"""
 
 _CUDA = "CUDAExecutionProvider"
 
@@ -69,22 +73,38 @@ class TritonPythonModel:
         """Answer the requests of one execution."""
         feeds = [input_arrays(request, self._input_names) for request in requests]
         if self._config.max_batch_size == 0:
-            answers = [self._run(feed) for feed in feeds]
+            answers = [no_face_answer(self._config, feed) or self._run(feed) for feed in feeds]
         else:
-            answers = run_as_one(feeds, self._run_in_chunks)
+            answers = run_as_one(feeds, self._run_batch)
         return [response(request, answer) for request, answer in zip(requests, answers, strict=True)]
 
-    def _run_in_chunks(self, feed: dict[str, NDArray[Any]], num_rows: int) -> dict[str, NDArray[Any]]:
-        """Run a batch: a chunk of rows at a time on the CPU, in as few shapes as buckets on a GPU."""
+    def _run_batch(self, feed: Arrays, num_rows: int) -> Arrays:
+        """Run a batch, but for the placeholders in it."""
+        if not reads_crops(self._config):
+            return self._run_rows(feed, num_rows)
+        faces = faces_among(*feed.values())
+        if faces.all():
+            return self._run_rows(feed, num_rows)
+        num_faces = int(faces.sum())
+        outputs = self._run_rows({name: array[faces] for name, array in feed.items()}, num_faces) if num_faces else {}
+        return with_placeholders(self._config, outputs, faces)
+
+    def _run_rows(self, feed: Arrays, num_rows: int) -> Arrays:
+        """Run rows: on the CPU some at a time, on a GPU in as few shapes as buckets."""
         if self._config.gpu is not None:
             return self._run(padded(feed, self._config.max_batch_size))
-        if num_rows <= CHUNK_ROWS:
+        num_runs = ceil(num_rows / rows_of_a_run(feed))
+        if num_runs == 1:
             return self._run(feed)
-        chunks = [
-            self._run({name: array[start : start + CHUNK_ROWS] for name, array in feed.items()})
-            for start in range(0, num_rows, CHUNK_ROWS)
-        ]
-        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self._output_names}
+        parts = {name: np.array_split(array, num_runs) for name, array in feed.items()}
+        runs = [self._run({name: parts[name][number] for name in parts}) for number in range(num_runs)]
+        return {name: np.concatenate([run[name] for run in runs]) for name in self._output_names}
 
-    def _run(self, feed: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _run(self, feed: Arrays) -> Arrays:
         return dict(zip(self._output_names, self._session.run(self._output_names, feed), strict=True))
+
+
+def rows_of_a_run(feed: Arrays) -> int:
+    """Return how many rows of a batch run together on the CPU: as many as `RUN_INPUT_BYTES` holds, one at least."""
+    row_bytes: int = sum(array[0].nbytes for array in feed.values())
+    return max(1, RUN_INPUT_BYTES // row_bytes)

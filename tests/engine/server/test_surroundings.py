@@ -68,7 +68,7 @@ def test_the_environment_has_nothing_that_runs_first(tmp_path: Path, monkeypatch
     assert variables["LD_LIBRARY_PATH"].split(":")[2:] == [f"{here}/lib", "/usr/lib", f"{here}/other"]
     assert all(Path(folder).is_absolute() for folder in variables["LD_LIBRARY_PATH"].split(":"))
     assert variables["TMPDIR"] == f"{tmp_path}/tmp"
-    assert variables["OMP_NUM_THREADS"] == "3"
+    assert (variables["OMP_NUM_THREADS"], variables["OMP_WAIT_POLICY"]) == ("3", "passive")
 
 
 def test_an_interpreter_that_path_cannot_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
