@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from processes import tree_cpu_seconds
 
 from fsengine.backends.dali_loading import build_pipeline, serialize_pipeline
 from fsengine.backends.fil_rules import ARTIFACTS
@@ -19,6 +18,7 @@ from fsengine.photo.convert import Ready, make_ready
 from fsengine.photo.gate import judge
 from fsengine.repository.model_config import CONFIG_FILE, read_config
 from machine import num_cores
+from processes import tree_cpu_seconds
 
 GATE = "gate"
 """Reading the header, and converting a photo that is not plain."""
