@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fsclient.models.name_to_repository import DEFAULT_PACK
 from fsengine.contracts.tensors import ModelSpec
+from fsengine.packs.shipped import SHIPPED_PACK
 from outcome import Outcome, Row
 from settings import Settings
 
@@ -89,7 +89,7 @@ def judge(outcomes: Sequence[Outcome], settings: Settings) -> list[Goal]:
     }
     of_its_photos = {
         f"the photos have {megapixels:.2f} MP": low <= megapixels <= high,
-        "the models are the small ones that ship": all(row["pack"] != DEFAULT_PACK for row in photos),
+        "the models are the small ones that ship": all(row["pack"] != SHIPPED_PACK for row in photos),
     }
     return [
         _judged("embed", EMBED_GOAL, "crops/s in fp16", _best(crops, "rows_per_s"), on_its_gpu | in_fp16),

@@ -22,10 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bare import GATE, BareLimit, measure, wiring
 
-from fsclient.models.name_to_repository import DEFAULT_PACK, served_repository
+from fsclient.models.name_to_repository import served_repository
 from fsclient.photos.sources import find_photos
 from fsengine.contracts.steps import DECODE, DECODE_ISOLATED
 from fsengine.errors import FaceStatsError
+from fsengine.packs.shipped import SHIPPED_PACK
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.terminal.messages import say
 from fsengine.terminal.tables import Table
@@ -119,7 +120,7 @@ def speed_lines(bare: list[BareLimit], ingests: list[Ingest], peak_bytes: float)
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", help="files, folders or quoted patterns")
-    parser.add_argument("--models", default=DEFAULT_PACK, metavar="PACK", help="default: %(default)s")
+    parser.add_argument("--models", default=SHIPPED_PACK, metavar="PACK", help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
     arguments = parser.parse_args()
     if arguments.rounds < 1:

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsclient import Client
-from fsclient.models.name_to_repository import DEFAULT_PACK
 from fsclient.score.answers import Face, ScoredPhoto
 from fsdata.labels.readers.data_sets import read_labels
 from fsdata.labels.record import LabelledPhoto
+from fsengine.packs.shipped import SHIPPED_PACK
 from fsengine.terminal.messages import counted
 from fsengine.terminal.tables import Table, show
 from fstraining.data.groups import groups_of
@@ -196,7 +196,7 @@ def identity_rows(client: Client, samples: Path) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("assets", type=Path)
-    parser.add_argument("--models", default=DEFAULT_PACK)
+    parser.add_argument("--models", default=SHIPPED_PACK)
     parser.add_argument("--every", type=int, default=1, help="take every n-th photo and labelled crop")
     parser.add_argument("--markdown", type=Path, help="write the tables there too")
     arguments = parser.parse_args()

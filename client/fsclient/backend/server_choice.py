@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsclient.backend.triton import checked_address
-from fsclient.models.name_to_repository import DEFAULT_PACK, asked_models, models_here, served_repository
+from fsclient.models.name_to_repository import asked_models, models_here, served_repository
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.gpu import find_gpu
+from fsengine.packs.shipped import SHIPPED_PACK
 from fsengine.repository.assemble import Target
 from fsengine.terminal.messages import Say
 
@@ -107,7 +108,7 @@ def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
     if gpu is not None:
         say(f"on {gpu.name}")
     target = Target.PIP_GPU if choice.gpu else Target.PIP
-    repository = served_repository(choice.models or DEFAULT_PACK, say, target=target, without=choice.without)
+    repository = served_repository(choice.models or SHIPPED_PACK, say, target=target, without=choice.without)
     say("starting the embedded server")
     with EmbeddedServer(repository, gpu=gpu) as server:
         yield OpenServer(url=server.url, photos_in_flight=server.photos_in_flight, embedded=server)
@@ -151,7 +152,7 @@ class LazyServer:
             PackError: The pack's description is damaged.
             FaceStatsError: The pack is not there yet and cannot be built.
         """
-        return asked_models(self._choice.models or DEFAULT_PACK, self._say, without=self._choice.without)
+        return asked_models(self._choice.models or SHIPPED_PACK, self._say, without=self._choice.without)
 
     def open(self) -> OpenServer:
         """Return the server, started if it is not yet; for errors see `open_server`."""

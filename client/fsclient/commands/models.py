@@ -15,9 +15,10 @@ from fsclient.models.build_on_request import BuildChoice, read_choices, source_n
 from fsclient.models.fetching import LicenceChoice, fetch_named, import_named, source_rows
 from fsclient.models.int8_offer import offer_for
 from fsclient.models.listing import packs_blocks, sources_table
-from fsclient.models.name_to_repository import DEFAULT_PACK, list_packs, served_repository
+from fsclient.models.name_to_repository import list_packs, served_repository
 from fsclient.models.verify import verify_everything, verify_named
 from fsengine.packs.pack import PRECISIONS
+from fsengine.packs.shipped import SHIPPED_PACK
 from fsengine.registry.model_source import find_source
 from fsengine.registry.store import source_path
 from fsengine.repository.assemble import Target
@@ -66,7 +67,7 @@ def list_command(commercial_ok: bool, as_json: bool) -> None:
         }
         click.echo(json.dumps(record, indent=1))
         return
-    show([*packs_blocks(packs, DEFAULT_PACK), "", sources_table(sources)])
+    show([*packs_blocks(packs, SHIPPED_PACK), "", sources_table(sources)])
     say(f"next: {program_name()} models fetch NAME, or {program_name()} models build PACK")
 
 

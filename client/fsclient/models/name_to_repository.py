@@ -10,12 +10,10 @@ from fsclient.models.build_on_request import BuildChoice, build_on_request, buil
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs.pack import PACK_FILE, Pack, read_pack
-from fsengine.packs.shipped import RETIRED_PACKS, SHIPPED_PACK, shipped_folder
+from fsengine.packs.shipped import RETIRED_PACKS, shipped_folder
 from fsengine.registry.home import models_home
 from fsengine.repository.assemble import Target, assemble, is_pack, is_repository, read_manifest, read_served
 from fsengine.terminal.messages import Say
-
-DEFAULT_PACK = SHIPPED_PACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
