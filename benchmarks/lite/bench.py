@@ -1,9 +1,10 @@
 """What does a pack find and say, through the served ensemble? Faces on counted photos, heads on labelled crops, people.
 
-    python benchmarks/lite/bench.py ASSETS [--models PACK] [--every N] [--markdown FILE]
+    python benchmarks/lite/bench.py ASSETS [--models PACK] [--every N]
 
 ASSETS is the folder of the test assets. Needs the extras server and training. No head of the pack that ships was fitted
-on the labelled crops; the encoder, its crop and the width of its projection were chosen with half of them.
+on the labelled crops; the encoder, its crop and the width of its projection were chosen with half of them. Prints the
+tables of docs/packs.md.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ from fsdata.labels.readers.data_sets import read_labels
 from fsdata.labels.record import LabelledPhoto
 from fsengine.packs.shipped import SHIPPED_PACK
 from fsengine.terminal.messages import counted
-from fsengine.terminal.tables import Table, show
+from fsengine.terminal.tables import Table
 from fstraining.data.groups import groups_of
 from fstraining.evaluate.figures import constant_error, constant_share, mean_with_interval, share_with_interval
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import installed_versions, num_cores, processor
+from markdown import markdown
 
 PACKAGES = ("facestats", "nvidia-pytriton", "nvidia-dali-cuda130", "onnxruntime", "treelite")
 ADULT_YEARS = {"fairface": 20, "utkface": 18}
@@ -198,11 +200,10 @@ def main() -> None:
     parser.add_argument("assets", type=Path)
     parser.add_argument("--models", default=SHIPPED_PACK)
     parser.add_argument("--every", type=int, default=1, help="take every n-th photo and labelled crop")
-    parser.add_argument("--markdown", type=Path, help="write the tables there too")
     arguments = parser.parse_args()
     samples = arguments.assets / "samples"
     versions = " ".join(f"{name} {version}" for name, version in installed_versions(PACKAGES).items())
-    print(f"{processor()}, {num_cores()} cores; {versions}")
+    print(f"machine: {processor()}, {num_cores()} cores; {versions}")
     with Client.embedded(arguments.models, on_message=print) as client:
         print(f"models {client.served().pack}, {client.served().model_set_id}")
         recall = recall_rows(client, samples, arguments.every)
@@ -222,15 +223,9 @@ def main() -> None:
         ),
         Table(header=("people", "embeddings"), rows=identity, align="lr"),
     ]
-    show([block for table in tables for block in (table, "")])
-    if arguments.markdown is not None:
-        arguments.markdown.write_text("\n\n".join(markdown(table) for table in tables) + "\n")
-
-
-def markdown(table: Table) -> str:
-    assert table.header is not None
-    lines = [table.header, ["---:" if side == "r" else "---" for side in table.align], *table.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    for table in tables:
+        print()
+        print(markdown(table))
 
 
 if __name__ == "__main__":
