@@ -10,6 +10,7 @@ are trained by `fstrain` on FairFace crops that `fsclient ingest` scored with th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -48,13 +49,12 @@ ENCODER = (
     "face-api-age-gender",
     "face-api-age-gender-manifest",
 )
-DATA = "FairFace, 11,197 crops balanced over class, gender and age"
 DATA_LICENCE = "CC BY 4.0"
 THRESHOLD = 0.5
 """Probability below which no ethnicity is named."""
 
 _PROJECTED = 4
-"""Every so-manieth crop is projected on: 2,800 faces settle 64 components."""
+"""The projection is fitted on every fourth crop, without its labels: 2,800 faces settle 64 components."""
 
 
 def build_lite_pack(source: Path, work: Path, out: Path, say: Say) -> Pack:
@@ -78,9 +78,10 @@ def build_lite_pack(source: Path, work: Path, out: Path, say: Say) -> Pack:
         client.ingest(crops.folder, work / "results", progress=bar)
     faces = join_results(work / "results", read_labels(crops.labels, Kind.FAIRFACE))
     say("labelled photos found: " + ", ".join(f"{count} {how}" for how, count in faces.joined.items()))
+    data = f"FairFace, {len(crops.photos):,} crops, balanced over class, gender and age as far as the data go"
     for step, train in ((ETHNICITY, train_ethnicity), (AGE_GENDER, train_age_gender)):
         options = TrainingOptions(
-            out=work / step, data_name=DATA, data_licence=DATA_LICENCE, commercial_use=True, threshold=THRESHOLD
+            out=work / step, data_name=data, data_licence=DATA_LICENCE, commercial_use=True, threshold=THRESHOLD
         )
         head = train(faces, options, say)
         note_measured_marks(head, options.out, (*head.measured_marks, SMALL))
@@ -99,7 +100,8 @@ def _encoder_pack(crops: TrainingCrops, work: Path, say: Say) -> Path:
     """Export detector and encoder, and put them together into a pack without heads."""
     given = resolve([DETECTOR], StatedLicence())
     settings = settings_for(given.files, FACE_BATCH_LIMIT)
-    detect = export_detector_artifact(given.files, given.origin, settings, default_photos(), work / DETECT, say)
+    origin = replace(given.origin, marks=(SMALL,))
+    detect = export_detector_artifact(given.files, origin, settings, default_photos(), work / DETECT, say)
     detector = work / DETECT / detect.file
     weights = resolve(ENCODER, StatedLicence())
     kept = work / "projection.npz"

@@ -301,7 +301,7 @@ class AsyncClient:
 
         Raises:
             InvalidInputError: A source names nothing, or `out` cannot be written to.
-            ResultsError: `out` is held by another run or damaged, or holds results of other models, or was begun with
+            ResultsError: `out` is held by another run or damaged, or holds results of other models, or was started with
                 another choice of `embedding`.
             FaceStatsError: The server cannot be started or reached; see `embedded` and `score`.
         """

@@ -107,7 +107,8 @@ async def _ingested(
             refuse_other_set(config.out, held, asked.models.model_set_id)
         teller.say(
             f"note: {config.out} holds results of model set {held.model_set_id} ({held.pack}); by default "
-            f"{asked.models.model_set_id} ({asked.models.pack}) would be served"
+            f"{asked.models.model_set_id} ({asked.models.pack}) would be served; --refresh --models "
+            f"{asked.models.pack} brings the results to it"
         )
     refuse_other_embedding(config, plan.embeddings)
     plan = await keep_touched(config, paths, plan, interruption)

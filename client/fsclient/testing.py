@@ -45,7 +45,7 @@ def ensemble(model_set_id: str = "set-1") -> ServedEnsemble:
         preprocessing_id="pre-1",
         models={"detect": "detect-1-fp32"},
         labels={"gender": ["female", "male"]},
-        marks={"demonstration": ["detect"]},
+        marks={"untrained weights": ["detect"]},
         licences={"detect": "Apache-2.0"},
     )
     return ServedEnsemble(models=models, outputs=OUTPUTS, runtime="fake 1")

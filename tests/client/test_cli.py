@@ -29,6 +29,8 @@ def run(*arguments: str | Path) -> Result:
         (["score", "missing.jpg"], "does not exist"),
         (["models", "build", "nosuch"], "known packs"),
         (["models", "verify", "nosuch"], "known packs"),
+        (["models", "verify", "demo"], "'lite' replaces it"),
+        (["score", "PHOTOS", "--models", "demo"], "--refresh --models lite"),
         (["table", "build", "PHOTOS"], "holds no parts"),
         (["table", "info", "missing"], "does not exist"),
     ],

@@ -28,7 +28,7 @@ def test_a_photo_is_described_with_labels_and_probabilities(client: Client, phot
     photo = client.score(photos / "hopper.jpg")
     assert (photo.status, photo.reason, photo.width, photo.height) == (Status.OK, None, 640, 480)
     assert photo.source == str(photos / "hopper.jpg")
-    assert (photo.model_set_id, photo.marks) == ("set-1", {"demonstration": ["detect"]})
+    assert (photo.model_set_id, photo.marks) == ("set-1", {"untrained weights": ["detect"]})
     assert len(photo.faces) == 2
     face = photo.faces[0]
     assert face.box == (0.5, 0.5, 0.5, 0.5)

@@ -137,7 +137,7 @@ def test_a_photo_gives_the_same_numbers_alone_and_through_score(
         row = rows_of(ingested)[os.path.basename(scored["source"])]
         assert scored["status"] == row["status"]
         assert scored["marks"] == {
-            "lite: small permissive models": ["embed", "ethnicity", "age_gender"],
+            "lite: small permissive models": ["detect", "embed", "ethnicity", "age_gender"],
             "recognises people": ["embed"],
         }
         assert len(scored["faces"]) == len(row["faces"])

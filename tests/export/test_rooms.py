@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "align": {"artifact", "graphs"},
     "inputs": {"align", "artifact"},
     "detect": {"inputs", "sources", "artifact", "graphs"},
-    "embed": {"inputs", "artifact", "graphs"},
+    "embed": {"inputs", "sources", "artifact", "graphs"},
     "heads": {"inputs", "sources", "artifact", "graphs"},
     "packs": {"align", "artifact", "detect", "embed", "heads", "inputs", "sources"},
 }

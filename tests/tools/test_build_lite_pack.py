@@ -33,7 +33,7 @@ def test_what_ships_is_whole_small_and_permissive() -> None:
 def test_it_says_what_it_is_and_that_it_recognises_people() -> None:
     served = verify_pack(LITE).served()
     assert served.marks[RECOGNISES_PEOPLE] == ["embed"]
-    assert set(served.marks["lite: small permissive models"]) == {"embed", "ethnicity", "age_gender"}
+    assert set(served.marks["lite: small permissive models"]) == {"detect", "embed", "ethnicity", "age_gender"}
     assert served.labels["gender"] == ["female", "male"]
     assert served.thresholds == {"ethnicity": 0.5}
 

@@ -8,7 +8,7 @@ import click
 
 from fsclient.client import Client
 from fsclient.commands.ingest_bar import IngestBar
-from fsclient.commands.options import no_embedding_option, program_name, server_choice, server_options
+from fsclient.commands.options import SERVER_VARIABLE, no_embedding_option, program_name, server_choice, server_options
 from fsclient.ingest.settings import DEFAULT_PART_SIZE
 from fsclient.ingest.summary_text import summary_text
 from fsdata.results.status import Status
@@ -85,7 +85,8 @@ def ingest(
     SOURCE may then be left out.
 
     With --no-embedding the parts have no column of embeddings; go on in such a
-    folder with the same option. With --refresh it removes those that are stored.
+    folder with the same option. With --refresh and --models it
+    removes those that are stored.
 
     \b
     Exit codes: 0 every photo is ok or has no face; 3 some photos could not be
@@ -96,7 +97,9 @@ def ingest(
     if not (sources or refresh):
         raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh may it be left out.")
     if refresh and server is None and models is None:
-        raise click.UsageError("--refresh needs --models or --server: it brings results to the models that they name.")
+        raise click.UsageError(
+            f"--refresh needs --models or --server (or {SERVER_VARIABLE}): it brings results to the models named."
+        )
     try:
         with Client(server_choice(server, models, without, gpu), on_message=say) as client, IngestBar() as bar:
             summary = client.ingest(

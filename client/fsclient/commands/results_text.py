@@ -39,10 +39,10 @@ def info_blocks(info: TableInfo) -> list[Block]:
     if models.marks_text:
         blocks.append(f"marks     {models.marks_text}")
     if not info.embeddings:
-        blocks.append("embedding none stored: the photos were scored with --no-embedding")
+        blocks.append("embedding none stored (--no-embedding)")
     blocks += [f"labels    {head}: {', '.join(names)}" for head, names in sorted(models.labels.items())]
     if info.table is None:
-        return [*blocks, "table     not built since the last part: fsclient table build DIR"]
+        return [*blocks, f"table     not built since the last part: fsclient table build {info.folder}"]
     blocks += [f"faces     {counted(info.table.num_faces, 'row')} in {info.folder / TABLE_FILE}", "columns"]
     blocks.append(
         Table(rows=[(field.name, _type_text(field.type)) for field in info.table.schema], align="ll", indent=2)

@@ -163,9 +163,9 @@ def refuse_other_embedding(config: IngestConfig, held: bool | None) -> None:
     if held:
         raise ResultsError(
             f"{config.out} holds embeddings, and --no-embedding stores none: choose another --out, leave "
-            "--no-embedding out, or add --refresh to remove the stored embeddings"
+            "--no-embedding out, or add --refresh and --models PACK to remove the stored embeddings"
         )
     raise ResultsError(
-        f"{config.out} holds no embeddings, because it was begun with --no-embedding: choose another --out, or give "
+        f"{config.out} holds no embeddings, because it was started with --no-embedding: choose another --out, or give "
         "--no-embedding again"
     )

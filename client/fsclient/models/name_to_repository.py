@@ -68,6 +68,19 @@ def given_folder(models: str) -> Path | None:
     return folder
 
 
+def refuse_retired(name: str) -> None:
+    """Say which pack took the place of one that earlier versions shipped.
+
+    Raises:
+        InvalidInputError: The name is that of such a pack.
+    """
+    if (successor := RETIRED_PACKS.get(name)) is not None:
+        raise InvalidInputError(
+            f"the pack {name!r} is no longer there: {successor!r} replaces it. `fsclient ingest --out DIR --refresh "
+            f"--models {successor}` brings results of {name!r} to it"
+        )
+
+
 def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Path:
     """Return the folder of a pack given by name or path, built if it is not there yet.
 
@@ -85,13 +98,8 @@ def pack_folder(models: str, say: Say, choice: BuildChoice | None = None) -> Pat
     if (folder := given_folder(models)) is not None:
         return changed_pack(folder, read_pack(folder).name, choice or BuildChoice(), say)
     entries = {entry.name: entry for entry in list_packs()}
-    if models not in entries and models in RETIRED_PACKS:
-        successor = RETIRED_PACKS[models]
-        raise InvalidInputError(
-            f"the pack {models!r} is no longer there: {successor!r} replaces it. `fsclient ingest --out DIR --refresh "
-            f"--models {successor}` brings results of {models!r} to it"
-        )
     if models not in entries:
+        refuse_retired(models)
         raise InvalidInputError(
             f"there is no pack named {models!r}; known packs: {', '.join(sorted(entries))} (see `fsclient models list`)"
         )

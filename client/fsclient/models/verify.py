@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsclient.models.name_to_repository import given_folder, list_packs
+from fsclient.models.name_to_repository import given_folder, list_packs, refuse_retired
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import verify_pack
 from fsengine.registry.model_source import ModelSource, read_registry
@@ -46,6 +46,7 @@ def verify_named(name: str) -> str:
         return _pack_line(entries[name].folder)
     if name in table:
         return _source_line(table[name])
+    refuse_retired(name)
     raise InvalidInputError(
         f"there is neither a pack nor a source named {name!r}; known packs: {', '.join(sorted(entries))}; "
         "`fsclient models list` shows the sources too"

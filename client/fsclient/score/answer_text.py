@@ -10,7 +10,7 @@ from fsengine.terminal.messages import counted, printable
 
 
 def photo_text(photo: ScoredPhoto) -> str:
-    """Return a photo as lines for a terminal."""
+    """Return a photo as lines for a terminal; faces have the numbers of a drawing."""
     head = f"{printable(str(photo.source))}: {photo.status.value}"
     if photo.reason:
         return f"{head}: {printable(photo.reason)}"
@@ -18,7 +18,9 @@ def photo_text(photo: ScoredPhoto) -> str:
         head += f", {photo.width} x {photo.height} px, {counted(len(photo.faces), 'face')}"
     if photo.faces_truncated:
         head += " (and more: the pack's limit is reached)"
-    return "\n".join([head, *(f"  {face_text(face)}" for face in photo.faces)])
+    width = len(str(len(photo.faces)))
+    lines = [f"  {number:>{width}}  {face_text(face)}" for number, face in enumerate(photo.faces, start=1)]
+    return "\n".join([head, *lines])
 
 
 def face_text(face: Face) -> str:

@@ -1,4 +1,4 @@
-"""BlazeFace, both ranges of it, as the detect step: the permissive detector.
+"""BlazeFace, both ranges of it, as the detect step: small and fast, under a permissive licence.
 
 Two networks of mediapipe (Apache-2.0; Bazarevsky et al. 2019, "BlazeFace"): the full range finds small and
 middling faces, the short range faces that fill the picture. Decoding follows mediapipe's

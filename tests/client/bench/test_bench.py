@@ -375,7 +375,7 @@ def test_json_has_the_best_level_on_top_and_all_below(result: BenchResult) -> No
     first = told["stages"][0]
     assert (first["name"], first["compute_us"], first["queue_us"], first["batch_size"]) == ("decode", 10, 2, 6)
     assert told["models"]["model_set_id"] == "set-1"
-    assert told["marks"] == {"demonstration": ["detect"]}
+    assert told["marks"] == {"untrained weights": ["detect"]}
     assert result.exit_code == 3
 
 

@@ -75,7 +75,7 @@ def test_counts_are_exact_against_a_served_server(folder: Path, fsclient_command
     assert told["failure_reasons"] == {"corrupt": 1, "unsupported": 1}
     assert (told["server"], told["runtime"], told["models"]["pack"]) == (url, "triton 2.51.0", "lite")
     assert told["marks"] == {
-        "lite: small permissive models": ["embed", "ethnicity", "age_gender"],
+        "lite: small permissive models": ["detect", "embed", "ethnicity", "age_gender"],
         "recognises people": ["embed"],
     }
     assert [level["concurrency"] for level in told["levels"]] == [1, 6]

@@ -31,7 +31,7 @@ RECOGNISING = replace(
     _PACK,
     models={
         **_PACK.models,
-        "detect": replace(_PACK.models["detect"], marks=("demonstration",)),
+        "detect": replace(_PACK.models["detect"], marks=("untrained weights",)),
         "embed": replace(_PACK.models["embed"], marks=(RECOGNISES_PEOPLE,)),
     },
 )
@@ -96,7 +96,7 @@ def test_scores_have_none_in_either_client() -> None:
         assert [[(face.embedding, face.gender) for face in photo.faces] for photo in photos] == [
             [(None, "female")] * 2
         ] * 3
-        assert {marks_text(photo.marks) for photo in photos} == {"demonstration: detect"}
+        assert {marks_text(photo.marks) for photo in photos} == {"untrained weights: detect"}
     with Client(backend=Recording(recognises=True)) as client:
         (face, _) = client.score(PIXELS).faces
         assert face.embedding is not None
@@ -106,7 +106,10 @@ def test_scores_have_none_in_either_client() -> None:
 @pytest.mark.parametrize(
     ("begun", "told"),
     [
-        (True, r"out holds embeddings, and --no-embedding stores none: choose another --out, .*--refresh to remove"),
+        (
+            True,
+            r"out holds embeddings, and --no-embedding stores none: choose another --out, .*--models PACK to remove",
+        ),
         (False, r"out holds no embeddings, .*choose another --out, or give --no-embedding again"),
     ],
 )
@@ -134,7 +137,7 @@ def test_parts_with_and_without_that_lie_together_are_named(folder: Path, tmp_pa
 
 def test_tables_are_built_and_say_so_and_whoever_needs_embeddings_is_told(folder: Path) -> None:
     out = ingested(folder, embedding=False)
-    assert "embedding none stored: the photos were scored with --no-embedding" in run("table", "info", out).output
+    assert "embedding none stored (--no-embedding)" in run("table", "info", out).output
     table = build_table(out)
     assert pq.read_table(table).num_rows == 6
     told = run("table", "info", out)

@@ -39,7 +39,7 @@ def scored(boxes: list[Rectangle], *, landmarks: bool = True, heads: bool = True
         faces=tuple(faces),
         faces_truncated=False,
         model_set_id="set-1",
-        marks={"demonstration": ["detect", "embed"], RECOGNISES_PEOPLE: ["embed"]},
+        marks={"untrained weights": ["detect", "embed"], RECOGNISES_PEOPLE: ["embed"]},
     )
 
 
@@ -143,7 +143,7 @@ def test_the_legend_has_a_line_for_each_face_and_the_marks_that_concern_a_pictur
         ("2", "female", "32", "Latino_Hispanic"),
         ("3", "female", "33", "uncertain"),
     )
-    assert " ".join(legend.notes) == "demonstration: detect, embed"
+    assert " ".join(legend.notes) == "untrained weights: detect, embed"
     bare = laid_out(scored(PHOTOS["one"][2], heads=False), 640, 800).legend
     assert (bare.header, bare.lines) == (("", "score"), (("1", "0.88"),))
     none = laid_out(scored([]), 640, 800).legend

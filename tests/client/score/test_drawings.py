@@ -34,7 +34,7 @@ def scored(path: Path) -> ScoredPhoto:
         faces=(),
         faces_truncated=False,
         model_set_id="set-1",
-        marks={"demonstration": ["detect"]},
+        marks={"untrained weights": ["detect"]},
     )
 
 

@@ -105,7 +105,7 @@ def bench_record(**changes: Any) -> dict[str, Any]:
         "server": "localhost:8001",
         "runtime": "triton 2.51.0",
         "models": {"pack": "lite", "model_set_id": "set-1", "preprocessing_id": "pre-1"},
-        "marks": {"demonstration": ["detect"]},
+        "marks": {"untrained weights": ["detect"]},
     }
     return {**whole, **changes}
 
