@@ -39,7 +39,7 @@ _DETECTORS = ("weights/insightface/det_500m.onnx", "weights/insightface/scrfd_2.
 _GENDERAGE = "weights/genderage_v1/genderage_v1_112.onnx"
 _V4 = "weights/facestats_v4"
 _GOLDEN = "golden/clip_vitb32_embeddings.parquet"
-_BLAZEFACE = ("blazeface-short", "blazeface-full")
+_FETCHED_DETECTORS = (("centerface",), ("blazeface-short", "blazeface-full"))
 _REGRESSOR = "attractiveness_regressor.pt"
 # Each regressor with the table and the column of the scores that it made.
 _REGRESSORS = {
@@ -85,10 +85,11 @@ def _encoders(folder: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
 
 def _detectors(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iterator[Exported]:
     sources = [[str(assets / file)] for file in _DETECTORS]
-    if all(stored(find_source(name)) for name in _BLAZEFACE):
-        sources.append(list(_BLAZEFACE))
-    else:
-        say("BlazeFace is left out: fsclient models fetch blazeface-short blazeface-full")
+    for fetched in _FETCHED_DETECTORS:
+        if all(stored(find_source(name)) for name in fetched):
+            sources.append(list(fetched))
+        else:
+            say(f"{' and '.join(fetched)} left out: fsclient models fetch {' '.join(fetched)}")
     for names in sources:
         given = resolve(names, StatedLicence())
         settings = settings_for(given.files, MOST_FACES)
