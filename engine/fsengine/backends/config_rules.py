@@ -41,6 +41,7 @@ class BackendConfig:
         graph_level: `optimization.graph.level`.
         artifact: The file to load.
         gpu: Number of the GPU to run on; None for the CPU.
+        instances: Processes that run the model side by side.
         cuda_options: Of the accelerator `cuda` in `optimization`, for ONNX Runtime.
     """
 
@@ -53,6 +54,7 @@ class BackendConfig:
     artifact: Path
     gpu: int | None
     cuda_options: dict[str, str]
+    instances: int = 1
 
 
 def read_backend_config(arguments: dict[str, str], default_artifact: str) -> BackendConfig:
@@ -84,6 +86,7 @@ def read_backend_config(arguments: dict[str, str], default_artifact: str) -> Bac
         artifact=artifact,
         gpu=int(arguments["model_instance_device_id"]) if kind == "GPU" else None,
         cuda_options=_cuda_options(config),
+        instances=sum(int(group.get("count", 1)) for group in config.get("instance_group", ())) or 1,
     )
 
 

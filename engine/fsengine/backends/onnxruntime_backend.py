@@ -56,7 +56,7 @@ class TritonPythonModel:
         import onnxruntime as ort
 
         self._config: BackendConfig = read_backend_config(args, "model.onnx")
-        settings = session_settings(self._config, step_threads())
+        settings = session_settings(self._config, step_threads(self._config.instances))
         options = ort.SessionOptions()
         options.intra_op_num_threads = settings.intra_op_threads
         options.inter_op_num_threads = settings.inter_op_threads

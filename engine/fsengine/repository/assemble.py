@@ -37,6 +37,14 @@ _FOREST_FILE = "checkpoint.tl"
 _GRAPH_LEVEL_EXTENDED = 1
 
 
+SMALL_ENCODER_BYTES = 32 << 20
+"""Of an encoder up to this size, and of the detector beside it, the embedded CPU server runs two instances with half
+of the threads each: a tenth more photos a second on two cores (docs/performance.md), for memory that CLIP would take
+twice."""
+
+_DOUBLED_STEPS = (steps.DETECT, steps.EMBED)
+
+
 class Target(str, Enum):
     """Who serves the repository.
 
@@ -140,7 +148,11 @@ def _files(pack: Pack, pack_folder: Path, target: Target) -> dict[str, str | Pat
     """Return every file of a repository by its path in it: its text, or the artifact of the pack that it is."""
     root = shipped_folder("model_repository")
     files: dict[str, str | Path] = {}
-    for name, config in adapt(read_canonical(root), pack, target).items():
+    configs = adapt(read_canonical(root), pack, target)
+    if target is Target.PIP and (pack_folder / pack.models[steps.EMBED].file).stat().st_size <= SMALL_ENCODER_BYTES:
+        for step in _DOUBLED_STEPS:
+            configs[step].instance_group[0].count = 2
+    for name, config in configs.items():
         files[f"{name}/{CONFIG_FILE}"] = config_text(config)
         if name in _CANONICAL_FILES:
             source = root / _CANONICAL_FILES[name]

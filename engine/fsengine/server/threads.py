@@ -19,6 +19,10 @@ def plan_threads(num_cores: int | None = None) -> int:
     return num_cores or len(os.sched_getaffinity(0))
 
 
-def step_threads() -> int:
-    """Return the threads that this process, a backend of the embedded server, may use."""
-    return int(os.environ.get(THREADS_VARIABLE) or plan_threads())
+def step_threads(instances: int = 1) -> int:
+    """Return the threads that this process, a backend of the embedded server, may use.
+
+    Args:
+        instances: Processes that share the step's threads.
+    """
+    return -(-int(os.environ.get(THREADS_VARIABLE) or plan_threads()) // instances)

@@ -46,6 +46,22 @@ def test_a_repository_holds_every_step_with_config_and_artifact(lite: Path, tmp_
     assert parameters["model_set_id"].string_value == pack.served().model_set_id
 
 
+@pytest.mark.parametrize(
+    ("target", "limit", "expected"),
+    [(Target.PIP, 1 << 30, 2), (Target.PIP, 1000, 1), (Target.PIP_GPU, 1 << 30, 1), (Target.CONTAINER, 1 << 30, 1)],
+)
+def test_a_small_encoder_and_its_detector_run_twice_on_the_cpu_of_the_embedded_server(
+    lite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Target, limit: int, expected: int
+) -> None:
+    monkeypatch.setattr("fsengine.repository.assemble.SMALL_ENCODER_BYTES", limit)
+    assemble(lite, tmp_path / "repository", target=target)
+    counts = {
+        step: read_config(tmp_path / "repository" / step / "config.pbtxt").instance_group[0].count
+        for step in ("decode", "detect", "align", "embed")
+    }
+    assert counts == {"decode": 1, "detect": expected, "align": 1, "embed": expected}
+
+
 def test_both_decode_steps_run_the_one_pipeline_of_the_tree(lite: Path, tmp_path: Path) -> None:
     assemble(lite, tmp_path / "repository", target=Target.PIP)
     (source,) = shipped_folder("model_repository").rglob("*.py")
