@@ -92,6 +92,18 @@ def test_a_crop_that_no_archive_holds_is_named(tmp_path: Path) -> None:
         unpack_crops(crops_folder(tmp_path / "source", ROWS, ["a.jpg"]), tmp_path / "crops")
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [[], [ROWS[0], ROWS[0]], [("a.jpg", "3-9", "", "White")]],
+    ids=["no crop", "a crop twice", "a label missing"],
+)
+def test_a_table_that_is_not_one_whole_row_a_crop_is_refused(
+    rows: list[tuple[str, str, str, str]], tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInputError, match="expected one whole row for each crop"):
+        unpack_crops(crops_folder(tmp_path / "source", rows, ["a.jpg"]), tmp_path / "crops")
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"expected labels\.tsv with file, age_bucket, gender, race"):
         unpack_crops(tmp_path, tmp_path / "crops")

@@ -44,15 +44,22 @@ def unpack_crops(source: Path, folder: Path) -> TrainingCrops:
         for archive in sorted(source.glob("*.tar")):
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
-    except (OSError, KeyError, tarfile.TarError) as exc:
+    except (OSError, KeyError, ValueError, csv.Error, tarfile.TarError) as exc:
         raise InvalidInputError(
             f"{source} holds no labelled crops ({exc!r}); expected {LABELS_FILE} with {', '.join(_COLUMNS)}, and tar "
             "files of the crops"
         ) from exc
+    names = [row["file"] for row in rows]
+    if not names or len(set(names)) < len(names) or not all(value for row in rows for value in row.values()):
+        raise InvalidInputError(
+            f"{source / LABELS_FILE} names no crop, one twice, or one without all of its labels; expected one whole "
+            "row for each crop"
+        )
     places = {path.name: path for path in sorted(folder.rglob("*.jpg"))}
     if missing := [row["file"] for row in rows if row["file"] not in places]:
         raise InvalidInputError(f"{source}: {len(missing)} crops of the table are in no tar file: {missing[:3]} ...")
     labels = folder / "fairface_label_train.csv"
+    labels.unlink(missing_ok=True)  # never through a link that an archive brought
     with labels.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "age", "gender", "race"])

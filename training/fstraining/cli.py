@@ -11,6 +11,7 @@ import click
 from fsdata.cli import KINDS
 from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.messages import say
+from fsengine.terminal.option_checks import finite
 
 if TYPE_CHECKING:
     from fsdata.labels.record import LabelledPhoto, ReaderNote
@@ -84,6 +85,7 @@ def attractiveness(score: str | None, **values: Any) -> None:
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1, max_open=True),
+    callback=finite,
     help="Probability below which no class is named.  [default: where right answers outnumber wrong ones by the most]",
 )
 @_options

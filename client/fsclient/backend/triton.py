@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -215,15 +216,21 @@ class TritonBackend:
         return self._client
 
 
+_ADDRESS = re.compile(r"(?:[^\s:/,\[\]\x00-\x1f\x7f]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
+"""A name or an IPv4 address, or an IPv6 address in brackets: gRPC takes the colons of a bare one for part of a port."""
+
+
 def checked_address(url: str) -> str:
     """Return a server's address.
 
     Raises:
         InvalidInputError: It is not `host:port`.
     """
-    host, colon, port = url.rpartition(":")
-    if not (host and colon and port.isdigit() and 1 <= int(port) <= 65535 and "/" not in url):
-        raise InvalidInputError(f"server {url!r} is not HOST:PORT, for example localhost:8001 (the gRPC port)")
+    found = _ADDRESS.fullmatch(url)
+    if found is None or not 1 <= int(found["port"]) <= 65535:
+        raise InvalidInputError(
+            f"server {url!r} is not HOST:PORT, for example localhost:8001 or [::1]:8001 (the gRPC port)"
+        )
     return url
 
 

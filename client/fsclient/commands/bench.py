@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import click
 
@@ -13,6 +12,7 @@ from fsclient.bench.speed_report import bench_blocks, bench_json, notes_text
 from fsclient.commands.options import server_choice, server_options
 from fsengine.errors import DeadlineError, ServerUnavailableError
 from fsengine.terminal.messages import say
+from fsengine.terminal.option_checks import finite
 from fsengine.terminal.tables import show
 
 _DEFAULTS = BenchConfig()
@@ -31,12 +31,6 @@ def _levels(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[i
     return tuple(dict.fromkeys(numbers))
 
 
-def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number of seconds; expected for example 5")
-    return value
-
-
 @click.command()
 @click.argument("photos", nargs=-1, required=True, metavar="PHOTOS...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone on stdout.")
@@ -53,7 +47,7 @@ def _finite(_ctx: click.Context, _param: click.Parameter, value: float | None) -
     "--seconds",
     type=click.FloatRange(0),
     default=None,
-    callback=_finite,
+    callback=finite,
     help=f"Least time of a level, which sends whole rounds of the photos.  [default: {_DEFAULTS.seconds:g}]",
 )
 @click.option("--rounds", type=click.IntRange(1), help="Send every photo so often at each level, in place of a time.")

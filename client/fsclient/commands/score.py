@@ -76,7 +76,7 @@ def score(
         show_answers(scored, marks_text(scored[0].marks) if scored else "", as_json=as_json)
     drawn = True
     for path, failure in () if drawings is None else drawings.draw(scored):
-        say(f"drew {path}" if failure is None else f"Error: {failure}")
+        say(f"drew {printable(str(path))}" if failure is None else f"Error: {failure}")
         drawn = drawn and failure is None
     if answers.unanswered:
         say(f"{counted(len(answers.unanswered), 'photo')} without an answer ({answers.cause}); run again for:")

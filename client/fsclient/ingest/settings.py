@@ -76,7 +76,7 @@ def ingest_config(
         part_size=part_size,
         retry_statuses=_statuses(retry_statuses),
         refresh=refresh,
-        embedding=embedding,
+        embedding=bool(embedding),
         rules=rules,
     )
 

@@ -21,6 +21,7 @@ from fsclient.refresh.head_run import HeadRun, is_refreshed
 from fsclient.refresh.model_change import ModelChange, StoredPart, compare, stored_parts
 from fsdata.results.digests import LastRows, source_digests
 from fsdata.results.latest import LatestPhotos, last_rows
+from fsdata.results.master_table import drop_table
 from fsdata.results.parts import count_faces, part_paths
 from fsdata.results.source import source_path, source_text
 from fsdata.results.staging import RefreshMode, Staging, drop_staged
@@ -117,6 +118,7 @@ async def _refresh_heads(
             await run.refresh(part.path, target, on_faces)
     await check_model_set(backend, served.models.model_set_id)
     staging.replace_parts()
+    _drop_templates(config, parts, progress)
     return _refreshed_text(change, sum(faces.values()), num_photos)
 
 
@@ -147,10 +149,18 @@ async def _score_again(
     summary = await ingest_photos(staged, plan, backend, progress.photos(len(plan.todo)), interruption)
     if not summary.num_left:
         staging.replace_parts()
+        _drop_templates(config, parts, progress)
         summary.refreshed = f"refreshed: {counted(len(again), 'photo')} scored again, because {because}"
     else:
         summary.refreshed = f"not refreshed yet: {because}; the results in {config.out} are those from before"
     return summary
+
+
+def _drop_templates(config: IngestConfig, parts: list[StoredPart], progress: ProgressTeller) -> None:
+    """Remove the master table of parts whose embeddings are removed: it would go on holding them."""
+    held = not config.embedding and any(part.holds_embeddings for part in parts)
+    if held and drop_table(config.out):
+        progress.say("the master table held the embeddings too and is removed; `fsclient table build` makes it anew")
 
 
 def _photos_again(paths: list[bytes], parts: list[StoredPart], scored: LastRows) -> tuple[list[bytes], int, str]:

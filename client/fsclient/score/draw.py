@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.files.output_path import OutputPaths
 from fsengine.files.writing_errors import unwritable
 from fsengine.photo.convert import read_pixels
+from fsengine.terminal.messages import printable
 
 
 class Drawings:
@@ -115,5 +117,13 @@ def _format_of(target: Path) -> str:
 def _check_format(target: Path) -> None:
     """Refuse a name that no format to draw in belongs to."""
     Image.init()
-    if Image.EXTENSION.get(target.suffix.lower()) not in Image.SAVE:
-        raise InvalidInputError(f"{target} has no suffix of a picture; give a .png or .jpg file, or a folder")
+    name = Image.EXTENSION.get(target.suffix.lower())
+    try:
+        if name is None:
+            raise ValueError("no suffix of a picture")
+        Image.new("RGB", (16, 16)).save(io.BytesIO(), format=name)  # Pillow lists formats that it cannot write
+    except Exception as exc:  # each format has errors of its own
+        raise InvalidInputError(
+            f"{printable(str(target))} has no suffix of a picture that can be written; give a .png or .jpg file, or a "
+            "folder"
+        ) from exc

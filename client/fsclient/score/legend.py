@@ -22,6 +22,8 @@ _FEW_LINES = 8
 _LINE = 1.4
 """Height of a line in sizes of its font."""
 _CELL_GAP = 0.9
+_MOST_LETTERS = 40
+"""Of a cell, and of a word of a note: longer ones are cut."""
 _COLUMN_GAP = 2.0
 """Between cells and between columns of lines, in sizes of the font."""
 
@@ -113,6 +115,7 @@ def _legend(photo: ScoredPhoto, font_px: float, *, max_height: float | None, max
     """Lay a legend out, bounded by a height or by a width."""
     font, line_px = ImageFont.load_default(font_px), _LINE * font_px
     header, lines = _cells(photo.faces)
+    lines = tuple(tuple(map(_cut, cells)) for cells in lines)
     columns_of_cells = zip(header, *lines, strict=True)
     widths = [max(map(font.getlength, cells)) + _CELL_GAP * font_px for cells in columns_of_cells]
     column_px, gap_px = sum(widths), _COLUMN_GAP * font_px
@@ -162,12 +165,17 @@ def _notes(photo: ScoredPhoto) -> list[str]:
     return [*notes, *([marks] if marks else [])]
 
 
+def _cut(text: str) -> str:
+    """Return a text that is not too long for a legend; class names come from packs of anyone."""
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
+
+
 def _wrapped(notes: Sequence[str], font: Font, width: float) -> tuple[str, ...]:
     """Return notes broken into lines that are not wider than `width`, unless a word is."""
     lines: list[str] = []
     for note in notes:
         line = ""
-        for word in note.split():
+        for word in map(_cut, note.split()):
             longer = f"{line} {word}".strip()
             if line and font.getlength(longer) > width:
                 lines.append(line)

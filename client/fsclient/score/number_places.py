@@ -5,6 +5,7 @@ Rectangles are float64 (x0, y0, x1, y1) in pixels of the picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 Rectangle = tuple[float, float, float, float]
 
-_WINDOWS = (4.0, 16.0, 64.0, np.inf)
-"""How far from a box a place is looked for, in heights of the number: first near it, at last anywhere."""
+_CELLS_PER_HEIGHT = 4
+"""Cells of the grid on which a free place is looked for, in the height of a number."""
 
 
 def number_places(
@@ -70,18 +71,30 @@ def _beside(box: Rectangle, width: float, height: float, gap: float) -> NDArray[
 def _nearest(
     box: Rectangle, width: float, height: float, room: Rectangle, taken: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
-    """Return the free rectangle that is nearest to a box, on a grid; None where there is none."""
-    for window in _WINDOWS:
-        reach = window * height
-        x = np.arange(max(room[0], box[0] - reach - width), min(room[2] - width, box[2] + reach) + 1e-9, height / 2)
-        y = np.arange(max(room[1], box[1] - reach - height), min(room[3] - height, box[3] + reach) + 1e-9, height / 2)
-        corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        rectangles = _free(_rectangles(corners, width, height), taken)
-        if len(rectangles):
-            apart = np.maximum(np.maximum(rectangles[:, :2] - box[2:], np.array(box[:2]) - rectangles[:, 2:]), 0.0)
-            found: NDArray[np.float64] = rectangles[int(np.argmin(np.hypot(*apart.T)))]
-            return found
-    return None
+    """Return the free rectangle that is nearest to a box, on a grid; None where there is none.
+
+    Cells of the grid that anything taken touches are summed up over the picture, so that a look at a place takes four
+    numbers, whatever lies there.
+    """
+    cell = height / _CELLS_PER_HEIGHT
+    columns, rows = (max(int((room[axis + 2] - room[axis]) // cell), 0) for axis in (0, 1))
+    wide, high = math.ceil(width / cell), math.ceil(height / cell)
+    if columns < wide or rows < high:
+        return None
+    blocked = np.zeros((rows + 1, columns + 1), np.int64)
+    first = np.floor((taken[:, :2] - room[:2]) / cell).astype(np.int64).clip(0, (columns, rows))
+    last = np.ceil((taken[:, 2:] - room[:2]) / cell).astype(np.int64).clip(0, (columns, rows))
+    for (x0, y0), (x1, y1) in zip(first.tolist(), last.tolist(), strict=True):
+        blocked[y0 + 1 : y1 + 1, x0 + 1 : x1 + 1] = 1
+    sums = blocked.cumsum(axis=0).cumsum(axis=1)
+    inside = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+    free = np.argwhere(inside == 0)[:, ::-1]
+    if not len(free):
+        return None
+    rectangles = _rectangles(free * cell + room[:2], width, height)
+    apart = np.maximum(np.maximum(rectangles[:, :2] - box[2:], np.array(box[:2]) - rectangles[:, 2:]), 0.0)
+    found: NDArray[np.float64] = rectangles[int(np.argmin(np.hypot(*apart.T)))]
+    return found
 
 
 def _rectangles(corners: NDArray[np.float64], width: float, height: float) -> NDArray[np.float64]:

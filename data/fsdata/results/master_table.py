@@ -97,6 +97,14 @@ def build_table(folder: Path) -> Path:
     return folder / TABLE_FILE
 
 
+def drop_table(folder: Path) -> bool:
+    """Remove the master table, and return whether there was one: what it holds is to be nowhere any more."""
+    found = [folder / name for name in (TABLE_FILE, PHOTOS_FILE) if (folder / name).exists()]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return bool(found)
+
+
 def describe(folder: Path) -> TableInfo:
     """Describe a folder of results; see `TableInfo`.
 

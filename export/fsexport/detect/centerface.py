@@ -106,13 +106,17 @@ def is_centerface(network: onnx.ModelProto) -> bool:
 
 def _check_network(network: onnx.ModelProto) -> None:
     """Raise ExportError if a model is not CenterFace."""
-    channels = tuple(output.type.tensor_type.shape.dim[1].dim_value for output in network.graph.output)
-    if len(network_inputs(network)) != 1 or not is_centerface(network) or channels != CHANNELS:
-        names = [output.name for output in network.graph.output]
+    shapes = [output.type.tensor_type.shape.dim for output in network.graph.output]
+    channels = tuple(shape[1].dim_value if len(shape) == 4 else None for shape in shapes)
+    if not is_centerface(network) or channels != CHANNELS:
+        found = {output.name: len(shape) for output, shape in zip(network.graph.output, shapes, strict=True)}
         raise ExportError(
-            f"the model has outputs {names} of {channels} channels, expected those of CenterFace: {list(OUTPUTS)} of "
-            f"{CHANNELS}"
+            f"the model has outputs (with their dimensions) {found} of {channels} channels, expected those of "
+            f"CenterFace: {list(OUTPUTS)}, 4 dimensions each, of {CHANNELS} channels"
         )
+    inputs = [value.type.tensor_type.shape.dim for value in network_inputs(network)]
+    if [len(shape) for shape in inputs] != [4]:
+        raise ExportError(f"the model has {len(inputs)} inputs, expected one of 4 dimensions: the photo")
 
 
 def _write_view(builder: GraphBuilder, square: str, view: View, network: onnx.ModelProto, prefix: str) -> str:

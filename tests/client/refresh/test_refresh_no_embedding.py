@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from fsdata.results.master_table import build_table
 from fsdata.results.parts import part_paths
 from fsengine.contracts.served import ServedEnsemble, ServedHead
 from fsengine.errors import InferenceError, ResultsError
@@ -119,3 +121,18 @@ def test_parts_with_and_without_embeddings_are_scored_again(results: Path, bare:
     assert len(backend.requests) == 5
     assert "no column embedding" in progress.lines[0]
     assert_made_with(results, OLD)
+
+
+@pytest.mark.parametrize("served", [OLD, PHOTO_CHANGES["embed"][0]], ids=["same models", "another encoder"])
+def test_no_table_goes_on_holding_embeddings_that_were_removed(
+    served: ServedEnsemble, photos: Path, tmp_path: Path
+) -> None:
+    out, progress = tmp_path / "whole", RecordedProgress()
+    run(Backend(OLD), out, photos, plain=True)
+    assert "embedding" in pq.read_schema(build_table(out)).names
+    run(Backend(served), out, progress=progress, embedding=False)
+    assert not list(out.rglob("faces.parquet"))
+    assert any("the master table held the embeddings too and is removed" in line for line in progress.lines)
+    assert "embedding" not in pq.read_schema(build_table(out)).names
+    run(Backend(served), out, embedding=False)
+    assert list(out.rglob("faces.parquet"))  # one without embeddings stays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,3 +155,12 @@ def test_many_faces_take_several_columns() -> None:
     width, height, boxes = PHOTOS["256 faces"]
     legend = laid_out(scored(boxes), width, height).legend
     assert legend.lines_per_column < len(legend.lines) == 256
+
+
+def test_long_class_names_are_cut() -> None:
+    photo = scored([(10, 10, 60, 60)])
+    long = replace(photo, faces=(replace(photo.faces[0], ethnicity="x" * 5000),), marks={"m" * 5000: ["embed"]})
+    layout = laid_out(long, 640, 480)
+    assert layout.size[0] < 4 * 640
+    assert max(len(cell) for cells in layout.legend.lines for cell in cells) == 40
+    assert all(len(word) <= 40 for note in layout.legend.notes for word in note.split())

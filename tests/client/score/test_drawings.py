@@ -114,8 +114,12 @@ def test_photos_of_one_name_get_different_drawings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("out.txt", r"out\.txt has no suffix of a picture; give a \.png or \.jpg file, or a folder"),
+        (
+            "out.txt",
+            r"out\.txt has no suffix of a picture that can be written; give a \.png or \.jpg file, or a folder",
+        ),
         ("out", "has no suffix of a picture"),
+        ("out.hdf", "that can be written"),
         ("file/out.png", r"file is no folder; choose another place"),
     ],
 )

@@ -116,6 +116,13 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     return manifest, binary
 
 
+def entry_text(number: int = 1, *, scale: Any = 0.5, **changes: Any) -> str:
+    """Return a manifest of one tensor, or of several of one name, with something changed."""
+    quantization = {"dtype": "uint8", "scale": scale, "min": 0.0}
+    entry = {"name": "a", "shape": [4], "dtype": "float32", "quantization": quantization} | changes
+    return json.dumps([{"weights": [entry] * number}])
+
+
 def test_weights_are_read_in_turn_and_scaled(pair: tuple[Path, Path]) -> None:
     weights = read_tfjs_weights(*pair)
     content = pair[1].read_bytes()
@@ -134,6 +141,16 @@ def test_weights_are_read_in_turn_and_scaled(pair: tuple[Path, Path]) -> None:
         (lambda manifest, _: manifest.write_text("[]"), "not weights of TensorFlow.js"),
         (lambda manifest, _: manifest.write_text("{"), "not weights of TensorFlow.js"),
         (lambda manifest, _: manifest.write_text('[{"weights": [3]}]'), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text('[{"weights": []}]'), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text(entry_text(shape=[10**30])), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text(entry_text(shape=[-1, 4])), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text(entry_text(shape=[2.9])), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text(entry_text(shape=[True, 4])), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text(entry_text(name=None)), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text(entry_text(dtype="int32")), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text(entry_text(scale=1e300)), "not finite"),
+        (lambda manifest, _: manifest.write_text(entry_text(scale=[1, 2])), "not weights of TensorFlow.js"),
+        (lambda manifest, _: manifest.write_text(entry_text(number=2)), "two tensors are named 'a'"),
     ],
 )
 def test_files_that_are_no_such_pair_are_refused(pair: tuple[Path, Path], damage: Any, expected: str) -> None:

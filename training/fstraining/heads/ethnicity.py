@@ -177,7 +177,7 @@ class _EthnicityHead(Head[EthnicityLabels, ForestSettings, EthnicityFit]):
                 **asdict(settings),
                 "rounds": fit.forest.booster.num_trees() // len(names),
                 "temperature": round(fit.temperature, 6),
-                "threshold": round(fit.threshold, 6),
+                "threshold": fit.threshold,
                 "trials": task.options.trials,
             },
             figures=figures,
