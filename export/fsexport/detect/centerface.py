@@ -12,18 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fsengine.errors import ExportError
 from fsexport.artifact.onnx_file import save_onnx
 from fsexport.detect.merge import (
     CANDIDATE_COLUMNS,
     MergeSettings,
-    detect_model,
+    check_windows,
+    map_cells,
+    model_of_views,
     write_candidates,
-    write_faces,
-    write_square,
 )
 from fsexport.detect.views import View, write_windows
 from fsexport.graphs.graph_builder import GraphBuilder
@@ -60,16 +57,7 @@ class CenterFaceSettings:
     merge: MergeSettings = field(default_factory=lambda: MergeSettings(iou_threshold=0.3))
 
     def __post_init__(self) -> None:
-        for view in self.views:
-            if view.window_px % SIDE_MULTIPLE:
-                raise ValueError(f"a view has windows of {view.window_px} px, expected a multiple of {SIDE_MULTIPLE}")
-
-
-def centerface_cells(side_px: int) -> NDArray[np.float32]:
-    """Return float32 (A, 2): column, row of each cell, columns fastest."""
-    cells = side_px // STRIDE
-    row, column = np.mgrid[:cells, :cells]
-    return np.asarray(np.stack([column, row], axis=-1).reshape(-1, 2), np.float32)
+        check_windows(self.views, SIDE_MULTIPLE)
 
 
 def export_centerface(source: Path, out_path: Path, settings: CenterFaceSettings | None = None) -> Path:
@@ -92,11 +80,7 @@ def export_centerface(source: Path, out_path: Path, settings: CenterFaceSettings
 def centerface_model(network: onnx.ModelProto, settings: CenterFaceSettings) -> onnx.ModelProto:
     """Return the detect graph from a CenterFace model; every view runs the same weights."""
     _check_network(network)
-    builder = GraphBuilder(prefix="centerface_")
-    square = write_square(builder)
-    parts = [_write_view(builder, square, view, network, f"view{index}_") for index, view in enumerate(settings.views)]
-    candidates = parts[0] if len(parts) == 1 else builder.add("Concat", *parts, axis=1)
-    return detect_model(builder, write_faces(builder, candidates, settings.merge), settings.merge.max_faces)
+    return model_of_views("centerface_", network, settings.views, settings.merge, _write_view)
 
 
 def is_centerface(network: onnx.ModelProto) -> bool:
@@ -143,7 +127,7 @@ def _write_view(builder: GraphBuilder, square: str, view: View, network: onnx.Mo
         axis=1,
     )  # (M, count, 14)
     # Of the network's pairs y comes first; a candidate's pairs are x, y.
-    cell = builder.add("Gather", builder.constant(centerface_cells(view.window_px), "cells"), order, axis=0)
+    cell = builder.add("Gather", builder.constant(map_cells(view.window_px, STRIDE), "cells"), order, axis=0)
     sides = builder.add("Mul", builder.add("Exp", _pairs(builder, rows, (1, 0))), builder.number(STRIDE))
     shifted = builder.add("Add", builder.add("Add", cell, _pairs(builder, rows, (3, 2))), builder.number(0.5))
     centre = builder.add("Mul", shifted, builder.number(STRIDE))

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX
 from fsexport.detect.blazeface import LOGIT_LIMIT, blazeface_anchors, landmark_matrix
 from fsexport.detect.centerface import STRIDE as CENTERFACE_STRIDE
-from fsexport.detect.merge import MergeSettings
+from fsexport.detect.merge import MergeSettings, map_cells
 from fsexport.detect.scrfd import PIXEL_MEAN, PIXEL_SCALE, STRIDES, scrfd_anchors
 from fsexport.detect.views import View, pooling_block
-from fsexport.detect.yunet import yunet_cells
 
 Floats = NDArray[np.float32]
 WindowDetector = Callable[[Floats], Floats]
@@ -125,7 +124,7 @@ def decode_yunet(outputs: Sequence[Floats], side_px: int) -> Floats:
     parts = []
     for level, stride in enumerate(STRIDES):
         score, objectness, box, points = (outputs[kind * len(STRIDES) + level][0] for kind in range(4))
-        cells = yunet_cells(side_px, stride)
+        cells = map_cells(side_px, stride)
         centre, half = (cells + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride / 2
         both = np.sqrt(np.clip(score, 0, 1) * np.clip(objectness, 0, 1))
         parts.append(

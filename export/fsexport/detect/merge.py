@@ -6,10 +6,12 @@ A candidate is a row of 15 numbers: box x0, y0, x1, y1, five landmarks x, y, sco
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsengine.contracts.steps import DETECTOR_INPUT, FACE_BATCH_LIMIT, FACES_TRUNCATED, detect_spec
 from fsengine.contracts.tensors import DType
@@ -19,6 +21,9 @@ from fsexport.graphs.graph_builder import GraphBuilder
 
 if TYPE_CHECKING:
     import onnx
+
+WriteView: TypeAlias = "Callable[[GraphBuilder, str, View, onnx.ModelProto, str], str]"
+"""From the graph, the square, a view, the network and a prefix for its copy to candidates, float32 (N, C, 15)."""
 
 MOST_FACES = FACE_BATCH_LIMIT
 CANDIDATE_COLUMNS = 15
@@ -126,6 +131,43 @@ def write_faces(builder: GraphBuilder, candidates: str, settings: MergeSettings)
         "detected_score": builder.add("Reshape", _columns(builder, rows, _SCORE_COLUMN, 15), builder.ints(-1, k)),
         FACES_TRUNCATED.name: truncated,
     }
+
+
+def model_of_views(
+    prefix: str, network: onnx.ModelProto, views: Sequence[View], settings: MergeSettings, write_view: WriteView
+) -> onnx.ModelProto:
+    """Return the detect graph of a detector whose views run the same network.
+
+    Args:
+        prefix: Of the names in the graph.
+        network: The network, whose weights all views share.
+        views: What the network sees of a photo.
+        settings: How candidates become faces.
+        write_view: Writes one view, the network on its windows and the decoding.
+    """
+    builder = GraphBuilder(prefix=prefix)
+    square = write_square(builder)
+    parts = [write_view(builder, square, view, network, f"view{index}_") for index, view in enumerate(views)]
+    candidates = parts[0] if len(parts) == 1 else builder.add("Concat", *parts, axis=1)
+    return detect_model(builder, write_faces(builder, candidates, settings), settings.max_faces)
+
+
+def map_cells(side_px: int, stride: int) -> NDArray[np.float32]:
+    """Return float32 (A, 2): column, row of each cell of a network's map of a window, columns fastest."""
+    cells = side_px // stride
+    row, column = np.mgrid[:cells, :cells]
+    return np.asarray(np.stack([column, row], axis=-1).reshape(-1, 2), np.float32)
+
+
+def check_windows(views: Sequence[View], multiple: int) -> None:
+    """Check that a network takes the windows of its views.
+
+    Raises:
+        ValueError: The side of one is no multiple of `multiple`.
+    """
+    for view in views:
+        if view.window_px % multiple:
+            raise ValueError(f"a view has windows of {view.window_px} px, expected a multiple of {multiple}")
 
 
 def detect_model(builder: GraphBuilder, faces: dict[str, str], max_faces: int) -> onnx.ModelProto:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fsengine.errors import ExportError
 from fsexport.artifact.onnx_file import save_onnx
-from fsexport.detect.merge import MergeSettings, detect_model, write_candidates, write_faces, write_square
+from fsexport.detect.merge import MergeSettings, check_windows, model_of_views, write_candidates
 from fsexport.detect.views import View, write_windows
 from fsexport.graphs.graph_builder import GraphBuilder
 from fsexport.graphs.graph_splice import network_inputs, read_network, splice
@@ -52,9 +52,7 @@ class ScrfdSettings:
     merge: MergeSettings = field(default_factory=lambda: MergeSettings(iou_threshold=0.4))
 
     def __post_init__(self) -> None:
-        for view in self.views:
-            if view.window_px % STRIDES[-1]:
-                raise ValueError(f"a view has windows of {view.window_px} px, expected a multiple of {STRIDES[-1]}")
+        check_windows(self.views, STRIDES[-1])
 
 
 def scrfd_anchors(side_px: int, stride: int) -> NDArray[np.float32]:
@@ -82,13 +80,8 @@ def export_scrfd(source: Path, out_path: Path, settings: ScrfdSettings | None = 
 
 def scrfd_model(network: onnx.ModelProto, settings: ScrfdSettings) -> onnx.ModelProto:
     """Return the detect graph from an SCRFD model; every view runs the same weights."""
-    builder = GraphBuilder(prefix="scrfd_")
-    square = write_square(builder)
     _check_network(network)
-    parts = [_write_view(builder, square, view, network, f"view{index}_") for index, view in enumerate(settings.views)]
-    candidates = parts[0] if len(parts) == 1 else builder.add("Concat", *parts, axis=1)
-    faces = write_faces(builder, candidates, settings.merge)
-    return detect_model(builder, faces, settings.merge.max_faces)
+    return model_of_views("scrfd_", network, settings.views, settings.merge, _write_view)
 
 
 def _check_network(network: onnx.ModelProto) -> None:

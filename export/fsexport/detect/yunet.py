@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fsengine.errors import ExportError
 from fsexport.artifact.onnx_file import save_onnx
-from fsexport.detect.merge import MergeSettings, detect_model, write_candidates, write_faces, write_square
+from fsexport.detect.merge import MergeSettings, check_windows, map_cells, model_of_views, write_candidates
 from fsexport.detect.views import View, write_windows
 from fsexport.graphs.graph_builder import GraphBuilder
 from fsexport.graphs.graph_splice import network_inputs, read_network, splice
@@ -47,16 +46,7 @@ class YuNetSettings:
     merge: MergeSettings = field(default_factory=lambda: MergeSettings(iou_threshold=0.3))
 
     def __post_init__(self) -> None:
-        for view in self.views:
-            if view.window_px % STRIDES[-1]:
-                raise ValueError(f"a view has windows of {view.window_px} px, expected a multiple of {STRIDES[-1]}")
-
-
-def yunet_cells(side_px: int, stride: int) -> NDArray[np.float32]:
-    """Return float32 (A, 2): column, row of each cell, columns fastest."""
-    cells = side_px // stride
-    row, column = np.mgrid[:cells, :cells]
-    return np.asarray(np.stack([column, row], axis=-1).reshape(-1, 2), np.float32)
+        check_windows(self.views, STRIDES[-1])
 
 
 def export_yunet(source: Path, out_path: Path, settings: YuNetSettings | None = None) -> Path:
@@ -80,11 +70,7 @@ def yunet_model(network: onnx.ModelProto, settings: YuNetSettings) -> onnx.Model
     """Return the detect graph from a YuNet model; every view runs the same weights."""
     _check_network(network)
     network = _with_free_batch(network)
-    builder = GraphBuilder(prefix="yunet_")
-    square = write_square(builder)
-    parts = [_write_view(builder, square, view, network, f"view{index}_") for index, view in enumerate(settings.views)]
-    candidates = parts[0] if len(parts) == 1 else builder.add("Concat", *parts, axis=1)
-    return detect_model(builder, write_faces(builder, candidates, settings.merge), settings.merge.max_faces)
+    return model_of_views("yunet_", network, settings.views, settings.merge, _write_view)
 
 
 def _check_network(network: onnx.ModelProto) -> None:
@@ -127,7 +113,7 @@ def _write_view(builder: GraphBuilder, square: str, view: View, network: onnx.Mo
     )
     score_parts, box_parts, point_parts, count = [], [], [], 0
     for stride in STRIDES:
-        cells = yunet_cells(view.window_px, stride)
+        cells = map_cells(view.window_px, stride)
         scale = builder.number(stride)
         shares = [
             builder.add("Clip", outputs[f"{kind}_{stride}"], builder.number(0.0), builder.number(1.0))

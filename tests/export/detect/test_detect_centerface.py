@@ -22,7 +22,7 @@ from fsexport.detect.merge import MergeSettings
 from fsexport.detect.views import View
 from fsexport.graphs.graph_splice import read_network
 from seeded_weights import centerface
-from squares_for_tests import detector_square
+from squares_for_tests import detector_square, rows_of
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -41,12 +41,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def squares() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.stack([detector_square(sample_folder() / name) for name in PHOTOS])
-
-
-def rows_of(outputs: list[Any], photo: int) -> Any:
-    boxes, landmarks, scores, _ = (output[photo] for output in outputs)
-    count = int((scores > 0).sum())
-    return np.concatenate([boxes, landmarks.reshape(-1, 10), scores[:, None]], axis=1)[:count]
 
 
 def as_its_authors_decode(maps: list[Any]) -> Any:

@@ -16,7 +16,7 @@ from fsexport.detect.merge import MergeSettings
 from fsexport.detect.views import View
 from fsexport.detect.yunet import YuNetSettings, export_yunet
 from seeded_weights import yunet
-from squares_for_tests import detector_square
+from squares_for_tests import detector_square, rows_of
 
 ort = pytest.importorskip("onnxruntime")
 cv2 = pytest.importorskip("cv2", reason="OpenCV is missing; its FaceDetectorYN is the oracle")
@@ -38,12 +38,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def squares() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.stack([detector_square(sample_folder() / name) for name in PHOTOS])
-
-
-def rows_of(outputs: list[Any], photo: int) -> Any:
-    boxes, landmarks, scores, _ = (output[photo] for output in outputs)
-    count = int((scores > 0).sum())
-    return np.concatenate([boxes, landmarks.reshape(-1, 10), scores[:, None]], axis=1)[:count]
 
 
 def test_a_batch_gives_what_opencv_gives_for_each_photo(network: Path, squares: Any, tmp_path: Path) -> None:
