@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
@@ -72,7 +73,7 @@ async def refresh(
     progress.tell_of_templates(served.models, embedding=config.embedding)
     change = compare(parts, served)
     if change.rescore_reason is not None:
-        return await _score_again(config, paths, backend, served, parts, change.rescore_reason, progress, interruption)
+        return await _score_again(config, paths, backend, served, parts, change, progress, interruption)
     done: str | None = None
     if parts:
         done = _UP_TO_DATE
@@ -117,8 +118,8 @@ async def _refresh_heads(
         else:
             await run.refresh(part.path, target, on_faces)
     await check_model_set(backend, served.models.model_set_id)
+    _drop_templates(config.out, change, progress)
     staging.replace_parts()
-    _drop_templates(config, parts, progress)
     return _refreshed_text(change, sum(faces.values()), num_photos)
 
 
@@ -128,11 +129,12 @@ async def _score_again(
     backend: InferenceBackend,
     served: ServedEnsemble,
     parts: list[StoredPart],
-    because: str,
+    change: ModelChange,
     progress: ProgressTeller,
     interruption: Interruption | None,
 ) -> IngestSummary:
     """Score the photos of the sources and of the folder, all of them, into new parts."""
+    because = change.rescore_reason
     staging = Staging(config.out, served.models, RefreshMode.PHOTOS, embeddings=config.embedding)
     scored = last_rows(part_paths(staging.path))
     again, num_lost, first_lost = _photos_again(paths, parts, scored)
@@ -148,18 +150,20 @@ async def _score_again(
     plan = plan_ingest(staged, again, model_set_id=served.models.model_set_id)
     summary = await ingest_photos(staged, plan, backend, progress.photos(len(plan.todo)), interruption)
     if not summary.num_left:
+        _drop_templates(config.out, change, progress)
         staging.replace_parts()
-        _drop_templates(config, parts, progress)
         summary.refreshed = f"refreshed: {counted(len(again), 'photo')} scored again, because {because}"
     else:
         summary.refreshed = f"not refreshed yet: {because}; the results in {config.out} are those from before"
     return summary
 
 
-def _drop_templates(config: IngestConfig, parts: list[StoredPart], progress: ProgressTeller) -> None:
-    """Remove the master table of parts whose embeddings are removed: it would go on holding them."""
-    held = not config.embedding and any(part.holds_embeddings for part in parts)
-    if held and drop_table(config.out):
+def _drop_templates(folder: Path, change: ModelChange, progress: ProgressTeller) -> None:
+    """Remove the master table where embeddings are removed, before the parts without them take their place.
+
+    It would go on holding them, and a run that is killed in between has lost what the next one builds anew.
+    """
+    if change.removes_embeddings and drop_table(folder):
         progress.say("the master table held the embeddings too and is removed; `fsclient table build` makes it anew")
 
 
