@@ -53,11 +53,6 @@ class TfliteNetwork:
         """Return the shape that the file gives a tensor, batch axis 1, NHWC where it has four axes."""
         return self._shape(self._index(name))
 
-    def prelu_names(self) -> list[str]:
-        """Return the names of the tensors that PRELU operators give, in the file's order."""
-        operators = [self._graph.Operators(i) for i in range(self._graph.OperatorsLength())]
-        return [self._names[op.Outputs(0)] for op in operators if self.operator_name(op) == "PRELU"]
-
     def write(self, builder: GraphBuilder, nchw_input: str, wanted: Sequence[str] | None = None) -> list[str]:
         """Write the network into a graph.
 
