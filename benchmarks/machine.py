@@ -34,3 +34,9 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def print_machine(packages: Iterable[str]) -> None:
+    """Print the processor, the cores, and the versions of those distributions that are installed."""
+    print(f"machine: {processor()}, {num_cores()} cores")
+    print("versions:", ", ".join(f"{name} {version}" for name, version in installed_versions(packages).items()))

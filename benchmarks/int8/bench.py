@@ -34,7 +34,7 @@ from fsexport.sources.sklearn_pickle import read_scaled_classifier
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from machine import installed_versions, num_cores, processor
+from machine import print_machine
 
 DRAWS = 20
 """Errors that are drawn for each embedding."""
@@ -192,7 +192,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.cosine is not None and not -1 < arguments.cosine <= 1:
         parser.error(f"--cosine {arguments.cosine}: expected above -1 and at most 1")
-    print(f"machine  {processor()}, {num_cores()} cores; {installed_versions(['onnxruntime', 'numpy'])}")
+    print_machine(["onnxruntime", "numpy"])
     cosine = arguments.cosine
     if cosine is None:
         cosine = measure_encoder(list_photos(arguments.assets / "samples" / "photos"), arguments.artifacts)

@@ -30,7 +30,7 @@ from fsengine.packs.shipped import SHIPPED_PACK
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.terminal.messages import say
 from fsengine.terminal.tables import Table
-from machine import installed_versions, num_cores, processor
+from machine import num_cores, print_machine
 from markdown import markdown
 from memory_samples import MemorySamples, process_tree_bytes
 from processes import CONVERTER, machine_cpu_seconds, seconds_by_role
@@ -150,8 +150,7 @@ def main() -> int:
             f"{ingests[0].num_faces} on {ingests[0].num_photos}; expected the same work on both sides"
         )
         return 1
-    print(f"machine: {processor()}, {num_cores()} cores")
-    print("versions:", ", ".join(f"{name} {version}" for name, version in installed_versions(PACKAGES).items()))
+    print_machine(PACKAGES)
     print(f"models: {arguments.models}; photos: {bare[0].num_photos} with {bare[0].num_faces} faces")
     print(f"\n{markdown(result_table(bare, ingests))}\n")
     print("\n".join(speed_lines(bare, ingests, max(memory.readings))))

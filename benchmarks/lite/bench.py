@@ -30,10 +30,11 @@ from fsengine.terminal.messages import counted
 from fsengine.terminal.tables import Table
 from fstraining.data.groups import groups_of
 from fstraining.evaluate.figures import constant_error, constant_share, mean_with_interval, share_with_interval
+from fstraining.evaluate.metrics import group_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from machine import installed_versions, num_cores, processor
+from machine import print_machine
 from markdown import markdown
 
 PACKAGES = ("facestats", "nvidia-pytriton", "nvidia-dali-cuda130", "onnxruntime", "treelite")
@@ -112,12 +113,11 @@ def head_rows(faces: Sequence[Labelled], dataset: str) -> list[Row]:
     ours = [each for each in faces if each.record.dataset == dataset]
     rows = []
     for name, some in (("gender", ours), (f"gender, {ADULT_YEARS[dataset]} and older", adults(ours))):
-        hits = np.array([each.face.gender == each.record.gender for each in some])
         classes = np.array([each.record.gender == "male" for each in some], np.int64)
-        rows.append(figure_row(dataset, name, share_with_interval(hits), constant_share(classes, 3)))
+        rows.append(figure_row(dataset, name, gender_figure(some), constant_share(classes, 3)))
     years = np.array([each.record.age_years for each in ours], np.float64)
-    errors = np.abs(years - np.array([each.face.age_years for each in ours], np.float64))
-    rows.append(figure_row(dataset, "age, years off", mean_with_interval(errors), constant_error(years, 2)))
+    age = mean_with_interval(age_errors(ours))
+    rows.append(figure_row(dataset, "age, years off", age, constant_error(years, 2)))
     if dataset == "fairface":
         rows += ethnicity_rows(ours)
     return rows
@@ -127,8 +127,7 @@ def ethnicity_rows(faces: Sequence[Labelled]) -> list[Row]:
     """Return the rows of the ethnicity head: the likeliest class, and what it says where it says something."""
     labels = sorted({str(each.record.ethnicity) for each in faces})
     classes = np.array([labels.index(str(each.record.ethnicity)) for each in faces])
-    likeliest = [max(p := each.face.ethnicity_probability or {}, key=p.__getitem__) for each in faces]
-    hits = np.array([name == each.record.ethnicity for name, each in zip(likeliest, faces, strict=True)])
+    hits = ethnicity_hits(faces)
     named = np.array([each.face.ethnicity != "uncertain" for each in faces])
     return [
         figure_row("fairface", "ethnicity, likeliest class", share_with_interval(hits), constant_share(classes, 3)),
@@ -138,27 +137,43 @@ def ethnicity_rows(faces: Sequence[Labelled]) -> list[Row]:
 
 
 def group_rows(faces: Sequence[Labelled], dataset: str) -> list[Row]:
-    """Return gender, age and ethnicity for every group of a data set."""
+    """Return gender, age and, for FairFace, ethnicity of every group of a data set; of small groups their number."""
     ours = [each for each in faces if each.record.dataset == dataset]
-    rows = []
-    for attribute, values in groups_of([each.record for each in ours]).items():
-        for value in sorted({value for value in values if value is not None}):
-            some = [each for each, found in zip(ours, values, strict=True) if found == value]
-            gender = share_with_interval(np.array([each.face.gender == each.record.gender for each in some]))
-            errors = [abs((each.record.age_years or 0) - (each.face.age_years or 0)) for each in some]
-            cells = [
-                attribute,
-                value,
-                str(len(some)),
-                interval_text(gender),
-                interval_text(mean_with_interval(np.array(errors))),
-            ]
-            if dataset == "fairface":
-                p = [each.face.ethnicity_probability or {} for each in some]
-                hits = [max(q, key=q.__getitem__) == each.record.ethnicity for q, each in zip(p, some, strict=True)]
-                cells.append(interval_text(share_with_interval(np.array(hits))))
-            rows.append(tuple(cells))
-    return rows
+
+    def figures(rows: NDArray[np.int64]) -> dict[str, Any]:
+        some = [ours[row] for row in rows]
+        found = {"gender": gender_figure(some), "age": mean_with_interval(age_errors(some))}
+        if dataset == "fairface":
+            found["ethnicity"] = share_with_interval(ethnicity_hits(some))
+        return found
+
+    table = group_table(groups_of([each.record for each in ours]), figures)
+    return [
+        (
+            entry["attribute"],
+            entry["group"],
+            str(entry["n"]),
+            *(interval_text(entry[name]) if name in entry else "" for name in ("gender", "age", "ethnicity")),
+        )
+        for entry in table
+    ]
+
+
+def gender_figure(faces: Sequence[Labelled]) -> dict[str, Any]:
+    return share_with_interval(np.array([each.face.gender == each.record.gender for each in faces]))
+
+
+def age_errors(faces: Sequence[Labelled]) -> NDArray[np.float64]:
+    pairs = [(each.record.age_years, each.face.age_years) for each in faces]
+    labelled, found = np.array(pairs, np.float64).T
+    return np.abs(labelled - found)
+
+
+def ethnicity_hits(faces: Sequence[Labelled]) -> NDArray[np.bool_]:
+    """Return whether the likeliest class is the labelled one, named or not."""
+    probabilities = [each.face.ethnicity_probability or {} for each in faces]
+    likeliest = [max(found, key=found.__getitem__) for found in probabilities]
+    return np.array([name == each.record.ethnicity for name, each in zip(likeliest, faces, strict=True)])
 
 
 def interval_text(figure: Mapping[str, Any]) -> str:
@@ -212,8 +227,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every n-th photo and labelled crop")
     arguments = parser.parse_args()
     samples = arguments.assets / "samples"
-    versions = " ".join(f"{name} {version}" for name, version in installed_versions(PACKAGES).items())
-    print(f"machine: {processor()}, {num_cores()} cores; {versions}")
+    print_machine(PACKAGES)
     with Client.embedded(arguments.models, on_message=print) as client:
         print(f"models {client.served().pack}, {client.served().model_set_id}")
         recall = recall_rows(client, samples, arguments.every)

@@ -30,7 +30,7 @@ from fsengine.errors import FaceStatsError
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.terminal.messages import say
 from fsengine.terminal.tables import Table
-from machine import installed_versions, num_cores, processor
+from machine import print_machine
 from markdown import markdown
 from processes import tree_cpu_seconds
 from served_ingest import ingest_once
@@ -120,8 +120,7 @@ def main() -> int:
                     rounds.append(pool.submit(measure, name, packs[INGEST], paths).result())
             done = rounds[-1]
             say(f"round {number} of {arguments.rounds}: {name}: {done.wall_s:.1f} s, {done.core_s:.1f} core-s")
-    print(f"machine: {processor()}, {num_cores()} cores")
-    print("versions:", ", ".join(f"{name} {version}" for name, version in installed_versions(PACKAGES).items()))
+    print_machine(PACKAGES)
     ours = results[INGEST][0]
     print(f"photos: {ours.num_photos} with {ours.num_faces} faces; CLIP ViT-B/32 with seeded random weights")
     print(f"\n{markdown(result_table(results))}")
