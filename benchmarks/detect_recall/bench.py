@@ -130,7 +130,7 @@ def decoded_photos(samples: Path, every: int) -> Iterator[Photo]:
                 continue
             pipeline.feed_input("encoded_image", [np.frombuffer(ready.data, np.uint8)])
             pipeline.feed_input("orientation", [np.array([ready.orientation], np.uint8)])
-            _, square, scale, _ = (np.array(output[0]) for output in pipeline.run())
+            _, square, scale, *_ = (np.array(output[0]) for output in pipeline.run())
         except RuntimeError as exc:
             print(f"{name}: not decoded ({str(exc).strip().splitlines()[0]})")
             pipeline = built_pipeline(decode)  # a pipeline that has failed stays unusable

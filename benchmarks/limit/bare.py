@@ -114,7 +114,8 @@ class BareSteps:
         except RuntimeError:
             self._pipeline = self._new_pipeline()  # one that failed answers nothing more
             return [] if len(photos) == 1 else [made for photo in photos for made in self._decoded([photo])]
-        names = [tensor.name for tensor in steps.decode_spec().outputs]
+        (decode,) = (wired for wired in self._wiring if wired.model_name == steps.DECODE)
+        names = [decode.output_map[tensor.name] for tensor in steps.decode_spec().outputs]
         return [
             {name: np.array(output[row])[None] for name, output in zip(names, outputs, strict=True)}
             for row in range(len(photos))

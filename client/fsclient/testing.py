@@ -24,6 +24,7 @@ from fsengine.errors import InferenceError
 OUTPUTS: Mapping[str, tuple[int, ...]] = {
     "image_size": (1, 2),
     "faces_truncated": (1, 1),
+    "face_count": (1,),
     "face_box": (-1, 4),
     "face_landmarks": (-1, 5, 2),
     "face_score": (-1, 1),
@@ -66,6 +67,7 @@ def answer(num_faces: int, outputs: Sequence[str], value: float = 0.5) -> dict[s
         arrays[name] = np.full(shape, value if num_faces else 0.0, np.float32)
     arrays["image_size"] = np.array([[640, 480]], np.int32)
     arrays["faces_truncated"] = np.array([[False]])
+    arrays["face_count"] = np.array([num_faces], np.int32)
     return arrays
 
 

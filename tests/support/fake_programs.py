@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fake_nvml
+from fsengine.contracts.steps import ENSEMBLES
 
 NOT_IN_THE_SERVER_IMAGE = (
     "numpy",
@@ -95,7 +96,7 @@ class FakePrograms:
 def write_repository(folder: Path, *, target: str = "container", plans: dict[str, object] | None = None) -> Path:
     """Write what the entrypoint reads of a repository: manifests, and a file for each step, which no server loads."""
     folder.mkdir(parents=True)
-    for step in ("facestats", "facestats_isolated", "decode", "detect", "align", "embed"):
+    for step in (*ENSEMBLES, "decode", "detect", "align", "embed"):
         (folder / step / "1").mkdir(parents=True)
         (folder / step / "config.pbtxt").write_text(f'name: "{step}"')
         if not step.startswith("facestats"):

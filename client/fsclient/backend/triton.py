@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsclient.backend.statistics import ModelStatistics
-from fsengine.contracts.served import EMBEDDING, ServedEnsemble, ServedHead, ServedModels
+from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
 from fsengine.contracts.steps import (
     DECODE,
     DECODE_ISOLATED,
@@ -63,7 +63,6 @@ class TritonBackend:
         self._request_timeout_s = request_timeout_s
         self._client: aio.InferenceServerClient | None = None
         self._isolates = False
-        self._heads: dict[str, ServedHead] = {}
 
     @property
     def isolates(self) -> bool:
@@ -88,14 +87,13 @@ class TritonBackend:
             if not await client.is_model_ready(ENSEMBLE, client_timeout=CONNECT_TIMEOUT_S):
                 raise ServerUnavailableError(f"the server at {self._url} is not ready yet; try again")
             self._isolates = await self._serves_twin_of(config)
-        self._heads = _heads(config)
         return ServedEnsemble(
             models=ServedModels.from_parameters(
                 {name: value.string_value for name, value in config.parameters.items()}
             ),
             outputs={tensor.name: tuple(tensor.dims) for tensor in config.output},
             runtime=f"{metadata.name} {metadata.version}",
-            heads=self._heads,
+            heads=_heads(config),
         )
 
     async def _serves_twin_of(self, config: model_config_pb2.ModelConfig) -> bool:
@@ -124,19 +122,7 @@ class TritonBackend:
         encoded.set_data_from_numpy(np.frombuffer(data, np.uint8)[None])
         number = InferInput(ORIENTATION.name, [1, 1], ORIENTATION.dtype.value)
         number.set_data_from_numpy(np.array([[orientation]], np.uint8))
-        asked = [*outputs, *self._outputs_read(outputs)]
-        arrays = await self._ask(ENSEMBLE_ISOLATED if alone else ENSEMBLE, [encoded, number], asked)
-        return {name: arrays[name] for name in outputs}
-
-    def _outputs_read(self, outputs: Sequence[str]) -> list[str]:
-        """Return what must be asked for beside some outputs for Triton to make them; the caller gets none of it.
-
-        Triton leaves out a step of which no output is asked for, even where another step reads that output
-        (triton-inference-server/server, 7482).
-        """
-        reads = [head for head in self._heads.values() if EMBEDDING in head.inputs.values()]
-        needed = any(name in outputs for head in reads for name in head.outputs.values())
-        return [EMBEDDING] if needed and EMBEDDING not in outputs else []
+        return await self._ask(ENSEMBLE_ISOLATED if alone else ENSEMBLE, [encoded, number], list(outputs))
 
     async def infer_head(self, head: ServedHead, embeddings: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Run one head on embeddings; see `InferenceBackend.infer_head`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsdata.results.schema import FACE_COLUMNS, FACES
 from fsdata.results.status import Status
 
-PER_PHOTO_OUTPUTS = ("image_size", "faces_truncated")
+PER_PHOTO_OUTPUTS = ("image_size", "faces_truncated", "face_count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +72,8 @@ class PhotoRow:
 
 def split_outputs(outputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return the per-face outputs of a photo without the placeholder row that stands for no face."""
-    real = outputs["face_score"].reshape(-1) > 0
-    return {name: array[real] for name, array in outputs.items() if name not in PER_PHOTO_OUTPUTS}
+    count = int(outputs["face_count"].reshape(-1)[0])
+    return {name: array[:count] for name, array in outputs.items() if name not in PER_PHOTO_OUTPUTS}
 
 
 def rows_table(rows: Sequence[PhotoRow], schema: pa.Schema, model_set_id: str) -> pa.Table:

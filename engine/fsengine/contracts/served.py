@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, fields, replace
 from fsengine.errors import Action, InferenceError, Remedy
 from fsengine.files.json_record import convert
 
-CONTRACT = "2"
-"""Version of the requests that `facestats` takes: raised when its inputs change. 2: `orientation` beside the photo."""
+CONTRACT = "3"
+"""Version of requests and answers of `facestats`: raised when a request or a reader of version N would not work with
+N + 1; outputs that are added raise nothing. 2: `orientation` beside the photo. 3: `face_count`, crops apart."""
 
 _CONTRACT_PARAMETER = "contract"
 
@@ -119,7 +120,9 @@ def marks_text(marks: Mapping[str, Sequence[str]]) -> str:
 
 
 EMBEDDING = "face_embedding"
-"""Ensemble tensor that a head reads where it needs no pixels."""
+"""Output of the ensemble."""
+EMBEDDING_READ = "face_embedding_internal"
+"""The same numbers inside the ensemble, which a head reads where it needs no pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +142,7 @@ class ServedHead:
     @property
     def reads_embedding(self) -> bool:
         """Return whether the embedding is all that it reads."""
-        return list(self.inputs.values()) == [EMBEDDING]
+        return list(self.inputs.values()) == [EMBEDDING_READ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,11 @@ ETHNICITY = "ethnicity"
 AGE_GENDER = "age_gender"
 
 ENSEMBLE_ISOLATED = "facestats_isolated"
-ENSEMBLES = (ENSEMBLE, ENSEMBLE_ISOLATED)
 DECODE_ISOLATED = "decode_isolated"
 """The ensemble once more, all steps shared but decode, whose twin takes one photo at a time."""
+ENSEMBLE_CROPS = "facestats_crops"
+"""The steps up to align: faces with their crops, which would be most of an answer's bytes."""
+ENSEMBLES = (ENSEMBLE, ENSEMBLE_ISOLATED, ENSEMBLE_CROPS)
 
 HEADS = (ATTRACTIVENESS, ETHNICITY, AGE_GENDER)
 """Steps that a pack may lack or a user may switch off."""
@@ -55,10 +57,21 @@ IMAGE_SIZE = TensorSpec(name="image_size", dtype=DType.INT32, shape=(2,))
 """(width, height) of the upright full-size photo in pixels."""
 FACES_TRUNCATED = TensorSpec(name="faces_truncated", dtype=DType.BOOL, shape=(1,))
 """True where the photo had more faces than the pack's limit and the rest were left out."""
+FACE_COUNT = TensorSpec(name="face_count", dtype=DType.INT32, shape=(1,))
+"""Faces of the photo; 0 says that the one row of every other output is a placeholder."""
 
 FACE_BOX = TensorSpec(name="face_box", dtype=DType.FP32, shape=(DYNAMIC, 4))
 FACE_LANDMARKS = TensorSpec(name="face_landmarks", dtype=DType.FP32, shape=(DYNAMIC, 5, 2))
 FACE_SCORE = TensorSpec(name="face_score", dtype=DType.FP32, shape=(DYNAMIC, 1))
+
+
+def answer_copy(tensor: TensorSpec) -> TensorSpec:
+    """Return the second output of a step with a tensor's values: the first is read by steps, this one by callers.
+
+    No output of an ensemble may be the input of a step: Triton prunes the step that makes it where the output is not
+    asked for, and those before it where nothing else is (triton-inference-server/server, 7482).
+    """
+    return replace(tensor, name=f"{tensor.name}_answer")
 
 
 def face_embedding(width: int) -> TensorSpec:
@@ -92,6 +105,7 @@ AGE_INTERVAL = TensorSpec(name="age_interval_years", dtype=DType.FP32, shape=(2,
 ENSEMBLE_OUTPUTS = (
     "image_size",
     "faces_truncated",
+    "face_count",
     "face_box",
     "face_landmarks",
     "face_score",
@@ -104,9 +118,19 @@ ENSEMBLE_OUTPUTS = (
     "gender_probability",
     "age_years",
     "age_interval_years",
-    "aligned_face",
 )
 """What the ensemble gives where some step of a pack makes it, in this order."""
+
+CROPS_OUTPUTS = (
+    "image_size",
+    "faces_truncated",
+    "face_count",
+    "face_box",
+    "face_landmarks",
+    "face_score",
+    "aligned_face",
+)
+"""What the ensemble of crops gives; `aligned_face` is what the encoder sees of each face."""
 
 
 def gender_probability(num_classes: int) -> TensorSpec:
@@ -125,7 +149,7 @@ def decode_spec() -> ModelSpec:
         name=DECODE,
         max_batch_size=DECODE_BATCH_LIMIT,
         inputs=(ENCODED_IMAGE, ORIENTATION),
-        outputs=(IMAGE, DETECTOR_INPUT, DETECTOR_SCALE, IMAGE_SIZE),
+        outputs=(IMAGE, DETECTOR_INPUT, DETECTOR_SCALE, IMAGE_SIZE, answer_copy(IMAGE_SIZE)),
     )
 
 
@@ -171,7 +195,8 @@ def _rows(spec: TensorSpec) -> TensorSpec:
 def align_spec(max_faces: int, portrait: CropSpec, age_gender: CropSpec | None) -> ModelSpec:
     """Return the contract of the align step: one photo and its detections to F >= 1 faces.
 
-    A photo without a face gives one placeholder row whose score is 0, because Triton refuses zero rows.
+    A photo without a face gives one placeholder row whose score is 0, because Triton refuses zero rows; `face_count`
+    is 0 then.
     """
     crops = [_rows(portrait_crop(portrait))]
     if age_gender is not None:
@@ -180,7 +205,7 @@ def align_spec(max_faces: int, portrait: CropSpec, age_gender: CropSpec | None) 
         name=ALIGN,
         max_batch_size=0,
         inputs=tuple(_alone(s) for s in (IMAGE, IMAGE_SIZE, DETECTOR_SCALE, *detected(max_faces))),
-        outputs=(FACE_BOX, FACE_LANDMARKS, FACE_SCORE, *crops),
+        outputs=(FACE_COUNT, FACE_BOX, FACE_LANDMARKS, FACE_SCORE, *crops),
     )
 
 
@@ -190,7 +215,7 @@ def embed_spec(portrait: CropSpec, width: int) -> ModelSpec:
         name=EMBED,
         max_batch_size=FACE_BATCH_LIMIT,
         inputs=(portrait_crop(portrait),),
-        outputs=(face_embedding(width),),
+        outputs=(face_embedding(width), answer_copy(face_embedding(width))),
     )
 
 

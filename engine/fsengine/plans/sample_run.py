@@ -17,7 +17,7 @@ from fsengine.contracts import steps
 from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX, MAX_SIDE_PX
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.plans.built_plans import ONNX_FILE
-from fsengine.repository.model_config import CONFIG_FILE, read_config
+from fsengine.repository.model_config import CONFIG_FILE, ensemble_name, read_config
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -98,7 +98,7 @@ def _merged(runs: Sequence[StepRun], limit: int) -> StepRun:
 
 
 def _decoded(path: Path) -> Arrays:
-    """Return what the decode step gives of a photo, with a leading axis of 1."""
+    """Return what steps read of the decode step, by the ensemble's names, with a leading axis of 1."""
     from PIL import Image
 
     from fsengine.photo.convert import read_pixels
@@ -119,9 +119,10 @@ def _decoded(path: Path) -> Arrays:
     detector_input = np.zeros((DETECTOR_SIDE_PX, DETECTOR_SIDE_PX, 3), np.uint8)
     detector_input[: small.shape[0], : small.shape[1]] = small
     scale = np.array([small.shape[1] / width, small.shape[0] / height], np.float32)
-    return {
+    made = {
         steps.IMAGE.name: image[None],
         steps.DETECTOR_INPUT.name: detector_input[None],
         steps.DETECTOR_SCALE.name: scale[None],
         steps.IMAGE_SIZE.name: np.array([[width, height]], np.int32),
     }
+    return {ensemble_name(name): array for name, array in made.items()}

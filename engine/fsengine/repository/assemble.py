@@ -42,6 +42,9 @@ SMALL_ENCODER_BYTES = 32 << 20
 of the threads each: a tenth more photos a second on two cores (docs/performance.md), for memory that CLIP would take
 twice."""
 
+_STEPS_OF_CROPS = 3
+"""decode, detect, align."""
+
 _DOUBLED_STEPS = (steps.DETECT, steps.EMBED)
 
 
@@ -111,8 +114,12 @@ def adapt(canonical: dict[str, pb.ModelConfig], pack: Pack, target: Target) -> d
     specs = pack.specs()
     isolated = steps.decode_isolated_spec()
     configs = {spec.name: _adapt_step(canonical[spec.name], spec, pack, target) for spec in (*specs, isolated)}
-    for name, chain in ((steps.ENSEMBLE, specs), (steps.ENSEMBLE_ISOLATED, [isolated, *specs[1:]])):
-        configs[name] = _adapt_ensemble(canonical[name], chain, target)
+    for name, chain, outputs in (
+        (steps.ENSEMBLE, specs, steps.ENSEMBLE_OUTPUTS),
+        (steps.ENSEMBLE_ISOLATED, [isolated, *specs[1:]], steps.ENSEMBLE_OUTPUTS),
+        (steps.ENSEMBLE_CROPS, specs[:_STEPS_OF_CROPS], steps.CROPS_OUTPUTS),
+    ):
+        configs[name] = _adapt_ensemble(canonical[name], chain, outputs, target)
     for name, value in pack.served().to_parameters().items():
         configs[steps.ENSEMBLE].parameters[name].string_value = value
     return configs
@@ -130,9 +137,11 @@ def _adapt_step(config: pb.ModelConfig, spec: ModelSpec, pack: Pack, target: Tar
     return config
 
 
-def _adapt_ensemble(config: pb.ModelConfig, specs: list[ModelSpec], target: Target) -> pb.ModelConfig:
+def _adapt_ensemble(
+    config: pb.ModelConfig, specs: list[ModelSpec], outputs: tuple[str, ...], target: Target
+) -> pb.ModelConfig:
     """Return the config of an ensemble of some steps, adapted in place."""
-    apply_ensemble(config, specs)
+    apply_ensemble(config, specs, outputs)
     if target.in_pip:
         config.ensemble_scheduling.ClearField("max_inflight_requests")  # Triton 25.11 and newer
     return config

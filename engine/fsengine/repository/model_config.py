@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsengine.contracts import steps
+from fsengine.contracts.served import EMBEDDING, EMBEDDING_READ
 from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
 from fsengine.errors import PackError
 
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.pbtxt"
 
+_INTERNAL_SIZE = "image_size_internal"
+
 _ENSEMBLE_NAMES = {
-    (steps.ALIGN, "portrait_crop"): "aligned_face",
-    (steps.EMBED, "portrait_crop"): "aligned_face",
-    (steps.ETHNICITY, steps.FIL_INPUT): "face_embedding",
-    (steps.ETHNICITY, steps.FIL_OUTPUT): "ethnicity_probability",
+    steps.IMAGE_SIZE.name: _INTERNAL_SIZE,
+    steps.answer_copy(steps.IMAGE_SIZE).name: steps.IMAGE_SIZE.name,
+    "face_embedding": EMBEDDING_READ,
+    "face_embedding_answer": EMBEDDING,
+    steps.FIL_INPUT: EMBEDDING_READ,
+    steps.FIL_OUTPUT: "ethnicity_probability",
+    "portrait_crop": "aligned_face",
 }
-"""Tensors whose name in the ensemble differs from their name in the step."""
+"""Tensors whose name in an ensemble differs from their name in the steps: what steps read has another than the copy
+that callers get, see `fsengine.contracts.steps.answer_copy`."""
 
 
 def read_config(path: Path) -> pb.ModelConfig:
@@ -96,11 +103,16 @@ def spec_of(config: pb.ModelConfig) -> ModelSpec:
     )
 
 
-def apply_ensemble(config: pb.ModelConfig, specs: Iterable[ModelSpec]) -> None:
-    """Write the steps of a pack into the configuration of the ensemble.
+def apply_ensemble(config: pb.ModelConfig, specs: Iterable[ModelSpec], outputs: Iterable[str]) -> None:
+    """Write the steps of a pack into the configuration of an ensemble, wired by the names of their tensors.
 
-    Steps are wired by the names of their tensors; an output of `steps.ENSEMBLE_OUTPUTS` is given where some step
-    makes it.
+    Args:
+        config: Adapted in place.
+        specs: Its steps.
+        outputs: What it gives, in this order, where some step makes it.
+
+    Raises:
+        PackError: A step reads one of the outputs, which Triton serves wrongly; see `steps.answer_copy`.
     """
     specs = list(specs)
     made: dict[str, TensorSpec] = {}
@@ -108,20 +120,36 @@ def apply_ensemble(config: pb.ModelConfig, specs: Iterable[ModelSpec]) -> None:
     for spec in specs:
         step = config.ensemble_scheduling.step.add(model_name=spec.name, model_version=-1)
         for tensor in spec.inputs:
-            step.input_map[tensor.name] = ensemble_name(spec.name, tensor.name)
+            step.input_map[tensor.name] = ensemble_name(tensor.name)
         for tensor in spec.outputs:
-            name = ensemble_name(spec.name, tensor.name)
+            name = ensemble_name(tensor.name)
             step.output_map[tensor.name] = name
             made[name] = TensorSpec(name=name, dtype=tensor.dtype, shape=_ensemble_shape(spec, tensor))
     del config.output[:]
-    for name in steps.ENSEMBLE_OUTPUTS:
+    for name in outputs:
         if name in made:
             config.output.add(name=name, data_type=_data_type(made[name].dtype), dims=made[name].shape)
+    check_outputs(config)
 
 
-def ensemble_name(step: str, tensor: str) -> str:
-    """Return the name in the ensemble of a step's tensor."""
-    return _ENSEMBLE_NAMES.get((step, tensor), tensor)
+def check_outputs(config: pb.ModelConfig) -> None:
+    """Check that no step of an ensemble reads one of its outputs.
+
+    Raises:
+        PackError: One does.
+    """
+    given = {tensor.name for tensor in config.output}
+    for step in config.ensemble_scheduling.step:
+        if read := given & set(step.input_map.values()):
+            raise PackError(
+                f"ensemble {config.name}: step {step.model_name} reads {', '.join(sorted(read))}, an output of the "
+                "ensemble; Triton answers requests for some outputs wrongly then: give the output from a copy"
+            )
+
+
+def ensemble_name(tensor: str) -> str:
+    """Return the name in an ensemble of a step's tensor."""
+    return _ENSEMBLE_NAMES.get(tensor, tensor)
 
 
 def _ensemble_shape(spec: ModelSpec, tensor: TensorSpec) -> tuple[int, ...]:

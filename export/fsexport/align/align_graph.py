@@ -57,13 +57,12 @@ def export_align(out_path: Path, max_faces: int, portrait: CropSpec, age_gender:
     builder = _AlignBuilder(max_faces)
     atlas = builder.atlas()
     faces = builder.faces(atlas)
-    values = [faces.box, faces.landmarks, faces.score]
+    values = [faces.num_faces, faces.box, faces.landmarks, faces.score]
     for crop in (portrait, age_gender):
         if crop is not None:
             values.append(builder.crops(atlas, faces, crop))
     for value, tensor in zip(values, spec.outputs, strict=True):
-        pixels = tensor.dtype.onnx if tensor.dtype is DType.UINT8 else None
-        builder.graph.rename(value, tensor.name, to=pixels)
+        builder.graph.rename(value, tensor.name, to=None if tensor.dtype is DType.FP32 else tensor.dtype.onnx)
     model = builder.graph.model("align", spec_values(spec.inputs), spec_values(spec.outputs))
     return save_onnx(model, out_path)
 
@@ -72,6 +71,7 @@ class _Faces(NamedTuple):
     """The F >= 1 faces of the photo.
 
     Attributes:
+        num_faces: float32 (1,): F, or 0 where the one row stands for no face.
         box: float32 (F, 4) in pixels of the full-size photo, clipped to it.
         landmarks: float32 (F, 5, 2) in the same pixels.
         score: float32 (F, 1).
@@ -79,6 +79,7 @@ class _Faces(NamedTuple):
         image_points: (F, 5) in pixels of the image at hand.
     """
 
+    num_faces: str
     box: str
     landmarks: str
     score: str
@@ -98,7 +99,8 @@ class _AlignBuilder:
         # The first row stays where nothing was found. Rows are gathered and not cut off by their count, which would be
         # a size from data: ONNX Runtime copies it to the host, and TensorRT computes sizes there.
         first = g.constant(np.eye(1, self.max_faces, dtype=np.float32)[0])
-        kept = g.add("Max", g.add("Cast", found, to=DType.FP32.onnx), first)
+        flags = g.add("Cast", found, to=DType.FP32.onnx)
+        kept = g.add("Max", flags, first)
         kept = g.add("Squeeze", g.add("NonZero", kept), g.ints(0))  # (1, F) -> (F,)
 
         def rows(name: str) -> str:
@@ -115,6 +117,7 @@ class _AlignBuilder:
         points = g.add("Mul", landmarks, shrunk)
         image_box = g.add("Mul", box, g.add("Concat", shrunk, shrunk, axis=1))
         return _Faces(
+            num_faces=g.add("ReduceSum", flags, g.ints(0), keepdims=1),
             box=clipped,
             landmarks=landmarks,
             score=score,

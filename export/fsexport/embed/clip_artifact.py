@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fsengine.contracts.steps import EMBED, embed_spec, face_embedding, portrait_crop
+from fsengine.contracts.steps import EMBED, answer_copy, embed_spec, face_embedding, portrait_crop
+from fsengine.contracts.tensors import TensorSpec
 from fsengine.packs.pack import HALF_PRECISIONS
 from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
-from fsexport.artifact.onnx_file import run_graph
+from fsexport.artifact.onnx_file import run_graph, save_onnx
 from fsexport.artifact.parity import compare
 from fsexport.embed.open_clip_loader import ClipSource, load_visual_tower
 from fsexport.embed.static_int8 import quantize_encoder
 from fsexport.embed.symmetric_qdq import FP8, INT8_SYMMETRIC, quantize_half_encoder
 from fsexport.embed.vit_graph import clip_crop, embed_with_torch, export_clip
+from fsexport.graphs.contract_io import spec_values
+from fsexport.graphs.graph_builder import GraphBuilder
 from fsexport.inputs.decoded_photos import photo_digest
 from fsexport.inputs.real_faces import all_faces
 
@@ -107,6 +110,7 @@ def export_clip_artifact(
                 _quantize(full, calibration, path, precision)
         else:
             width = export_clip(visual, path, half=precision.half)
+        _give_twice(path, face_embedding(width))
         found = run_graph(path, {portrait_crop(crop).name: compared}, half=precision.half)
         limit, cosine_limit = _LIMITS[precision]
         row = compare(
@@ -122,6 +126,18 @@ def export_clip_artifact(
         return ExportResult(spec=embed_spec(crop, width), crop=crop, parity=(row,))
 
     return export_artifact(job, folder, make, say)
+
+
+def _give_twice(path: Path, tensor: TensorSpec) -> None:
+    """Give an output of a graph once more, under the name of its copy; see `fsengine.contracts.steps.answer_copy`."""
+    import onnx
+
+    model = onnx.load(path)
+    builder = GraphBuilder()
+    builder.rename(tensor.name, answer_copy(tensor).name)
+    model.graph.node.extend(builder.nodes)
+    model.graph.output.extend(spec_values([answer_copy(tensor)], batched=True))
+    save_onnx(model, path)
 
 
 def _quantize(source: Path, crops: NDArray[np.uint8], out_path: Path, precision: Precision) -> None:

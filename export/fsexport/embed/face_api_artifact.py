@@ -144,7 +144,8 @@ def export_face_api_encoder(weights: FaceApiWeights, projection: Projection, out
     described = graph.add("Gemm", pooled, graph.constant(projection.components.T), graph.constant(shift))
     parts = [graph.add("LpNormalization", part, axis=1, p=2) for part in (identity, described)]
     joined = graph.add("Mul", graph.add("Concat", *parts, axis=1), graph.number(np.sqrt(0.5)))
-    graph.rename(joined, spec.outputs[0].name)
+    for output in spec.outputs:
+        graph.rename(joined, output.name)
     return save_onnx(graph.model(spec.name, *model_values(spec)), out_path)
 
 

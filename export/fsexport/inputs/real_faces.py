@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsengine.contracts.preprocessing import CropSpec
-from fsengine.contracts.steps import DETECT, DETECTOR_INPUT, FACE_SCORE, detected
+from fsengine.contracts.steps import DETECT, DETECTOR_INPUT, DETECTOR_SCALE, FACE_SCORE, IMAGE, IMAGE_SIZE, detected
 from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import read_pack
 from fsengine.packs.shipped import SHIPPED_PACK, shipped_folder
@@ -66,6 +66,7 @@ def faces_by_photo(paths: Sequence[Path], crop: CropSpec, detector: Path | None 
 
     session = ort.InferenceSession(str(detector or _shipped_detector()), providers=["CPUExecutionProvider"])
     names = [tensor.name for tensor in detected(1)]
+    read = (IMAGE.name, IMAGE_SIZE.name, DETECTOR_SCALE.name)
     most_faces = next(output.shape[1] for output in session.get_outputs() if output.name == names[0])
     with tempfile.TemporaryDirectory(prefix="facestats-") as folder:
         path = export_align(Path(folder) / "model.onnx", most_faces, crop, None)
@@ -74,10 +75,9 @@ def faces_by_photo(paths: Sequence[Path], crop: CropSpec, detector: Path | None 
             if photo is None:
                 yield np.zeros((0, crop.side_px, crop.side_px, 3), np.uint8)
                 continue
-            found = session.run(names, {DETECTOR_INPUT.name: photo.pop(DETECTOR_INPUT.name)})
-            crops, scores = aligner.run(
-                ["portrait_crop", FACE_SCORE.name], {**photo, **dict(zip(names, found, strict=True))}
-            )
+            found = session.run(names, {DETECTOR_INPUT.name: photo[DETECTOR_INPUT.name]})
+            feed = {name: photo[name] for name in read} | dict(zip(names, found, strict=True))
+            crops, scores = aligner.run(["portrait_crop", FACE_SCORE.name], feed)
             yield crops[scores[:, 0] > 0]
 
 

@@ -18,7 +18,7 @@ DECODER_OPTIONS = {} if DECODE_DEVICE == "cpu" else {"jpeg_fancy_upsampling": Tr
 @autoserialize
 @pipeline_def(batch_size=16, num_threads=1, device_id=None if DECODE_DEVICE == "cpu" else 0, enable_conditionals=True)
 def decode():
-    """Return image, detector_input, detector_scale and image_size; see `fsengine.contracts.steps.decode_spec`."""
+    """Return what `fsengine.contracts.steps.decode_spec` states, image_size and its copy last."""
     encoded = fn.external_source(name="encoded_image", dtype=types.UINT8, ndim=1, device="cpu")
     number = fn.external_source(name="orientation", dtype=types.UINT8, ndim=1, device="cpu")
     # DALI has two readers of Exif, and writes past its buffers where they disagree: neither is asked.
@@ -71,4 +71,4 @@ def decode():
     fitted_hw = math.max(math.floor(full_hw * (DETECTOR_SIDE_PX / longest) + 0.5), 1.0)
     detector_scale = fn.stack(fitted_hw[1] / full_hw[1], fitted_hw[0] / full_hw[0])
     image_size = fn.cast(fn.stack(full_hw[1], full_hw[0]), dtype=types.INT32)
-    return image, detector_input, detector_scale, image_size
+    return image, detector_input, detector_scale, image_size, image_size + 0

@@ -198,6 +198,7 @@ def test_the_official_pack_is_fetched_exported_assembled_and_served(
     repository = Path(done.stdout.strip())
     assert {path.name for path in repository.iterdir() if path.is_dir()} == {
         "facestats",
+        "facestats_crops",
         "facestats_isolated",
         "decode",
         "decode_isolated",

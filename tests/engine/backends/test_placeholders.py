@@ -58,13 +58,14 @@ def test_a_photo_without_a_face_is_answered_in_the_shapes_of_the_contract() -> N
     answer = no_face_answer(ALIGN, scores())
     assert answer is not None
     assert {name: (array.shape, str(array.dtype)) for name, array in answer.items()} == {
+        "face_count": ((1,), "int32"),
         "face_box": ((1, 4), "float32"),
         "face_landmarks": ((1, 5, 2), "float32"),
         "face_score": ((1, 1), "float32"),
         "portrait_crop": ((1, 32, 32, 3), "uint8"),
         "age_gender_crop": ((1, 32, 32, 3), "uint8"),
     }
-    assert not any(answer[name].any() for name in ("face_box", "face_landmarks", "face_score"))
+    assert not any(answer[name].any() for name in ("face_count", "face_box", "face_landmarks", "face_score"))
 
 
 def test_a_photo_with_a_face_and_other_steps_are_left_to_their_graphs() -> None:

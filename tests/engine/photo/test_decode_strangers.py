@@ -80,7 +80,8 @@ def test_every_orientation_turns_photo_and_detector_input_alike() -> None:
     )
     pipeline.feed_input("encoded_image", [data] * 10)
     pipeline.feed_input("orientation", [np.array([number], np.uint8) for number in range(10)])
-    image, seen, scale, size = ([np.array(output.as_cpu()[i]) for i in range(10)] for output in pipeline.run())
+    outputs = [[np.array(output.as_cpu()[i]) for i in range(10)] for output in pipeline.run()]
+    image, seen, scale, size, _ = outputs
     turns = {
         0: lambda a: a,
         1: lambda a: a,

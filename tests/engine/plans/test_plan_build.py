@@ -198,7 +198,7 @@ def test_the_layout_is_in_the_configurations(memory_mib: int, graphs: Path, tmp_
     assert set(counts) == {*PLANNED, "decode", "decode_isolated", "ethnicity"}
     decode = read_config(tmp_path / "out" / "decode" / "config.pbtxt")
     assert decode.parameters["num_threads"].string_value == str(layout.decode_threads)
-    for name in ("facestats", "facestats_isolated"):
+    for name in steps.ENSEMBLES:
         scheduling = read_config(tmp_path / "out" / name / "config.pbtxt").ensemble_scheduling
         assert scheduling.max_inflight_requests == layout.photos_per_step
 
@@ -206,7 +206,7 @@ def test_the_layout_is_in_the_configurations(memory_mib: int, graphs: Path, tmp_
 def test_the_pip_package_s_triton_gets_no_field_that_it_does_not_know(tmp_path: Path) -> None:
     assemble(shipped_folder("packs") / "lite", tmp_path / "graphs", target=Target.PIP_GPU)
     build(tmp_path / "graphs", tmp_path / "out", GraphToolchain())
-    for name in ("facestats", "facestats_isolated"):
+    for name in steps.ENSEMBLES:
         scheduling = read_config(tmp_path / "out" / name / "config.pbtxt").ensemble_scheduling
         assert scheduling.max_inflight_requests == 0
 

@@ -165,7 +165,7 @@ def test_the_scale_is_that_of_the_rows_that_the_resize_made(size: tuple[int, int
     pipeline = build_pipeline(serialize_pipeline(path, 1), 1, 1)
     pipeline.feed_input("encoded_image", [np.frombuffer(stored.getvalue(), np.uint8)])
     pipeline.feed_input("orientation", [np.array([1], np.uint8)])
-    _, seen, scale, image_size = (np.array(output.as_cpu()[0]) for output in pipeline.run())
+    _, seen, scale, image_size, _ = (np.array(output.as_cpu()[0]) for output in pipeline.run())
     assert tuple(image_size) == size
     white = (seen > 0).all(axis=2)
     width, height = white.any(axis=0).sum(), white.any(axis=1).sum()

@@ -12,7 +12,7 @@ from fsengine.errors import InferenceError, PackError
 from fsengine.packs.pack import Pack
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.assemble import Target, adapt, read_canonical
-from fsengine.repository.model_config import config_text, read_config
+from fsengine.repository.model_config import check_outputs, config_text, read_config
 from packs_for_tests import official_pack, pack_model
 
 
@@ -57,7 +57,7 @@ def test_the_isolated_ensemble_is_the_ensemble_with_decode_s_twin(target: Target
         assert config_text(ensemble) == config_text(twin)
 
 
-@pytest.mark.parametrize("name", [steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED])
+@pytest.mark.parametrize("name", steps.ENSEMBLES)
 def test_every_tensor_of_an_ensemble_is_made_once_and_before_it_is_read(name: str) -> None:
     ensemble = read_canonical()[name]
     made = {tensor.name for tensor in ensemble.input}
@@ -66,6 +66,16 @@ def test_every_tensor_of_an_ensemble_is_made_once_and_before_it_is_read(name: st
         assert not made & set(step.output_map.values()), step.model_name
         made |= set(step.output_map.values())
     assert {tensor.name for tensor in ensemble.output} <= made
+
+
+def test_an_ensemble_whose_output_a_step_reads_is_refused() -> None:
+    for name in steps.ENSEMBLES:
+        config = read_canonical()[name]
+        check_outputs(config)
+        align = next(step for step in config.ensemble_scheduling.step if step.model_name == steps.ALIGN)
+        align.input_map["image_size"] = "image_size"
+        with pytest.raises(PackError, match=f"ensemble {name}: step align reads image_size"):
+            check_outputs(config)
 
 
 def small_pack() -> Pack:
@@ -89,15 +99,17 @@ def small_pack() -> Pack:
 def test_a_head_that_a_pack_lacks_is_absent_from_steps_and_outputs() -> None:
     configs = adapt(read_canonical(), small_pack(), Target.CONTAINER)
     models = {"facestats", "decode", "detect", "align", "embed", "age_gender"}
-    assert set(configs) == {*models, steps.ENSEMBLE_ISOLATED, steps.DECODE_ISOLATED}
+    assert set(configs) == {*models, *steps.ENSEMBLES, steps.DECODE_ISOLATED}
     ensemble = configs[steps.ENSEMBLE]
     outputs = {tensor.name: list(tensor.dims) for tensor in ensemble.output}
     assert outputs["face_embedding"] == [-1, 64]
-    assert outputs["aligned_face"] == [-1, 96, 96, 3]
+    crops = {tensor.name: list(tensor.dims) for tensor in configs[steps.ENSEMBLE_CROPS].output}
+    assert crops["aligned_face"] == [-1, 96, 96, 3]
     assert not {"attractiveness", "ethnicity_probability"} & set(outputs)
     wiring = {step.model_name: dict(step.input_map) for step in ensemble.ensemble_scheduling.step}
-    assert wiring["age_gender"] == {"face_embedding": "face_embedding"}
+    assert wiring["age_gender"] == {"face_embedding": "face_embedding_internal"}
     assert [tensor.name for tensor in configs["align"].output] == [
+        "face_count",
         "face_box",
         "face_landmarks",
         "face_score",
@@ -149,7 +161,7 @@ def test_an_fp16_graph_is_optimized_one_level_below_the_highest() -> None:
 def test_the_pip_server_gets_no_field_that_it_does_not_know() -> None:
     for target, expected in ((Target.PIP, 0), (Target.CONTAINER, 64)):
         configs = adapt(read_canonical(), official_pack(), target)
-        for name in (steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED):
+        for name in steps.ENSEMBLES:
             assert configs[name].ensemble_scheduling.max_inflight_requests == expected
 
 
@@ -157,10 +169,10 @@ def test_what_is_served_comes_back_from_the_parameters() -> None:
     ensemble = adapt(read_canonical(), official_pack(), Target.PIP)[steps.ENSEMBLE]
     parameters = {name: value.string_value for name, value in ensemble.parameters.items()}
     assert ServedModels.from_parameters(parameters) == official_pack().served()
-    for contract in ({}, {"contract": "1"}, {"contract": "3"}):
+    for contract in ({}, {"contract": "2"}, {"contract": "4"}):
         others = {name: value for name, value in parameters.items() if name != "contract"} | contract
         number = contract.get("contract", "1")
-        with pytest.raises(InferenceError, match=f"contract {number}, this version sends contract 2.*assemble it"):
+        with pytest.raises(InferenceError, match=f"contract {number}, this version sends contract 3.*assemble it"):
             ServedModels.from_parameters(others)
     del parameters["labels"]
     with pytest.raises(InferenceError, match="labels"):

@@ -31,7 +31,7 @@ def files(folder: Path) -> set[str]:
 def test_a_repository_holds_every_step_with_config_and_artifact(lite: Path, tmp_path: Path, target: Target) -> None:
     pack = assemble(lite, tmp_path / "repository", target=target)
     expected = {MANIFEST_FILE}
-    for ensemble in (steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED):
+    for ensemble in steps.ENSEMBLES:
         expected |= {f"{ensemble}/config.pbtxt"}
     for step in (steps.DECODE, steps.DECODE_ISOLATED):
         expected |= {f"{step}/config.pbtxt", f"{step}/1/dali.py"}
@@ -40,7 +40,7 @@ def test_a_repository_holds_every_step_with_config_and_artifact(lite: Path, tmp_
     expected |= {"ethnicity/config.pbtxt", "ethnicity/1/checkpoint.tl"}
     repository = tmp_path / "repository"
     assert files(repository) == expected
-    for ensemble in (steps.ENSEMBLE, steps.ENSEMBLE_ISOLATED):
+    for ensemble in steps.ENSEMBLES:
         assert (repository / ensemble / "1").is_dir()
     parameters = read_config(repository / steps.ENSEMBLE / "config.pbtxt").parameters
     assert parameters["model_set_id"].string_value == pack.served().model_set_id

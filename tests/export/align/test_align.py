@@ -97,11 +97,13 @@ def test_boxes_and_landmarks_are_in_pixels_of_the_full_size_photo(session: Any, 
     np.testing.assert_allclose(found["face_box"], [BOX_PX, [0, 0, 100, 120]], atol=1e-3)
     np.testing.assert_allclose(found["face_landmarks"][0], LANDMARKS, atol=1e-3)
     np.testing.assert_allclose(found["face_score"][:, 0], [0.9, 0.6], atol=1e-6)
+    assert found["face_count"].tolist() == [2]
 
 
 def test_no_face_gives_one_placeholder_row(session: Any, second_crop: CropSpec, photo: NDArray[np.uint8]) -> None:
     found = align(session, photo, np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32))
     assert found["face_score"].tolist() == [[0.0]]
+    assert found["face_count"].tolist() == [0]
     assert found["face_box"].tolist() == [[0.0] * 4]
     assert found["portrait_crop"].shape == (1, 96, 96, 3)
     assert found["age_gender_crop"].shape == (1, second_crop.side_px, second_crop.side_px, 3)
