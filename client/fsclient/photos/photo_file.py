@@ -12,10 +12,7 @@ from fsdata.results.rows import PhotoFile
 from fsdata.results.source import source_text
 from fsdata.results.status import Status
 from fsengine.photo.convert import make_ready
-from fsengine.photo.gate import Gate, Refusal, judge
-
-MAX_FILE_BYTES = 1 << 30
-"""Half of what one gRPC message holds."""
+from fsengine.photo.gate import Gate, Refusal, judge, too_many_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +65,8 @@ def read_photo(path: bytes) -> Photo:
     size, mtime_ns = file_state(info)
     if not stat.S_ISREG(info.st_mode):
         return refused(Status.UNSUPPORTED, "not a regular file", size, mtime_ns)
-    if size > MAX_FILE_BYTES:
-        return refused(Status.TOO_LARGE, f"{size} bytes, at most {MAX_FILE_BYTES} are read", size, mtime_ns)
+    if (reason := too_many_bytes(size)) is not None:
+        return refused(Status.TOO_LARGE, reason, size, mtime_ns)
     try:
         with open(path, "rb") as file:
             data = file.read()

@@ -20,6 +20,7 @@ from fsengine.contracts.tensors import DType
 from fsengine.errors import PackError
 from fsengine.photo.convert import decoding_error, make_ready
 from fsengine.photo.gate import Refusal, Refused, judge
+from fsengine.server.threads import take_priority
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +53,7 @@ class TritonPythonModel:
         the one that `decode` has loaded, and few servers are ever asked for a photo alone.
         """
         self._config: BackendConfig = read_backend_config(args, "dali.py")
+        take_priority(self._config.name)
         check_config(self._config)
         self._loaded: Pipeline | None = None
         self._serialized = b""

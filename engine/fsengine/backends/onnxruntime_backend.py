@@ -13,7 +13,7 @@ from fsengine.backends.placeholders import faces_among, no_face_answer, reads_cr
 from fsengine.backends.request_batches import Arrays, input_arrays, padded, response, run_as_one
 from fsengine.contracts.preprocessing import DETECTOR_SIDE_PX
 from fsengine.errors import PackError
-from fsengine.server.threads import step_threads
+from fsengine.server.threads import step_threads, take_priority
 
 RUN_INPUT_BYTES = 3 * DETECTOR_SIDE_PX**2
 """The most bytes that one run reads on the CPU, if it has more than one row: one photo of a detector, 8 crops of CLIP.
@@ -56,6 +56,7 @@ class TritonPythonModel:
         import onnxruntime as ort
 
         self._config: BackendConfig = read_backend_config(args, "model.onnx")
+        take_priority(self._config.name)
         settings = session_settings(self._config, step_threads(self._config.instances))
         options = ort.SessionOptions()
         options.intra_op_num_threads = settings.intra_op_threads

@@ -20,6 +20,9 @@ MAX_SIDE_PX = 2048
 MAX_PHOTO_PIXELS = 200_000_000
 """Photos with more pixels are refused before they are decoded: 600 MB as RGB."""
 
+MAX_PHOTO_FILE_BYTES = 1 << 30
+"""Larger files are not read: half of what one gRPC message holds."""
+
 
 class CropKind(str, Enum):
     """How a face is cut out of the photo.

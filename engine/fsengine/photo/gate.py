@@ -18,7 +18,7 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple
 
-from fsengine.contracts.preprocessing import MAX_PHOTO_PIXELS
+from fsengine.contracts.preprocessing import MAX_PHOTO_FILE_BYTES, MAX_PHOTO_PIXELS
 from fsengine.photo.headers import (
     BROKEN,
     Header,
@@ -112,6 +112,8 @@ def judge(data: bytes) -> Gate:
     Args:
         data: The whole file.
     """
+    if reason := too_many_bytes(len(data)):
+        return Gate(format=None, refusal=Refusal(Refused.TOO_LARGE, reason))
     kind = sniff_format(data)
     reader = _READERS.get(kind or "")
     if kind is None or reader is None or (kind == "HEIC" and not _reads_heic()):
@@ -137,6 +139,11 @@ def judge(data: bytes) -> Gate:
         convert=header.convert,
         refusal=refusal,
     )
+
+
+def too_many_bytes(num_bytes: int) -> str | None:
+    """Return why a file of this size is not read, or None where it is."""
+    return f"{num_bytes} bytes, at most {MAX_PHOTO_FILE_BYTES} are read" if num_bytes > MAX_PHOTO_FILE_BYTES else None
 
 
 def too_many_pixels(width: int, height: int) -> str | None:

@@ -21,6 +21,7 @@ from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.gpu_config import gpu_pipeline, put_on_gpu
 from fsengine.repository.model_config import CONFIG_FILE, apply_ensemble, apply_spec, config_text, read_config
 from fsengine.repository.onnx_contract import check_onnx
+from fsengine.repository.queue_limits import limit_queue
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -132,6 +133,7 @@ def _adapt_step(config: pb.ModelConfig, spec: ModelSpec, pack: Pack, target: Tar
     if model is not None and model.precision in HALF_PRECISIONS:
         # ONNX Runtime's CPU provider crashes on an fp16 CLIP at its highest level.
         config.optimization.graph.level = _GRAPH_LEVEL_EXTENDED
+    limit_queue(config, on_gpu=target.on_gpu)
     if target.on_gpu:
         put_on_gpu(config, forest=not target.in_pip)
     return config

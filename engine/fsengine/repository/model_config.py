@@ -129,7 +129,18 @@ def apply_ensemble(config: pb.ModelConfig, specs: Iterable[ModelSpec], outputs: 
     for name in outputs:
         if name in made:
             config.output.add(name=name, data_type=_data_type(made[name].dtype), dims=made[name].shape)
+    _drop_unused(config)
     check_outputs(config)
+
+
+def _drop_unused(config: pb.ModelConfig) -> None:
+    """Leave out tensors that no step reads and no caller gets, which Triton refuses to load."""
+    wired = config.ensemble_scheduling.step
+    used = {tensor.name for tensor in config.output}.union(*(step.input_map.values() for step in wired))
+    for step in wired:
+        for tensor, name in list(step.output_map.items()):
+            if name not in used:
+                del step.output_map[tensor]
 
 
 def check_outputs(config: pb.ModelConfig) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from fsengine.contracts.steps import ALIGN, DECODE, DECODE_ISOLATED, DETECT
+
 THREADS_VARIABLE = "FACESTATS_STEP_THREADS"
 """Tells the backends how many threads one step may use."""
 
@@ -26,3 +28,16 @@ def step_threads(instances: int = 1) -> int:
         instances: Processes that share the step's threads.
     """
     return -(-int(os.environ.get(THREADS_VARIABLE) or plan_threads()) // instances)
+
+
+NICENESS = {DECODE: 12, DECODE_ISOLATED: 12, DETECT: 10, ALIGN: 5}
+"""Added to that of the server's process; encoder and heads keep it.
+
+Steps further on come first: under more load than the machine can take, steps of equal priority spend half of it on
+photos that the encoder then has to refuse (docs/performance.md).
+"""
+
+
+def take_priority(step: str) -> None:
+    """Give this process, which runs one step and has not started its threads yet, the priority of the step."""
+    os.nice(NICENESS.get(step, 0))

@@ -13,6 +13,7 @@ from fsengine.packs.pack import Pack
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.assemble import Target, adapt, read_canonical
 from fsengine.repository.model_config import check_outputs, config_text, read_config
+from fsengine.repository.queue_limits import GPU_FACTOR, QUEUED_PHOTOS
 from packs_for_tests import official_pack, pack_model
 
 
@@ -33,7 +34,7 @@ def test_every_config_states_batch_instances_and_tensors(name: str) -> None:
     assert config.input
     assert config.output
     assert (config.max_batch_size == 0) == (name == steps.ALIGN)
-    assert config.HasField("dynamic_batching") == (config.max_batch_size > 1)
+    assert config.HasField("dynamic_batching") == (config.max_batch_size > 0)
 
 
 def test_decode_s_twin_never_merges_requests_and_is_otherwise_decode() -> None:
@@ -42,8 +43,21 @@ def test_decode_s_twin_never_merges_requests_and_is_otherwise_decode() -> None:
     assert decode.input[0].allow_ragged_batch
     decode.name, decode.max_batch_size = twin.name, twin.max_batch_size
     decode.input[0].ClearField("allow_ragged_batch")
-    decode.ClearField("dynamic_batching")
     assert config_text(decode) == config_text(twin)
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_photos_that_wait_for_a_step_are_bounded_but_for_the_heads(target: Target) -> None:
+    configs = adapt(read_canonical(), official_pack(), target)
+    limited = {
+        name: config.dynamic_batching.default_queue_policy.max_queue_size
+        for name, config in configs.items()
+        if config.dynamic_batching.HasField("default_queue_policy")
+    }
+    factor = GPU_FACTOR if target.on_gpu else 1
+    assert limited == {name: factor * size for name, size in QUEUED_PHOTOS.items()}
+    order = [step.model_name for step in configs[steps.ENSEMBLE].ensemble_scheduling.step]
+    assert order.index(steps.EMBED) < min(order.index(head) for head in steps.HEADS)
 
 
 @pytest.mark.parametrize("target", list(Target))
