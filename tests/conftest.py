@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from built_full_size_pack import built_full_size_pack
+from certificates import Certificate, make_certificate
 from fsclient.models.name_to_repository import served_repository
 from fsdata.sample_photos import sample_folder
 from fsengine.server.embedded import EmbeddedServer
@@ -71,6 +72,12 @@ def full_server(shared: Path) -> Iterator[EmbeddedServer]:
     """A running embedded server of the full-size pack: every head."""
     with EmbeddedServer(served_repository(str(built_full_size_pack(shared)), print)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate of this machine, and its key."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from fsclient.testing import OUTPUTS, FakeBackend, answer, ensemble
 from fsdata.results.parts import locked, part_paths
 from fsdata.results.schema import part_schema, read_info
 from fsdata.results.staging import finish_replacement
-from fsengine.contracts.served import ServedEnsemble, ServedHead
+from fsengine.contracts.served import EMBEDDING_READ, ServedEnsemble, ServedHead
 from plain_headers import PLAIN_PNG
 
 HEAD_OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
@@ -34,9 +34,7 @@ HEAD_OUTPUTS: dict[str, dict[str, tuple[int, ...]]] = {
 }
 
 
-def ensemble_of(
-    models: Mapping[str, str], *, age_gender_reads: str = "face_embedding", **changes: Any
-) -> ServedEnsemble:
+def ensemble_of(models: Mapping[str, str], *, age_gender_reads: str = EMBEDDING_READ, **changes: Any) -> ServedEnsemble:
     """Return an ensemble of detect, align and embed with version 1, and of what `models` adds or replaces.
 
     Args:
@@ -49,7 +47,7 @@ def ensemble_of(
     heads = {}
     for step in HEAD_OUTPUTS.keys() & ids.keys():
         outputs |= HEAD_OUTPUTS[step]
-        source = age_gender_reads if step == "age_gender" else "face_embedding"
+        source = age_gender_reads if step == "age_gender" else EMBEDDING_READ
         made = {f"{step}_out{i}": name for i, name in enumerate(HEAD_OUTPUTS[step])}
         heads[step] = ServedHead(step=step, inputs={f"{step}_in": source}, outputs=made)
     set_id = "set-" + "-".join(f"{step}{ids[step]}" for step in sorted(ids)) + changes.get("preprocessing_id", "")

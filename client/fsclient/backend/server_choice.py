@@ -20,6 +20,7 @@ from fsengine.terminal.messages import Say
 
 if TYPE_CHECKING:
     from fsengine.server.embedded import EmbeddedServer
+    from fsengine.server.listening import Listening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +88,13 @@ class OpenServer:
 
 
 @contextmanager
-def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
+def open_server(choice: ServerChoice, say: Say, listening: Listening | None = None) -> Iterator[OpenServer]:
     """Give a server that answers; an embedded one is stopped at the end.
+
+    Args:
+        choice: Which server.
+        say: Called with each line for people.
+        listening: Where an embedded one listens; None for a free port of loopback.
 
     Raises:
         MissingDependencyError: The embedded server's libraries are not installed.
@@ -110,7 +116,7 @@ def open_server(choice: ServerChoice, say: Say) -> Iterator[OpenServer]:
     target = Target.PIP_GPU if choice.gpu else Target.PIP
     repository = served_repository(choice.models or SHIPPED_PACK, say, target=target, without=choice.without)
     say("starting the embedded server")
-    with EmbeddedServer(repository, gpu=gpu) as server:
+    with EmbeddedServer(repository, gpu=gpu, listening=listening) as server:
         yield OpenServer(url=server.url, photos_in_flight=server.photos_in_flight, embedded=server)
 
 

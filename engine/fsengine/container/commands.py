@@ -14,6 +14,8 @@ from fsengine.container import server_command as defaults
 from fsengine.repository.assemble import Target
 from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
 
+_PATH = click.Path(path_type=Path)
+
 TARGETS = (Target.CONTAINER.value, Target.GPU.value)
 
 
@@ -61,22 +63,60 @@ TARGETS = (Target.CONTAINER.value, Target.GPU.value)
     show_default=True,
     help="MiB of the GPU for tensors between steps.",
 )
+@click.option(
+    "--published",
+    envvar="FACESTATS_BIND",
+    help="Address of the machine on which gRPC is offered, where it is another.  [default: --address]",
+)
+@click.option("--tls-cert", type=_PATH, envvar="FACESTATS_TLS_CERT", help="Certificate in PEM; gRPC speaks TLS then.")
+@click.option("--tls-key", type=_PATH, envvar="FACESTATS_TLS_KEY", help="Private key of the certificate.")
+@click.option(
+    "--tls-client-ca", type=_PATH, envvar="FACESTATS_TLS_CLIENT_CA", help="Certificates that vouch for callers."
+)
+@click.option("--token-file", type=_PATH, envvar="FACESTATS_TOKEN_FILE", help="Token that every caller has to show.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    envvar="FACESTATS_INSECURE",
+    help="Let other machines in without TLS or without a token all the same.",
+)
 @click.option("--program", default="tritonserver", show_default=True, help="The server's program.")
 @click.argument("extra", nargs=-1, metavar="[-- OPTION...]")
-def start(repository: Path, program: str, load_threads: int | None, extra: tuple[str, ...], **settings: Any) -> None:
+def start(
+    repository: Path,
+    program: str,
+    load_threads: int | None,
+    published: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
+    token_file: Path | None,
+    insecure: bool,
+    extra: tuple[str, ...],
+    **settings: Any,
+) -> None:
     r"""Check that a repository can be served here, and become the server.
 
     Refused with the reason: a repository or plans that are not whole, plans of another TensorRT or another GPU, a
-    missing driver or server. This process then is tritonserver, with whatever follows `--` as further options.
+    missing driver or server, and an address of other machines without TLS and a token. This process then is
+    tritonserver, with whatever follows `--` as further options.
 
     \b
     Example:
-      fsengine start --repository /plans/repository --address 0.0.0.0
+      fsengine start --repository /plans/repository --address 0.0.0.0 --published 127.0.0.1
       fsengine start --repository /models/container -- --log-verbose=1
     """
     from fsengine.container.start_checks import check_repository
     from fsengine.errors import Action, MissingDependencyError, Remedy
+    from fsengine.server.exposure import check_exposure
+    from fsengine.server.tls import server_tls
+    from fsengine.server.token import read_token
 
+    tls = server_tls(tls_cert, tls_key, tls_client_ca)
+    authenticated = token_file is not None or tls_client_ca is not None
+    host = published or settings["address"]
+    check_exposure(host, tls=tls is not None, authenticated=authenticated, insecure=insecure)
+    tls_warnings = [] if tls is None else tls.check()
     state, warnings = check_repository(repository)
     usual_threads = defaults.LOAD_THREADS if state.plans is None else defaults.LOAD_THREADS_OF_PLANS
     options = defaults.ServerOptions(
@@ -84,6 +124,8 @@ def start(repository: Path, program: str, load_threads: int | None, extra: tuple
         on_gpu=state.needs_gpu,
         program=program,
         load_threads=load_threads or usual_threads,
+        tls=tls,
+        token=None if token_file is None else read_token(token_file, private=False),
         extra=extra,
         **settings,
     )
@@ -93,7 +135,7 @@ def start(repository: Path, program: str, load_threads: int | None, extra: tuple
             "On a machine without it use the embedded server",
             remedy=Remedy(Action.SERVE),
         )
-    for warning in warnings:
+    for warning in (*tls_warnings, *warnings):
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"serving {state.text}", err=True)
     sys.stderr.flush()

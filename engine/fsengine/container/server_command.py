@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError
 from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
+from fsengine.server.listening import access_arguments
+from fsengine.server.tls import ServerTls
 
 PINNED_MEMORY_MIB = 256
 """Triton's pool of pinned host memory, for what comes from and goes to clients; its own default."""
@@ -17,9 +19,6 @@ EXIT_TIMEOUT_S = 30
 
 GRPC_THREADS = 8
 """Triton's own 2 hold an ensemble back (server documentation, inference protocols); it takes 2 to 128."""
-
-_CLOSED = "logging,trace"
-_KEY_NAME = "facestats-key"
 
 LOAD_THREADS = 8
 """As many as there are steps."""
@@ -46,6 +45,8 @@ class ServerOptions:
         exit_timeout_s: How long requests in flight are waited for at the end.
         pinned_memory_mib: See `PINNED_MEMORY_MIB`.
         cuda_memory_mib: See `CUDA_MEMORY_MIB`.
+        tls: What gRPC shows of itself; None for plaintext.
+        token: What callers have to show; None for nothing. It stands in the list of processes of the container.
         extra: Further options of tritonserver, as they are.
     """
 
@@ -61,6 +62,8 @@ class ServerOptions:
     exit_timeout_s: int = EXIT_TIMEOUT_S
     pinned_memory_mib: int = PINNED_MEMORY_MIB
     cuda_memory_mib: int = CUDA_MEMORY_MIB
+    tls: ServerTls | None = None
+    token: str | None = field(default=None, repr=False)
     extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -78,10 +81,9 @@ class ServerOptions:
 def server_command(options: ServerOptions) -> list[str]:
     """Return the server's command line.
 
-    Models are those of the repository alone: no API loads others, since whoever writes a repository runs code. Shared
-    memory of clients stays off, as it is from 26.04 on. Health, metadata, statistics and inference are open; what
-    changes the server's log and traces is closed to everybody, by a key that nobody knows, unless `extra` restricts
-    protocols by itself.
+    Models are those of the repository alone: no API loads others, since whoever writes a repository runs code. What
+    changes the server, and shared memory of clients, is closed to everybody, by a key that nobody knows; inference and
+    statistics are open to those who show the token, where there is one. `extra` may restrict protocols by itself.
     """
     command = [
         options.program,
@@ -109,9 +111,5 @@ def server_command(options: ServerOptions) -> list[str]:
             f"--cuda-memory-pool-byte-size=0:{options.cuda_memory_mib << 20}",
         ]
     if not any("restricted" in option for option in options.extra):
-        key = secrets.token_hex(16)
-        command += [
-            f"--grpc-restricted-protocol={_CLOSED}:{_KEY_NAME}={key}",
-            f"--http-restricted-api={_CLOSED}:{_KEY_NAME}={key}",
-        ]
+        command += access_arguments(tls=options.tls, token=options.token, closed_key=secrets.token_hex(16))
     return [*command, *options.extra]

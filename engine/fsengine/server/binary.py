@@ -12,10 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from fsengine.errors import MissingDependencyError
+from fsengine.server.listening import LOOPBACK, Listening, access_arguments
 
 BACKENDS = ("dali", "fil", "onnxruntime", "tensorrt")
 
-EXIT_TIMEOUT_S = 5
+EXIT_TIMEOUT_S = 30
+"""For requests in flight, where the server is stopped with leave to answer them."""
 
 _ENVIRONMENT_FOLDERS = "python_env_*"
 """What each Python-based backend makes in /tmp, for packed environments, and a killed server leaves there."""
@@ -67,9 +69,12 @@ def make_backend_folder(folder: Path) -> None:
         )
 
 
-def server_command(repository: Path, backends: Path, port: int, shm_prefix: str, region_bytes: int) -> Sequence[str]:
-    """Return the command line of a server on one loopback port."""
+def server_command(
+    repository: Path, backends: Path, listening: Listening, shm_prefix: str, region_bytes: int
+) -> Sequence[str]:
+    """Return the command line of a server; every port of `listening` is named."""
     root = triton_folder()
+    http, metrics = listening.http_port, listening.metrics_port
     return [
         str(root / "bin" / "tritonserver"),
         f"--model-repository={repository}",
@@ -80,11 +85,13 @@ def server_command(repository: Path, backends: Path, port: int, shm_prefix: str,
         "--exit-on-error=true",
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
         "--model-load-thread-count=8",
-        "--allow-http=false",
-        "--allow-metrics=false",
+        *(["--allow-http=false"] if http is None else [f"--http-address={LOOPBACK}", f"--http-port={http}"]),
+        *(["--allow-metrics=false"] if metrics is None else [f"--metrics-address={LOOPBACK}"]),
+        *([] if metrics is None else [f"--metrics-port={metrics}"]),
         "--allow-gpu-metrics=false",
-        "--grpc-address=127.0.0.1",
-        f"--grpc-port={port}",
+        f"--grpc-address={listening.address}",
+        f"--grpc-port={listening.grpc_port}",
+        *access_arguments(tls=listening.tls, token=listening.token, closed_key=listening.closed_key),
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=python,shm-default-byte-size={region_bytes}",
     ]

@@ -12,22 +12,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from fsengine.errors import ServerError
+from fsengine.errors import InvalidInputError, ServerError
 from fsengine.gpu import Gpu, only
 from fsengine.server import binary, shared_memory, start_log
 from fsengine.server.interpreter import check_machine, default_library_folder
-from fsengine.server.loopback import channel_options
-from fsengine.server.supervisor import DRAIN, PID_FILE
+from fsengine.server.listening import LOOPBACK, Listening, free_port
+from fsengine.server.loopback import channel_options, is_unspecified_host
+from fsengine.server.supervisor import COMMAND_FILE, DRAIN, PID_FILE
 from fsengine.server.surroundings import RunFolder, environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
+from fsengine.server.token import hide_in_command_line
 
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 40.0
 
 _POLL_S = 0.02
 _PORT_ATTEMPTS = 3
@@ -48,23 +51,26 @@ def logs_folder() -> Path:
 
 
 class EmbeddedServer:
-    """A Triton server on loopback that lives as long as a `with` block, or as this process.
+    """A Triton server that lives as long as a `with` block, or as this process; on loopback unless said otherwise.
 
     Attributes:
         repository: The assembled repository that it serves.
         url: `host:port` of its gRPC endpoint, once started.
+        listening: Where it listens, once started with the ports that it has.
         log_path: File that holds what it writes.
         photos_in_flight: The most photos that shared memory has room for.
     """
 
-    def __init__(self, repository: Path, *, gpu: Gpu | None = None) -> None:
+    def __init__(self, repository: Path, *, gpu: Gpu | None = None, listening: Listening | None = None) -> None:
         """Prepare a server; `start` or a `with` block starts it.
 
         Args:
             repository: An assembled repository.
             gpu: The one GPU that the server sees; None leaves it as it is in this process.
+            listening: Where it listens and whom it answers; None for a free port of loopback.
         """
         self.repository = repository.absolute()
+        self.listening = self._asked = listening or Listening()
         self._gpu = gpu
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._run: RunFolder | None = None
@@ -88,6 +94,7 @@ class EmbeddedServer:
         Raises:
             ServerError: The machine, /dev/shm or the repository cannot be used; the log is named and quoted.
             MissingDependencyError: The `server` extra is not installed.
+            InvalidInputError: It cannot listen where it shall.
         """
         check_machine()
         library_folder = default_library_folder()
@@ -95,11 +102,11 @@ class EmbeddedServer:
         self.photos_in_flight = shared_memory.photos_in_flight(shared_memory.free_shared_memory())
         self.log_path = _new_log()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            port = _free_port()
+            self.listening = _with_ports(self._asked)
             started = time.time()
-            self._spawn(port, library_folder)
+            self._spawn(library_folder)
             try:
-                self._wait_ready(port)
+                self._wait_ready()
             except ServerError:
                 self.stop()
                 if attempt < _PORT_ATTEMPTS and "Address already in use" in self.log_path.read_text(errors="replace"):
@@ -110,8 +117,18 @@ class EmbeddedServer:
                 raise
             finally:
                 binary.remove_environment_folders(started)
-            self.url = f"127.0.0.1:{port}"
+            self.url = f"{self.listening.address}:{self.listening.grpc_port}"
+            self._hide_secrets()
             return
+
+    def _hide_secrets(self) -> None:
+        """Take what callers have to show out of the list of processes, where all users of the machine could read it."""
+        assert self._run is not None
+        pid = _server_pid(self._run)
+        for secret in filter(None, (self.listening.token, self.listening.closed_key)):
+            if pid is None or not hide_in_command_line(pid, secret):
+                logger.warning("other users of this machine can read the server's token in the list of processes")
+                return
 
     def alive(self) -> bool:
         """Return whether the server still runs."""
@@ -157,19 +174,22 @@ class EmbeddedServer:
         shared_memory.remove_regions(self._shm_prefix)
         shutil.rmtree(run.root, ignore_errors=True)
 
-    def _spawn(self, port: int, library_folder: Path) -> None:
+    def _spawn(self, library_folder: Path) -> None:
         """Start the supervisor, which starts the server."""
         self._shm_prefix = prefix = shared_memory.region_prefix(os.getpid())
         self._run = run = make_run_folder()
         try:
             furnish(run, self.repository, library_folder)
-            command = binary.server_command(run.repository, run.backends, port, prefix, shared_memory.REGION_BYTES)
+            command = binary.server_command(
+                run.repository, run.backends, self.listening, prefix, shared_memory.REGION_BYTES
+            )
+            (run.root / COMMAND_FILE).touch(mode=0o600)
+            (run.root / COMMAND_FILE).write_text("\0".join(command))
             packages = Path(__file__).absolute().parents[2]
             self._supervisor = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-c", _RUN_ISOLATED, str(packages), _SUPERVISOR),
                     *(str(run.root), prefix, str(self.log_path)),
-                    *command,
                 ],
                 stdin=subprocess.PIPE,
                 cwd=run.current,
@@ -180,7 +200,7 @@ class EmbeddedServer:
             shutil.rmtree(run.root, ignore_errors=True)
             raise
 
-    def _wait_ready(self, port: int) -> None:
+    def _wait_ready(self) -> None:
         """Wait until the server says that every model is ready."""
         from tritonclient.grpc import InferenceServerClient
         from tritonclient.utils import InferenceServerException
@@ -189,7 +209,9 @@ class EmbeddedServer:
         started = time.monotonic()
         watch = _StartWatch(self.log_path)
         client: InferenceServerClient | None = None
-        address = f"127.0.0.1:{port}"
+        tls, port = self.listening.tls is not None, self.listening.grpc_port
+        host = "127.0.0.1" if is_unspecified_host(self.listening.host) else self.listening.host
+        address = f"{replace(self.listening, host=host).address}:{port}"
         try:
             while self._supervisor.poll() is None:
                 if time.monotonic() - started > START_TIMEOUT_S:
@@ -197,7 +219,10 @@ class EmbeddedServer:
                 if watch.has_failed(self._run):
                     break
                 # A gRPC channel that once failed waits a second before it tries again; a socket does not.
-                if client is None and _listens(port):
+                if client is None and _listens(host, port):
+                    if tls:
+                        # Its certificate may be about another name, and it may ask for one; it opens its port last.
+                        return
                     client = InferenceServerClient(address, channel_args=channel_options(address))
                 if client is not None:
                     try:
@@ -270,16 +295,30 @@ def _new_log() -> Path:
     return Path(name)
 
 
-def _free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _with_ports(asked: Listening) -> Listening:
+    """Return where a server listens with a free port in place of each 0.
+
+    Raises:
+        InvalidInputError: A port that was named is taken, or the host is none of this machine.
+    """
+    http, metrics = asked.http_port, asked.metrics_port
+    ports = [free_port(asked.host, asked.grpc_port)]
+    ports += [free_port(LOOPBACK, port) for port in (http, metrics) if port is not None]
+    if len(set(ports)) != len(ports):
+        raise InvalidInputError(f"gRPC, HTTP and metrics have ports {ports}, expected different ones")
+    found = iter(ports)
+    return replace(
+        asked,
+        grpc_port=next(found),
+        http_port=None if http is None else next(found),
+        metrics_port=None if metrics is None else next(found),
+    )
 
 
-def _listens(port: int) -> bool:
-    """Return whether something accepts connections on a loopback port."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _listens(host: str, port: int) -> bool:
+    """Return whether something accepts connections on a port."""
+    try:
+        with socket.create_connection((host.strip("[]"), port), timeout=1.0):
+            return True
+    except OSError:
+        return False

@@ -9,15 +9,32 @@ _ANY_SIZE = -1
 
 def is_loopback(address: str) -> bool:
     """Return whether `host:port` is on this machine by its very name, such as `localhost:8001` or `[::1]:8001`."""
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]").lower().rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
+    return is_loopback_host(address.rpartition(":")[0])
+
+
+def is_loopback_host(host: str) -> bool:
+    """Return whether a name or an address stands for this machine; see `is_loopback`."""
+    name = host.removeprefix("[").removesuffix("]").lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
         return True
-    try:
-        number = ipaddress.ip_address(host)
-    except ValueError:
+    number = _number(host)
+    if number is None:
         return False
     mapped = getattr(number, "ipv4_mapped", None)
     return (mapped or number).is_loopback or number.is_unspecified
+
+
+def is_unspecified_host(host: str) -> bool:
+    """Return whether a server that listens on it does so on every address, such as `0.0.0.0` or `[::]`."""
+    number = _number(host)
+    return not host or (number is not None and (getattr(number, "ipv4_mapped", None) or number).is_unspecified)
+
+
+def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]").rstrip("."))
+    except ValueError:
+        return None
 
 
 def channel_options(address: str) -> list[tuple[str, int]] | None:

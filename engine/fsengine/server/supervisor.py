@@ -6,7 +6,8 @@ and all that it started, and removes its shared memory and its run folder. The s
 client closes its pipe when it has its answers, so the server is killed at once; a client that serves others
 writes `DRAIN` first, and requests in flight are then answered.
 
-Run as a module with RUN_FOLDER SHM_PREFIX LOG COMMAND... and the pipe on stdin. It keeps to the standard library, as it
+Run as a module with RUN_FOLDER SHM_PREFIX LOG and the pipe on stdin; the command lies in the run folder, as it may hold
+a token that nobody shall read in the list of processes. It keeps to the standard library, as it
 is run isolated from whatever else the user's Python would import.
 """
 
@@ -28,8 +29,12 @@ from fsengine.server.shared_memory import remove_regions
 PID_FILE = "server.pid"
 """In the run folder: the server's process, which is its process group too."""
 
+COMMAND_FILE = "command"
+"""In the run folder: the server's command line, its words separated by NUL."""
+
 DRAIN = b"drain"
-DRAIN_TIMEOUT_S = 8.0
+DRAIN_TIMEOUT_S = 33.0
+"""Longer than the server itself waits for requests in flight."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -37,7 +42,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main(arguments: list[str]) -> int:
     """Run a server until its client is gone; return the server's exit code."""
-    run_folder, shm_prefix, log_path, *command = arguments
+    run_folder, shm_prefix, log_path = arguments
+    command_file = Path(run_folder, COMMAND_FILE)
+    command = command_file.read_text().split("\0")
+    command_file.unlink()
     libc = ctypes.CDLL(None, use_errno=True)
     # Orphans of the server become children of this process, so that it can wait for them.
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -147,7 +147,9 @@ def test_a_server_that_keeps_its_statistics_is_measured_without_stages(
 ) -> None:
     plain = binary.server_command
     monkeypatch.setattr(
-        binary, "server_command", lambda *args: [*plain(*args), "--grpc-restricted-protocol=statistics:key=secret"]
+        binary,
+        "server_command",
+        lambda *args: [*plain(*args), "--grpc-restricted-protocol=statistics:key=secret"],
     )
     with EmbeddedServer(served_repository("lite", print)) as server:
         options = ("--concurrency", "2", "--rounds", "3", "--warm-up", "0", "--json")

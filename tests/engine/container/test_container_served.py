@@ -21,8 +21,8 @@ from dashboard import GPU_METRICS, metrics_of, panel_queries, rule_queries
 from fsclient.models.name_to_repository import served_repository
 from fsdata.sample_photos import sample_photos
 from fsengine.server import binary, shared_memory
-from fsengine.server.embedded import _free_port
 from fsengine.server.interpreter import default_library_folder
+from fsengine.server.listening import LOOPBACK, free_port
 from fsengine.server.surroundings import environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
 
@@ -58,7 +58,7 @@ def starting(folder: Path) -> Iterator[Started]:
     repository = served_repository("lite", print)
     surroundings = make_run_folder(folder)
     furnish(surroundings, repository, default_library_folder())
-    http_port, grpc_port, metrics_port = _free_port(), _free_port(), _free_port()
+    http_port, grpc_port, metrics_port = free_port(LOOPBACK), free_port(LOOPBACK), free_port(LOOPBACK)
     root = binary.triton_folder()
     command = [*FSENGINE, "start", "--repository", str(repository)]
     command += ["--program", str(root / "bin" / "tritonserver")]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from certificates import Certificate
 from fake_programs import PLANS, FakePrograms, write_repository
 from fsengine.container import server_command
 from fsengine.container.repository_state import RepositoryState
@@ -35,7 +36,8 @@ def gpu_machine(programs: FakePrograms) -> FakePrograms:
 def test_plans_that_fit_are_served_on_the_gpu(gpu_machine: FakePrograms, tmp_path: Path) -> None:
     repository = write_repository(tmp_path / "repository", target="gpu", plans=PLANS)
     done = gpu_machine.fsengine(
-        "start", "--repository", str(repository), "--address", "0.0.0.0", "--", "--log-verbose=1"
+        *("start", "--repository", str(repository), "--address", "0.0.0.0", "--published", "127.0.0.1"),
+        *("--", "--log-verbose=1"),
     )
     assert done.returncode == 0, done.stderr
     arguments = json.loads(done.stdout)
@@ -146,3 +148,22 @@ def test_nothing_lets_clients_load_models_or_share_memory() -> None:
     command = server_command.server_command(ServerOptions(repository=Path("repository"), on_gpu=True))
     assert "--model-control-mode=none" in command
     assert not [argument for argument in command if "shm" in argument]
+
+
+def test_other_machines_reach_it_with_tls_and_a_token_alone(
+    programs: FakePrograms, tmp_path: Path, certificate: Certificate
+) -> None:
+    programs.add_server()
+    repository = write_repository(tmp_path / "repository")
+    start = ("start", "--repository", str(repository), "--address", "0.0.0.0")
+    for told in ((), ("--published", "192.0.2.7"), ("--published", "0.0.0.0", *certificate.options)):
+        refused = programs.fsengine(*start, *told)
+        assert refused.returncode == 2
+        assert "is reached from other machines" in refused.stderr
+    (tmp_path / "token").write_text("0123456789abcdef0123\n")
+    secured = programs.fsengine(*start, *certificate.options, "--token-file", str(tmp_path / "token"))
+    assert secured.returncode == 0, secured.stderr
+    arguments = json.loads(secured.stdout)
+    assert f"--grpc-server-cert={certificate.path}" in arguments
+    assert "--grpc-restricted-protocol=inference,statistics:token=0123456789abcdef0123" in arguments
+    assert programs.fsengine(*start, "--insecure").returncode == 0
