@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fsdata.results.status import Status
     from fsengine.contracts.served import UNCERTAIN, ServedModels
     from fsengine.errors import (
+        AccessDeniedError,
         DeadlineError,
         ExportError,
         FaceStatsError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         PackError,
         PhotoRejectedError,
         ResultsError,
+        ServerBusyError,
         ServerError,
         ServerUnavailableError,
     )
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNCERTAIN",
+    "AccessDeniedError",
     "AsyncClient",
     "Box",
     "Client",
@@ -69,6 +72,7 @@ __all__ = [
     "ResultsError",
     "ScoredPhoto",
     "ServedModels",
+    "ServerBusyError",
     "ServerError",
     "ServerUnavailableError",
     "Status",

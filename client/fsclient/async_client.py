@@ -9,17 +9,19 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 
+from fsclient.backend.address import Access
+from fsclient.backend.connection import connect
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import LazyServer, ServerChoice
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.session import Session
-from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
+from fsclient.backend.triton import REQUEST_TIMEOUT_S
 from fsclient.event_loop import CallBack
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, ProgressTeller
 from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, PathLike, ingest_config
 from fsclient.ingest.summary import IngestSummary
-from fsclient.photos.given import GivenPhoto, checked_photos, read_given, taken
+from fsclient.photos.given import GivenPhoto, as_stream, checked_photos, read_given, taken
 from fsclient.photos.photo_file import Photo
 from fsclient.photos.pixel_room import PixelRoom
 from fsclient.photos.source_rules import SourceRules
@@ -49,29 +51,45 @@ class AsyncClient:
         self,
         server: str | ServerChoice | None = None,
         *,
+        token: str | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        certificate: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
         backend: InferenceBackend | None = None,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        wait_when_busy_s: float | None = None,
         on_message: Say = logger.info,
     ) -> None:
         """Prepare; nothing is started or sent before the first call that needs the server.
 
         Args:
-            server: `host:port` of a running server's gRPC endpoint; `embedded` starts one instead.
+            server: `host:port` of a running server's gRPC endpoint; `grpcs://host:port` speaks TLS to it. Several, with
+                commas between them, are asked in turn, and so are the addresses behind `dns:///host:port`. `embedded`
+                starts one instead.
+            token: The server's token. Over plaintext it goes to this machine alone, unless `grpc://` is written.
+            ca: File of certificates in PEM that vouch for the server; None for those that the system trusts.
+            certificate: File with the caller's own certificate in PEM, for a server that asks for one.
+            key: File with the private key of it.
             backend: What runs the models in place of a server, for tests: see `fsclient.testing`.
             request_timeout_s: The longest wait for one photo, in seconds.
+            wait_when_busy_s: How long a photo is asked for again where the server is busy, in seconds; None for as long
+                as one answer may take.
             on_message: Called with each line for people; by default they are logged.
 
         Raises:
-            InvalidInputError: Neither or both of server and backend are given, or `server` is not `host:port`.
+            InvalidInputError: Neither or both of server and backend are given, `server` is no address, or token and
+                certificates do not suit it.
         """
         if (server is None) == (backend is None):
             raise InvalidInputError(
                 "give either a server, for example Client('localhost:8001'), or a backend; Client.embedded() starts one"
             )
-        choice = ServerChoice(server=server) if isinstance(server, str) else server
+        access = Access.given(token, ca, certificate, key)
+        choice = ServerChoice(server=server, access=access) if isinstance(server, str) else server
         self._server = None if choice is None else LazyServer(choice, on_message)
         self._backend = backend
         self._request_timeout_s = request_timeout_s
+        self._retry = RetryPolicy(busy_s=request_timeout_s if wait_when_busy_s is None else wait_when_busy_s)
         self._on_message = on_message
         self._session: Session | None = None
         self._closed = False
@@ -137,11 +155,7 @@ class AsyncClient:
             self._server.open()
 
     def _check_usable(self) -> None:
-        """Check that the client is not closed, and was made in this process.
-
-        Raises:
-            InvalidInputError: It is closed, or its connection belongs to the process that this one was forked from.
-        """
+        """Raise InvalidInputError where the client is closed, or is a copy in a process that was forked."""
         if self._process != os.getpid():
             raise InvalidInputError("the client was made in another process; make one in this process")
         if self._closed:
@@ -168,8 +182,10 @@ class AsyncClient:
 
         Raises:
             InvalidInputError: It is nothing that a photo can be given as.
-            ServerUnavailableError: The server was unavailable in all attempts.
+            ServerBusyError: The server had too much to do all the time.
+            ServerUnavailableError: It was unavailable in all attempts.
             DeadlineError: It did not answer in time.
+            AccessDeniedError: It does not let the caller in, or is not the one that it says it is.
             InferenceError: It serves other models than when the client connected.
         """
         return await self._score(lambda: read_given(photo), embedding)
@@ -183,7 +199,7 @@ class AsyncClient:
                 read,
                 session.backend,
                 face_outputs(served),
-                retry=RetryPolicy(),
+                retry=self._retry,
                 expected_model_set_id=served.models.model_set_id,
                 room=self._pixel_room,
             )
@@ -196,11 +212,7 @@ class AsyncClient:
         return scored_photo(row, served.models)
 
     def _check_alive(self, cause: Exception | None = None) -> None:
-        """Check that an embedded server that was started still runs.
-
-        Raises:
-            ServerUnavailableError: It died.
-        """
+        """Raise ServerUnavailableError where an embedded server that was started died."""
         if self._server is not None and (log := self._server.log_of_dead_server()) is not None:
             raise ServerUnavailableError(
                 f"the embedded server died; its log is {log}. Make another client: it starts a server of its own"
@@ -230,8 +242,8 @@ class AsyncClient:
             InvalidInputError: `photos` is no iterable, or `concurrency` below 1.
             FaceStatsError: While iterating, see `score`; the photos in flight are given up then.
         """
-        given = photos if isinstance(photos, AsyncIterable) else _each(checked_photos(photos))
-        return self._score_many(given, checked_concurrency(concurrency), on_unanswered, embedding)
+        given = photos if isinstance(photos, AsyncIterable) else checked_photos(photos)
+        return self._score_many(as_stream(given), checked_concurrency(concurrency), on_unanswered, embedding)
 
     async def _score_many(
         self, photos: AsyncIterable[GivenPhoto], concurrency: int, on_unanswered: OnUnanswered | None, embedding: bool
@@ -373,7 +385,7 @@ class AsyncClient:
                 backend, room = self._backend, None
                 if self._server is not None:
                     server = await asyncio.to_thread(self._server.open)
-                    backend = TritonBackend(server.url, request_timeout_s=self._request_timeout_s)
+                    backend = connect(server.url, self._server.access, request_timeout_s=self._request_timeout_s)
                     room = server.photos_in_flight
                 assert backend is not None
                 try:
@@ -385,8 +397,3 @@ class AsyncClient:
                     raise
                 self._session = Session(backend=backend, served=served, photos_in_flight=room)
             return self._session
-
-
-async def _each(photos: Iterable[GivenPhoto]) -> AsyncIterator[GivenPhoto]:
-    for photo in photos:
-        yield photo

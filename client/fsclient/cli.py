@@ -13,6 +13,7 @@ _COMMANDS = {
     "ingest": "find, embed and score every face in folders of photos, into Parquet",
     "score": "score one photo or a few, to the terminal, as JSON or drawn on a copy",
     "serve": "run the embedded server in the foreground",
+    "status": "show how a running server is, what it serves, and what its steps did",
     "bench": "measure a server with your photos: speed, latency, and the stage that bounds it",
     "models": "list, verify and build model packs",
     "table": "build and describe the master table, a row per face; drop photos that are gone",

@@ -45,12 +45,27 @@ class Client:
         self,
         server: str | ServerChoice | None = None,
         *,
+        token: str | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        certificate: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
         backend: InferenceBackend | None = None,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        wait_when_busy_s: float | None = None,
         on_message: Say = logger.info,
     ) -> None:
         """Prepare; see `AsyncClient`."""
-        self._client = AsyncClient(server, backend=backend, request_timeout_s=request_timeout_s, on_message=on_message)
+        self._client = AsyncClient(
+            server,
+            token=token,
+            ca=ca,
+            certificate=certificate,
+            key=key,
+            backend=backend,
+            request_timeout_s=request_timeout_s,
+            wait_when_busy_s=wait_when_busy_s,
+            on_message=on_message,
+        )
 
     @classmethod
     def embedded(

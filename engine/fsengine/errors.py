@@ -113,6 +113,14 @@ class ServerUnavailableError(InferenceError):
     """Raised when the server cannot be reached or is not ready."""
 
 
+class ServerBusyError(ServerUnavailableError):
+    """A server has more to do than it can, and refused a request; it is worth asking again."""
+
+
+class AccessDeniedError(InferenceError):
+    """A server does not let this caller in, or is not the one that it says it is: token, certificates, TLS."""
+
+
 class DeadlineError(InferenceError):
     """Raised when the server did not answer one photo in time."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsclient.backend.triton import checked_address
+from fsclient.backend.address import NO_ACCESS, Access, parse_address
 from fsclient.models.name_to_repository import asked_models, models_here, served_repository
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError, MissingDependencyError
@@ -28,22 +28,24 @@ class ServerChoice:
     """Which server a command talks to.
 
     Attributes:
-        server: `host:port` of a running server, or None for an embedded one.
+        server: `host:port` of a running server, see `fsclient.backend.address`; None for an embedded one.
         models: Pack or repository that the embedded one serves, or that a running one must serve; None for the default
             pack, or for whatever a running one serves.
         without: Heads that it leaves out.
         gpu: Whether the embedded one runs its models on a GPU.
+        access: What is shown to a running server.
     """
 
     server: str | None = None
     models: str | None = None
     without: tuple[str, ...] = ()
     gpu: bool = False
+    access: Access = NO_ACCESS
 
     def __post_init__(self) -> None:
         if self.server is None:
             return
-        checked_address(self.server)
+        parse_address(self.server, self.access)
         if self.without or self.gpu:
             raise InvalidInputError(
                 "--server and --without (or --gpu) exclude each other: a running server has its own heads and devices; "
@@ -135,6 +137,11 @@ class LazyServer:
         self._lock = threading.Lock()
         self._stack = ExitStack()
         self._server: OpenServer | None = None
+
+    @property
+    def access(self) -> Access:
+        """Return what is shown to it."""
+        return self._choice.access
 
     @property
     def is_own(self) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
-from fsengine.errors import DeadlineError, InferenceError, ServerUnavailableError
+from fsengine.errors import DeadlineError, InferenceError, ServerBusyError, ServerUnavailableError
 
 T = TypeVar("T")
+
+_MOST_DOUBLINGS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,41 +25,51 @@ class RetryPolicy:
         attempts: Times that one photo is asked for, alone included, before it stays unfinished.
         first_wait_s: Wait before the second; it doubles from there, with jitter.
         longest_wait_s: The longest wait.
+        busy_s: How long a server that is busy is asked again, however often; 0 for not at all.
     """
 
     attempts: int = 5
     first_wait_s: float = 0.25
     longest_wait_s: float = 5.0
+    busy_s: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.first_wait_s < 0 or self.longest_wait_s < self.first_wait_s:
-            raise ValueError(f"{self} needs attempts >= 1 and 0 <= first_wait_s <= longest_wait_s")
+        if self.attempts < 1 or self.busy_s < 0 or not 0 <= self.first_wait_s <= self.longest_wait_s:
+            raise ValueError(f"{self} needs attempts >= 1, busy_s >= 0 and 0 <= first_wait_s <= longest_wait_s")
 
     def wait_s(self, attempt: int) -> float:
         """Return the wait after the given attempt (from 1): full jitter over a doubling bound."""
-        bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** (attempt - 1))
+        bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
         return bound * random.uniform(0.5, 1.0)
 
 
 async def ask_again(ask: Callable[[int], Awaitable[T]], retry: RetryPolicy) -> T:
-    """Ask a server as often as a policy allows while it is unavailable.
+    """Ask a server as often as a policy allows while it is unavailable, and as long as it allows while it is busy.
 
     Args:
-        ask: Called with the number of the attempt, from 1.
+        ask: Called with the number of the attempt, from 1; refusals of a busy server are not counted.
         retry: The policy.
 
     Raises:
+        ServerBusyError: It was busy all the time.
         ServerUnavailableError: It was unavailable in all attempts.
         DeadlineError: It never answered in time.
     """
-    for attempt in range(1, retry.attempts + 1):
+    attempt, refusals, started = 1, 0, time.monotonic()
+    while True:
         try:
             return await ask(attempt)
+        except ServerBusyError:
+            refusals += 1
+            wait_s = retry.wait_s(refusals)
+            if time.monotonic() - started + wait_s > retry.busy_s:
+                raise
         except (ServerUnavailableError, DeadlineError):
             if attempt == retry.attempts:
                 raise
-        await asyncio.sleep(retry.wait_s(attempt))
-    raise AssertionError("the last attempt returns or raises")
+            wait_s = retry.wait_s(attempt)
+            attempt += 1
+        await asyncio.sleep(wait_s)
 
 
 async def with_retries(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsclient.backend.address import NO_ACCESS, Access
+from fsclient.backend.grpc_errors import translated_errors
 from fsclient.backend.statistics import ModelStatistics
 from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
 from fsengine.contracts.steps import (
@@ -22,14 +23,9 @@ from fsengine.contracts.steps import (
     HEADS,
     ORIENTATION,
 )
-from fsengine.errors import (
-    DeadlineError,
-    InferenceError,
-    InvalidInputError,
-    PhotoRejectedError,
-    ServerUnavailableError,
-)
-from fsengine.server.loopback import channel_options
+from fsengine.errors import AccessDeniedError, InferenceError, PhotoRejectedError, ServerUnavailableError
+from fsengine.server.listening import TOKEN_HEADER
+from fsengine.server.loopback import channel_options, unlimited_messages
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferInput, aio, model_config_pb2, service_pb2
@@ -39,27 +35,31 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 120.0
 
-_UNAVAILABLE_STATES = ("UNAVAILABLE", "CANCELLED", "RESOURCE_EXHAUSTED")
-_SICK_SERVER_MARKS = ("is not healthy", "Stub process", "shared memory", "Shared memory")
-"""What Triton writes when a Python backend died or /dev/shm is full: the photo is not to blame."""
-_RESTRICTED_MARK = "protocol is restricted"
-"""What Triton writes when it keeps its statistics from clients."""
-
 
 class TritonBackend:
     """One gRPC channel to a Triton server that serves the `facestats` ensemble."""
 
-    def __init__(self, url: str, *, request_timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        tls: bool = False,
+        access: Access = NO_ACCESS,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
         """Prepare a connection; nothing is sent yet.
 
         Args:
-            url: `host:port` of the server's gRPC endpoint.
+            url: `host:port` of the server's gRPC endpoint, or `dns:///host:port` for all addresses of a name in turn.
+            tls: Whether it speaks TLS.
+            access: What is shown to it.
             request_timeout_s: The longest wait for one photo.
-
-        Raises:
-            InvalidInputError: `url` is not `host:port`.
         """
-        self._url = checked_address(url)
+        self._url = url
+        self._tls = tls
+        self._access = access
+        self._headers = None if access.token is None else {TOKEN_HEADER: access.token}
+        self._options = {"headers": self._headers, "client_timeout": CONNECT_TIMEOUT_S}
         self._request_timeout_s = request_timeout_s
         self._client: aio.InferenceServerClient | None = None
         self._isolates = False
@@ -81,10 +81,10 @@ class TritonBackend:
 
     async def _served(self) -> ServedEnsemble:
         client = self._connected()
-        with _translated(self._url):
-            config = (await client.get_model_config(ENSEMBLE, client_timeout=CONNECT_TIMEOUT_S)).config
-            metadata = await client.get_server_metadata(client_timeout=CONNECT_TIMEOUT_S)
-            if not await client.is_model_ready(ENSEMBLE, client_timeout=CONNECT_TIMEOUT_S):
+        with translated_errors(self._url, tls=self._tls):
+            config = (await client.get_model_config(ENSEMBLE, **self._options)).config
+            metadata = await client.get_server_metadata(**self._options)
+            if not await client.is_model_ready(ENSEMBLE, **self._options):
                 raise ServerUnavailableError(f"the server at {self._url} is not ready yet; try again")
             self._isolates = await self._serves_twin_of(config)
         return ServedEnsemble(
@@ -99,9 +99,9 @@ class TritonBackend:
     async def _serves_twin_of(self, config: model_config_pb2.ModelConfig) -> bool:
         """Return whether the server also has the ensemble whose decoding is not shared."""
         client = self._connected()
-        if not await client.is_model_ready(ENSEMBLE_ISOLATED, client_timeout=CONNECT_TIMEOUT_S):
+        if not await client.is_model_ready(ENSEMBLE_ISOLATED, **self._options):
             return False
-        twin = (await client.get_model_config(ENSEMBLE_ISOLATED, client_timeout=CONNECT_TIMEOUT_S)).config
+        twin = (await client.get_model_config(ENSEMBLE_ISOLATED, **self._options)).config
         if is_isolated_twin(config, twin):
             return True
         logger.warning(
@@ -144,12 +144,10 @@ class TritonBackend:
         """Return what the server counted of each model, or None where it does not give its statistics."""
         client = self._connected()
         try:
-            with _translated(self._url):
-                answer = await client.get_inference_statistics(client_timeout=CONNECT_TIMEOUT_S)
-        except ServerUnavailableError as exc:
-            if _RESTRICTED_MARK in str(exc):
-                return None
-            raise
+            with translated_errors(self._url, tls=self._tls):
+                answer = await client.get_inference_statistics(**self._options)
+        except AccessDeniedError:
+            return None
         return {model.name: _counted(model) for model in answer.model_stats}
 
     async def instances(self) -> dict[str, int]:
@@ -159,13 +157,13 @@ class TritonBackend:
         """
         client = self._connected()
         numbers = {}
-        with _translated(self._url):
-            ensemble = (await client.get_model_config(ENSEMBLE, client_timeout=CONNECT_TIMEOUT_S)).config
+        with translated_errors(self._url, tls=self._tls):
+            ensemble = (await client.get_model_config(ENSEMBLE, **self._options)).config
             steps = [step.model_name for step in ensemble.ensemble_scheduling.step]
             if self._isolates:
                 steps.insert(steps.index(DECODE) + 1, DECODE_ISOLATED)
             for step in steps:
-                config = (await client.get_model_config(step, client_timeout=CONNECT_TIMEOUT_S)).config
+                config = (await client.get_model_config(step, **self._options)).config
                 # A group has its count on each of its GPUs.
                 numbers[step] = sum(group.count * max(len(group.gpus), 1) for group in config.instance_group)
         return numbers
@@ -175,11 +173,12 @@ class TritonBackend:
         from tritonclient.grpc import InferRequestedOutput
 
         client = self._connected()
-        with _translated(self._url):
+        with translated_errors(self._url, tls=self._tls):
             result = await client.infer(
                 model,
                 inputs,
                 outputs=[InferRequestedOutput(name) for name in outputs],
+                headers=self._headers,
                 client_timeout=self._request_timeout_s,
             )
             arrays = {name: result.as_numpy(name) for name in outputs}
@@ -198,26 +197,16 @@ class TritonBackend:
         if self._client is None:
             from tritonclient.grpc import aio
 
-            self._client = aio.InferenceServerClient(self._url, channel_args=channel_options(self._url))
+            files = self._access
+            self._client = aio.InferenceServerClient(
+                self._url,
+                ssl=self._tls,
+                root_certificates=_text(files.ca),
+                private_key=_text(files.key),
+                certificate_chain=_text(files.certificate),
+                channel_args=_channel_options(self._url),
+            )
         return self._client
-
-
-_ADDRESS = re.compile(r"(?:[^\s:/,\[\]\x00-\x1f\x7f]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
-"""A name or an IPv4 address, or an IPv6 address in brackets: gRPC takes the colons of a bare one for part of a port."""
-
-
-def checked_address(url: str) -> str:
-    """Return a server's address.
-
-    Raises:
-        InvalidInputError: It is not `host:port`.
-    """
-    found = _ADDRESS.fullmatch(url)
-    if found is None or not 1 <= int(found["port"]) <= 65535:
-        raise InvalidInputError(
-            f"server {url!r} is not HOST:PORT, for example localhost:8001 or [::1]:8001 (the gRPC port)"
-        )
-    return url
 
 
 def _heads(config: model_config_pb2.ModelConfig) -> dict[str, ServedHead]:
@@ -262,20 +251,12 @@ def _counted(model: service_pb2.ModelStatistics) -> ModelStatistics:
     )
 
 
-@contextmanager
-def _translated(url: str) -> Iterator[None]:
-    """Turn the exceptions of tritonclient and grpc into ours."""
-    from grpc import RpcError
-    from tritonclient.utils import InferenceServerException
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
-    try:
-        yield
-    except InferenceServerException as exc:
-        state, message = str(exc.status() or ""), exc.message()
-        if "DEADLINE_EXCEEDED" in state or "Deadline Exceeded" in message:
-            raise DeadlineError(f"the server at {url} did not answer in time") from exc
-        if any(name in state for name in _UNAVAILABLE_STATES) or any(m in message for m in _SICK_SERVER_MARKS):
-            raise ServerUnavailableError(f"the server at {url} is unavailable: {message}") from exc
-        raise PhotoRejectedError(message) from exc
-    except RpcError as exc:
-        raise ServerUnavailableError(f"the connection to {url} broke: {exc}") from exc
+
+def _channel_options(target: str) -> Sequence[tuple[str, int | str]] | None:
+    """Return the options of a channel; None for those that tritonclient gives by itself."""
+    if target.startswith("dns:///"):
+        return [*unlimited_messages(), ("grpc.lb_policy_name", "round_robin")]
+    return channel_options(target)

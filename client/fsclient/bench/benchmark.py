@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
+from fsclient.backend.connection import connect
 from fsclient.backend.server_choice import OpenServer, ServerChoice, open_server
-from fsclient.backend.triton import TritonBackend
+from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
 from fsclient.bench.level import Level
 from fsclient.bench.measure import Bench, BenchConfig
 from fsclient.bench.workload import Workload, read_workload
@@ -83,7 +84,9 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
 async def _measured(
     workload: Workload, config: BenchConfig, choice: ServerChoice, server: OpenServer, say: Say
 ) -> BenchResult:
-    backend = TritonBackend(server.url)
+    backend = connect(server.url, choice.access, request_timeout_s=REQUEST_TIMEOUT_S)
+    if not isinstance(backend, TritonBackend):
+        raise InvalidInputError(f"one server is measured at a time, and {server.url} names several")
     try:
         served = await backend.served()
         choice.check_served(served.models)

@@ -6,35 +6,45 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from fsclient.backend.address import NO_ACCESS, Access, parse_address
 from fsclient.backend.server_choice import ServerChoice
-from fsclient.backend.triton import checked_address
 from fsengine.errors import InvalidInputError
+from fsengine.server.token import read_token
 
 SERVER_VARIABLE = "FACESTATS_SERVER"
 """Environment variable that stands for `--server` where that is not given."""
+
+TOKEN_VARIABLE = "FACESTATS_TOKEN"
+"""Environment variable that holds the server's token where no `--token-file` is given."""
+
+_ACCESS = "fsclient.access"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def server_options(function: F) -> F:
-    """Add `--server`, `--models`, `--without` and `--gpu`."""
+    """Add `--server` with what is shown to it, `--models`, `--without` and `--gpu`."""
     for option in reversed(
         [
-            click.option(
-                "--server",
-                metavar="HOST:PORT",
-                envvar=SERVER_VARIABLE,
-                show_envvar=True,
-                help="gRPC address of a running server; without it one is started.",
-            ),
+            _server_option("gRPC address of a running server, grpcs://HOST:PORT for TLS; without it one is started."),
             *_models_options("; of a running server, what it must serve"),
+            *_access_options(),
         ]
     ):
+        function = option(function)
+    return function
+
+
+def running_server_options(function: F) -> F:
+    """Add `--server` with what is shown to it, for commands that start none."""
+    server = _server_option("gRPC address of a running server, grpcs://HOST:PORT for TLS.")
+    for option in reversed([server, *_access_options()]):
         function = option(function)
     return function
 
@@ -58,6 +68,7 @@ def server_choice(server: str | None, models: str | None, without: tuple[str, ..
         InvalidInputError: They exclude each other, or the server is no address.
     """
     context = click.get_current_context()
+    access = given_access(server)
     if server is not None and context.get_parameter_source("server") is ParameterSource.ENVIRONMENT:
         said = f"{SERVER_VARIABLE} names the server {server}"
         if without or gpu:
@@ -66,16 +77,37 @@ def server_choice(server: str | None, models: str | None, without: tuple[str, ..
                 "one started, or leave these options out"
             )
         try:
-            checked_address(server)
+            parse_address(server, access)
         except InvalidInputError as exc:
             raise InvalidInputError(f"{said}: {exc}; correct it, or unset it to have a server started") from exc
-    return ServerChoice(server=server, models=models, without=without, gpu=gpu)
+    return ServerChoice(server=server, models=models, without=without, gpu=gpu, access=access)
+
+
+def given_access(server: str | None) -> Access:
+    """Return what the options of `server_options` show to a running server.
+
+    Raises:
+        InvalidInputError: There is no running server to show it to, or it cannot be used.
+    """
+    given = click.get_current_context().meta.get(_ACCESS, {})
+    named = sorted(f"--{name.replace('_', '-')}" for name, file in given.items() if file is not None)
+    if server is None:
+        if named:
+            raise InvalidInputError(f"{', '.join(named)} given without --server; they are shown to a running server")
+        return NO_ACCESS
+    token_file = given.get("token_file")
+    token = os.environ.get(TOKEN_VARIABLE) or None if token_file is None else read_token(token_file)
+    return Access.given(token, given.get("tls_ca"), given.get("tls_cert"), given.get("tls_key"))
 
 
 def program_name() -> str:
     """Return how the user calls this program: its name, or its path where the shell would not find it."""
     called = sys.argv[0]
     return called if os.path.basename(called) == "fsclient" and shutil.which("fsclient") is None else "fsclient"
+
+
+def _server_option(text: str) -> Callable[[F], F]:
+    return click.option("--server", metavar="HOST:PORT", envvar=SERVER_VARIABLE, show_envvar=True, help=text)
 
 
 def _models_options(of_a_server: str = "") -> list[Callable[[F], F]]:
@@ -92,4 +124,23 @@ def _models_options(of_a_server: str = "") -> list[Callable[[F], F]]:
             help="Switch a head off (attractiveness, ethnicity, age_gender); may be given again.",
         ),
         click.option("--gpu", is_flag=True, help="Run the embedded server's models on the first NVIDIA GPU."),
+    ]
+
+
+def _access_options() -> list[Callable[[F], F]]:
+    """Return options that no command takes as a parameter: `given_access` finds them in the context."""
+
+    def note(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+        assert parameter.name is not None
+        context.meta.setdefault(_ACCESS, {})[parameter.name] = value
+
+    def option(name: str, text: str) -> Callable[[F], F]:
+        path = click.Path(path_type=Path)
+        return click.option(name, type=path, metavar="FILE", expose_value=False, callback=note, help=text)
+
+    return [
+        option("--token-file", f"Token of the running server.  [env var: {TOKEN_VARIABLE}, the token itself]"),
+        option("--tls-ca", "Certificates in PEM that vouch for the running server."),
+        option("--tls-cert", "Certificate of your own in PEM, for a server that asks for one."),
+        option("--tls-key", "Private key of it."),
     ]

@@ -19,7 +19,7 @@ from fsclient.score.answers import ScoredPhoto
 from fsdata.results.source import source_text
 from fsdata.results.status import SCORED
 from fsengine.contracts.served import marks_text
-from fsengine.errors import DeadlineError, InferenceError, InvalidInputError, ServerUnavailableError
+from fsengine.errors import AccessDeniedError, DeadlineError, InferenceError, InvalidInputError, ServerUnavailableError
 from fsengine.terminal.messages import counted, printable, say
 
 _CONCURRENCY = 4
@@ -124,6 +124,8 @@ def score_until_gone(client: Client, paths: Sequence[str], *, embedding: bool) -
             yield left.popleft()
 
     def note(photo: object, exc: InferenceError) -> None:
+        if isinstance(exc, AccessDeniedError):
+            raise exc
         answers.unanswered.append(str(photo))
         answers.cause = answers.cause or exc
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union, cast
 
 import numpy as np
@@ -40,6 +40,16 @@ def checked_photos(photos: Iterable[GivenPhoto]) -> Iterable[GivenPhoto]:
             f"photos are given as {type(photos).__name__}; expected an iterable of photos (for one photo: score)"
         )
     return photos
+
+
+async def as_stream(photos: Iterable[GivenPhoto] | AsyncIterable[GivenPhoto]) -> AsyncIterator[GivenPhoto]:
+    """Yield photos that are given in either way."""
+    if isinstance(photos, AsyncIterable):
+        async for photo in photos:
+            yield photo
+        return
+    for photo in photos:
+        yield photo
 
 
 def taken(photo: GivenPhoto) -> Callable[[], Photo]:

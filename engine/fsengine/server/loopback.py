@@ -43,11 +43,9 @@ def channel_options(address: str) -> list[tuple[str, int]] | None:
     gRPC sends what is meant for 127.0.0.1 to the proxy of `http_proxy`, `https_proxy` or `grpc_proxy` too, unless
     `no_proxy` says otherwise. Channels to other machines keep to these rules.
     """
-    if not is_loopback(address):
-        return None
-    # tritonclient leaves its own options out where any are given.
-    return [
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.max_send_message_length", _ANY_SIZE),
-        ("grpc.max_receive_message_length", _ANY_SIZE),
-    ]
+    return [("grpc.enable_http_proxy", 0), *unlimited_messages()] if is_loopback(address) else None
+
+
+def unlimited_messages() -> list[tuple[str, int]]:
+    """Return the options of a channel for messages of any size, which tritonclient leaves out where any are given."""
+    return [("grpc.max_send_message_length", _ANY_SIZE), ("grpc.max_receive_message_length", _ANY_SIZE)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fsengine.errors import FaceStatsError, InvalidInputError, Remedy
+from fsengine.errors import AccessDeniedError, FaceStatsError, InvalidInputError, Remedy
 from fsengine.terminal.messages import printable
 
 CommandOf = Callable[[Remedy], str]
@@ -66,7 +66,7 @@ def explained(run: Callable[[], Any], ctx: click.Context, install_text: Callable
     try:
         return run()
     except FaceStatsError as exc:
-        kind = _UnusableInput if isinstance(exc, InvalidInputError) else click.ClickException
+        kind = _UnusableInput if isinstance(exc, (InvalidInputError, AccessDeniedError)) else click.ClickException
         raise kind(_message(ctx, exc)) from exc
     except ImportError as exc:
         raise click.ClickException(
