@@ -16,8 +16,7 @@ from fsengine.server.listening import LOOPBACK, Listening, access_arguments
 
 BACKENDS = ("dali", "fil", "onnxruntime", "tensorrt")
 
-EXIT_TIMEOUT_S = 30
-"""For requests in flight, where the server is stopped with leave to answer them."""
+EXIT_TIMEOUT_S = 5
 
 _ENVIRONMENT_FOLDERS = "python_env_*"
 """What each Python-based backend makes in /tmp, for packed environments, and a killed server leaves there."""

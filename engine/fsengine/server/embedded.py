@@ -30,7 +30,7 @@ from fsengine.server.token import hide_in_command_line
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 40.0
+STOP_TIMEOUT_S = 45.0
 
 _POLL_S = 0.02
 _PORT_ATTEMPTS = 3

@@ -1,0 +1,77 @@
+"""`fsclient serve` as its users run it: what it prints, when it is ready, how it ends, and what it refuses."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from certificates import Certificate
+from fsclient import Client
+
+TIMEOUT_S = 60.0
+
+
+def run(command: list[str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, "serve", *words], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def test_beyond_this_machine_it_wants_tls_and_a_token(
+    fsclient_command: list[str], certificate: Certificate, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("0123456789abcdef0123")
+    (tmp_path / "token").chmod(0o644)
+    for words, said in (
+        (["--host", "0.0.0.0"], "without TLS (--tls-cert and --tls-key) and without a token (--token-file)"),
+        (["--host", "0.0.0.0", *certificate.options], "without a token (--token-file)"),
+        (["--host", "::", "--token-file", str(tmp_path / "token")], "without TLS"),
+        (["--host", "192.0.2.1", "--insecure"], "192.0.2.1 is no address of this machine"),
+        (["--tls-cert", str(certificate.path)], "go together"),
+        (["--token-file", str(tmp_path / "token")], "may be read by others"),
+        (["--grpc-port", "65536"], "0<=x<=65535"),
+    ):
+        refused = run(fsclient_command, *words)
+        assert refused.returncode == 2, refused.stderr
+        assert said in refused.stderr
+        assert refused.stdout == ""
+
+
+@pytest.mark.triton
+def test_stopped_it_answers_what_is_in_flight(
+    fsclient_command: list[str], certificate: Certificate, photos: Path, tmp_path: Path
+) -> None:
+    ready, errors = tmp_path / "ready", (tmp_path / "stderr").open("w+")
+    token = "0123456789abcdef0123"
+    (tmp_path / "token").write_text(token)
+    (tmp_path / "token").chmod(0o600)
+    command = [*fsclient_command, "serve", "--host", "0.0.0.0", *certificate.options, "--http-port", "0"]
+    command += ["--token-file", str(tmp_path / "token"), "--ready-file", str(ready), "--log-format", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        deadline = time.monotonic() + TIMEOUT_S
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert ready.read_text().strip() == url
+        port = url.rpartition(":")[2]
+        client = Client(f"grpcs://127.0.0.1:{port}", token=token, ca=certificate.path)
+        with client, concurrent.futures.ThreadPoolExecutor() as pool:
+            client.served()
+            waiting = [pool.submit(client.score, photos / "solvay_conference_1927.jpg") for _ in range(4)]
+            time.sleep(0.3)
+            server.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            assert not ready.exists()
+            assert [len(future.result(TIMEOUT_S).faces) for future in waiting] == [29] * 4
+        assert server.wait(TIMEOUT_S) == 0
+    errors.seek(0)
+    records = [json.loads(line) for line in errors.read().splitlines()]
+    assert all({"time", "level", "message"} <= record.keys() for record in records)
+    assert any(f"serving on grpcs://{url} (token)" in record["message"] for record in records)
+    assert records[-1]["message"] == "stopped"
+    assert not any(token in json.dumps(record) for record in records)
