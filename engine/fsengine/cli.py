@@ -15,6 +15,7 @@ _COMMANDS = {
     "health": ("fsengine.container.commands", "say by the exit code whether the server is ready"),
     "assemble": ("fsengine.container.commands", "make the repository that a container serves"),
     "tensorrt": ("fsengine.container.commands", "print the version of TensorRT that an image serves with"),
+    "contract": ("fsengine.repository.commands", "print the contract of the served models as JSON"),
     "matched": ("fsengine.container.commands", "run a command if TensorRT here is the server's"),
 }
 """Name of each subcommand to the module that holds it and its line in the help."""

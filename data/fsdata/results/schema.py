@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from fsengine.contracts.meanings import MEANINGS
 from fsengine.contracts.served import EMBEDDING, ServedEnsemble, ServedModels
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.json_record import convert
@@ -48,18 +49,7 @@ UNITS = {
     "converted": "why the decoder got another form of the photo than the file; null where it got the file",
     "read_ms": "milliseconds to read and hash the file, and to convert it",
     "infer_ms": "milliseconds from request to answer, waiting included",
-    "box": "x0, y0, x1, y1 in pixels of the upright full-size photo",
-    "landmarks": "x, y of eye, eye, nose, mouth corner, mouth corner; the first of a pair lies left on an upright face",
-    "score": "0 to 1, the detector's confidence",
-    "embedding": "L2-normalized",
-    "attractiveness": "the head's own scale",
-    "attractiveness_percentile": "0 to 100, share of the head's reference distribution at or below the score",
-    "attractiveness_decile": "1 to 10, the tenth of the reference distribution that the score lies in",
-    "attractiveness_interval": "low and high end of the score's conformal interval",
-    "ethnicity_probability": "in the order of labels.ethnicity; sums to 1",
-    "gender_probability": "in the order of labels.gender; sums to 1",
-    "age_years": "years",
-    "age_interval_years": "years, low and high end of the age's conformal interval",
+    **{column: MEANINGS[output].text for output, column in FACE_COLUMNS.items()},
 }
 
 PHOTO_FIELDS = (
