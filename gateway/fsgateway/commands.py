@@ -165,11 +165,11 @@ def gateway(
             )
 
             def started() -> None:
-                click.echo(url)
-                say(f"serving HTTP on {url}; Ctrl-C stops it")
                 if ready_file is not None:
                     with atomic_file(ready_file) as file:
                         file.write(f"{url}\n".encode())
+                click.echo(url)
+                say(f"serving HTTP on {url}; Ctrl-C stops it")
 
             app = make_app(behind, limits=limits, token=token)
             http = http_server(app, limits, tls=tls, on_started=started)

@@ -18,7 +18,7 @@ from gateway_process import GatewayProcess, received
 pytestmark = pytest.mark.triton
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _serves_afterwards(tight: GatewayProcess, coffee: bytes) -> Iterator[None]:
     yield
     with tight.client() as http:
@@ -55,7 +55,7 @@ WRONG: dict[str, tuple[str, bytes, int, str]] = {
     "deep json": ("application/json", b"[" * 100_000, 422, "expected `image`"),
     "deep in a field": ("application/json", b'{"images":' + b"[" * 100_000, 422, "expected `image`"),
     "deep unknown field": ("application/json", b'{"x":' + b"[" * 100_000, 422, "not known"),
-    "not utf-8": ("application/json", b'{"image": "\xff"}', 400, ""),
+    "not utf-8": ("application/json", b'{"image": "\xff"}', 422, "not base64"),
     "url": ("application/json", b'{"url": "http://169.254.169.254/"}', 422, "never named by path or URL"),
     "path": ("application/json", b'{"image": "aGk=", "path": "/etc/passwd"}', 422, "never named by path or URL"),
     "bad base64": ("application/json", b'{"image": "a photo"}', 422, "not base64"),
@@ -162,7 +162,7 @@ def test_a_head_that_never_ends_is_not_waited_for(tight: GatewayProcess, sent: b
 
 def test_what_is_no_http(tight: GatewayProcess) -> None:
     assert tight.exchange(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").startswith(b"HTTP/1.1 400")
-    assert tight.exchange(head("X-Long: " + "a" * 100_000)).startswith(b"HTTP/1.1 400")
+    assert tight.exchange(head("X-Long: " + "a" * 100_000).rstrip()).startswith(b"HTTP/1.1 400")
     smuggled = tight.exchange(
         head("Content-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close") + b"0\r\n\r\n"
     )
