@@ -52,7 +52,7 @@ def make_app(behind: ServerBehind, *, limits: GatewayLimits, token: str | None) 
         app.include_router(router)
     _answer_errors(app, telemetry)
     _describe(app, has_token=token is not None)
-    app.add_middleware(Envelope, access=Access(token), telemetry=telemetry)
+    app.add_middleware(Envelope, access=Access(token), telemetry=telemetry, linger_s=limits.linger_s)
     return app
 
 

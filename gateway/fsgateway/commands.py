@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,8 +12,11 @@ from typing import Any
 import click
 
 from fsclient.commands.options import server_choice, server_options
-from fsengine.errors import ServerError
+from fsengine.errors import InvalidInputError, ServerError
 from fsengine.terminal.messages import say
+
+_LONGEST_ADDRESS = 300
+"""Bytes of a ready file."""
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -77,10 +81,10 @@ def _limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--log-format",
-                type=click.Choice(["json", "text"]),
-                default="json",
+                type=click.Choice(["text", "json"]),
+                default="text",
                 show_default=True,
-                help="Form of the log on stderr.",
+                help="Form of the lines on stderr.",
             ),
         ]
     ):
@@ -140,6 +144,7 @@ def gateway(
     if tls is not None:
         check_tls(*tls)
     log_to_stderr(log_format)
+    tell = say if log_format == "text" else logging.getLogger("fsgateway").info
     usual, photo_bytes = GatewayLimits(), max_photo_mib * MIB
     limits = GatewayLimits(
         photo_bytes=photo_bytes,
@@ -149,9 +154,11 @@ def gateway(
         photos_at_server=concurrency,
         deadline_s=deadline_s,
     )
+    if ready_file is not None:
+        _remove_ready_file(ready_file)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with bind(host, port) as listening, open_server(choice, say) as opened:
+        with bind(host, port) as listening, open_server(choice, tell) as opened:
             url = url_of(listening, host, tls=tls is not None)
             embedded = opened.embedded
             if embedded is not None:
@@ -169,7 +176,7 @@ def gateway(
                     with atomic_file(ready_file) as file:
                         file.write(f"{url}\n".encode())
                 click.echo(url)
-                say(f"serving HTTP on {url}; Ctrl-C stops it")
+                tell(f"serving HTTP on {url}; Ctrl-C stops it")
 
             app = make_app(behind, limits=limits, token=token)
             http = http_server(app, limits, tls=tls, on_started=started)
@@ -177,10 +184,28 @@ def gateway(
                 alive = asyncio.run(serve_until_told(http, listening, behind))
             finally:
                 if ready_file is not None:
-                    ready_file.unlink(missing_ok=True)
+                    _remove_ready_file(ready_file)
             if not alive:
                 assert embedded is not None
                 raise ServerError(f"the embedded server died; its log is {embedded.log_path}")
-            say("stopped")
+            tell("stopped")
     except KeyboardInterrupt:
-        say("stopped")
+        tell("stopped")
+
+
+def _remove_ready_file(path: Path) -> None:
+    """Remove the ready file of this gateway, or of one that was killed, and nothing else.
+
+    Raises:
+        InvalidInputError: It is something else.
+    """
+    try:
+        with path.open("rb") as file:
+            found = file.read(_LONGEST_ADDRESS)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise InvalidInputError(f"the ready file {path} cannot be read: {exc.strerror}; name another") from exc
+    if not found.startswith((b"http://", b"https://")) or len(found) == _LONGEST_ADDRESS:
+        raise InvalidInputError(f"{path} is there and holds no address of a gateway; name another --ready-file")
+    path.unlink()

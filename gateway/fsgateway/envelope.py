@@ -22,26 +22,33 @@ REQUEST_ID_HEADER = "X-Request-Id"
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _CALLER_LEFT = 499
-_LINGER_S = 2.0
 _LINGER_BYTES = 8 << 20
-"""Of a body that is refused: what is read and dropped, so that the caller sees the answer and no broken connection."""
+"""Of a body that is refused: what is read and dropped at most."""
 
 
 class Envelope:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, access: Access, telemetry: Telemetry) -> None:
-        """Wrap an application."""
+    def __init__(self, app: ASGIApp, *, access: Access, telemetry: Telemetry, linger_s: float) -> None:
+        """Wrap an application.
+
+        Args:
+            app: It.
+            access: Who may ask.
+            telemetry: Counts what is done.
+            linger_s: See `GatewayLimits`.
+        """
         self._app = app
         self._access = access
         self._telemetry = telemetry
+        self._linger_s = linger_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._linger_s)
         self._telemetry.begin_request()
         try:
             await self._answer(scope, exchange)
@@ -94,7 +101,7 @@ class _UnfinishedError(Exception):
 class _Exchange:
     """One request and its answer, as they pass."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, linger_s: float) -> None:
         self.started = time.perf_counter()
         self.status = _CALLER_LEFT
         self.bytes_in = 0
@@ -106,6 +113,7 @@ class _Exchange:
         self._body_done = b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
         self._receive = receive
         self._send = send
+        self._linger_s = linger_s
 
     @property
     def is_answered(self) -> bool:
@@ -137,8 +145,8 @@ class _Exchange:
         await self._send(message)
 
     async def _linger(self) -> None:
-        """Drop what still comes of a body that is not read."""
-        until = time.monotonic() + _LINGER_S
+        """Drop what still comes of a body that is not read: closed at once, a connection may lose its answer."""
+        until = time.monotonic() + self._linger_s
         dropped = 0
         while not self._body_done and dropped < _LINGER_BYTES and (left := until - time.monotonic()) > 0:
             try:

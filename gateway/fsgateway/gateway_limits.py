@@ -31,6 +31,7 @@ class GatewayLimits:
         photo_sending_s: The longest that a caller may take to send one photo; after it 408.
         header_s: The longest that a caller may take to send the head of a request; after it the connection is closed.
         reading_s: The longest that a caller may leave an answer unread; after it the connection is closed.
+        linger_s: How long a body that is refused is read on and dropped, so that the caller sees the answer.
         keep_alive_s: How long a connection is kept without a request.
         deadline_s: The longest that photos of one request may take once they are there; after it 504.
         drain_s: How long requests in flight may take once the gateway is told to stop.
@@ -51,6 +52,7 @@ class GatewayLimits:
     photo_sending_s: float = 60.0
     header_s: float = 10.0
     reading_s: float = 30.0
+    linger_s: float = 2.0
     keep_alive_s: int = 20
     deadline_s: float = 60.0
     drain_s: float = 30.0

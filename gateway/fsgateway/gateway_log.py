@@ -10,7 +10,6 @@ from typing import Any
 
 from fsengine.terminal.messages import printable
 
-LOG_FORMATS = ("json", "text")
 FIELDS = "fields"
 """Attribute of a record that holds a request's fields."""
 
@@ -18,9 +17,12 @@ requests_log = logging.getLogger("fsgateway.requests")
 
 
 def log_to_stderr(log_format: str) -> None:
-    """Write the gateway's log, and the HTTP server's own, to stderr; one of `LOG_FORMATS`.
+    """Write the gateway's log, and the HTTP server's own, to stderr.
 
-    An exception is named without its text or place in the code: both may hold what a caller sent.
+    An exception is named without its text or traceback: both may hold what a caller sent.
+
+    Args:
+        log_format: `json`, or `text` for people.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if log_format == "json" else _TextLines())

@@ -23,6 +23,8 @@ LIMITS = {
     "idle_s": 0.5,
     "photo_sending_s": 1.0,
     "header_s": 1.0,
+    "reading_s": 1.0,
+    "linger_s": 0.3,
     "batches": 1,
     "batch_window": 2,
 }
@@ -31,9 +33,9 @@ LIMITS = {
 
 @pytest.fixture(scope="session")
 def gateway(lite_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """The command as it runs by default, in front of the server."""
+    """The command in front of the server."""
     log = tmp_path_factory.mktemp("gateway") / "log"
-    with gateway_process(log, "--server", lite_server.url) as found:
+    with gateway_process(log, "--server", lite_server.url, "--log-format", "json") as found:
         yield found
 
 

@@ -28,7 +28,8 @@ def test_with_a_server_of_its_own_and_a_graceful_end(
     tmp_path: Path, astronaut: bytes, known: dict[bytes, dict[str, Any]]
 ) -> None:
     ready = tmp_path / "ready"
-    with gateway_process(tmp_path / "log", "--ready-file", str(ready), "--log-format", "text") as gateway:
+    ready.write_text("http://127.0.0.1:1\n")  # of one that was killed
+    with gateway_process(tmp_path / "log", "--ready-file", str(ready)) as gateway:
         assert ready.read_text() == f"{gateway.url}\n"
         with gateway.client() as http:
             assert http.post("/v1/score", content=astronaut).json() == known[astronaut]
@@ -90,6 +91,7 @@ def test_what_it_refuses_before_it_starts_anything(tmp_path: Path) -> None:
             (["--tls-cert", str(pem), "--tls-key", str(pem)], "PEM"),
             (["--token-file", str(tmp_path / "none")], "does not exist"),
             (["--port", port], "another"),
+            (["--ready-file", str(pem), "--port", port], "--ready-file"),
             (["--server", "nonsense"], "HOST:PORT"),
         ):
             result = CliRunner().invoke(main, ["gateway", *options])

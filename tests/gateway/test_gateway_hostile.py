@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -180,6 +181,22 @@ def test_a_caller_that_leaves_costs_nothing(tight: GatewayProcess, astronaut: by
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert '"request_id": "left-1000", "method": "POST", "route": "/v1/score", "status": 499' in tight.log.read_text()
+
+
+def test_an_answer_that_is_not_read_is_not_kept(tight: GatewayProcess, photos: Path) -> None:
+    photo = (photos / "gauss.jpg").read_bytes()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", tight.port))
+        asked = head(f"Content-Length: {len(photo)}\r\nAccept: image/png", "/v1/score?draw=true") + photo
+        with suppress(OSError):
+            connection.sendall(asked * 40)
+        ends = f"0100007F:{tight.port:04X} 0100007F:{connection.getsockname()[1]:04X} 01"  # 01: established
+        deadline = time.monotonic() + 20
+        while ends in Path("/proc/net/tcp").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def test_more_than_the_server_can_do_is_turned_away_at_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import fields
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 import jsonschema
 import pytest
 
+from forwarded_server import ForwardedServer
 from fsclient import Client, Face, ScoredPhoto
 from fsengine.server.embedded import EmbeddedServer
 from fsgateway.routes.openapi_examples import BATCH_LINE_EXAMPLE, PHOTO_EXAMPLE
@@ -31,7 +33,7 @@ def test_models_are_those_of_the_server(http: httpx.Client, lite_server: Embedde
 def test_health_and_counters(http: httpx.Client, astronaut: bytes) -> None:
     assert (http.get("/healthz").status_code, http.get("/readyz").status_code) == (200, 200)
     http.post("/v1/score", content=astronaut)
-    http.get("/no/such/route/4711")
+    http.get("/no/such/route")
     text = http.get("/metrics").text
     for line in (
         r'facestats_gateway_requests_total\{route="/v1/score",status="200"\} \d',
@@ -43,7 +45,7 @@ def test_health_and_counters(http: httpx.Client, astronaut: bytes) -> None:
         r"facestats_gateway_requests_in_flight 1\.0",
     ):
         assert re.search(f"^{line}", text, re.MULTILINE), line
-    assert "4711" not in text
+    assert "no/such" not in text
 
 
 def test_openapi_describes_the_answers(http: httpx.Client, astronaut: bytes, coffee: bytes) -> None:
@@ -67,6 +69,8 @@ def test_openapi_describes_the_answers(http: httpx.Client, astronaut: bytes, cof
         for operation in path.values():
             assert operation["summary"]
     assert http.get("/docs").status_code == 404
+    for name in re.findall(r"#/components/schemas/(\w+)", json.dumps(described)):
+        assert name in schemas
 
 
 def test_schemas_have_the_fields_of_the_dataclasses() -> None:
@@ -110,3 +114,28 @@ def test_without_a_server_it_lives_and_is_not_ready(tmp_path: Any, astronaut: by
         batch = http.post("/v1/score/batch", files={"photo": ("a.jpg", astronaut)})
         assert batch.json()["problem"]["status"] == 503
         assert "127.0.0.1:9" not in batch.text
+
+
+def test_a_server_that_goes_away_and_comes_back(lite_server: EmbeddedServer, tmp_path: Any, coffee: bytes) -> None:
+    with (
+        ForwardedServer(lite_server.url) as server,
+        limited_gateway(tmp_path / "log", f"127.0.0.1:{server.port}", {}) as found,
+        found.client() as http,
+    ):
+
+        def wait_until_ready(status: int) -> None:
+            deadline = time.monotonic() + 20
+            while http.get("/readyz").status_code != status:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+        assert http.post("/v1/score", content=coffee).status_code == 200
+        server.off()
+        assert http.post("/v1/score", content=coffee).status_code == 503
+        wait_until_ready(503)
+        refused = http.post("/v1/score", content=coffee)
+        assert (refused.status_code, refused.elapsed.total_seconds() < 1) == (503, True)
+        assert http.get("/healthz").status_code == 200
+        server.on()
+        wait_until_ready(200)
+        assert http.post("/v1/score", content=coffee).json()["status"] == "no_face"
