@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from fsclient.commands.options import server_choice, server_options
+from fsclient.commands.options import server_behind_options, server_choice
+from fsengine.contracts.preprocessing import MAX_PHOTO_FILE_BYTES
 from fsengine.errors import InvalidInputError, ServerError
 from fsengine.terminal.messages import say
 
@@ -52,7 +53,7 @@ def _limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
         [
             click.option(
                 "--max-photo-mib",
-                type=click.IntRange(1, 1024),
+                type=click.IntRange(1, MAX_PHOTO_FILE_BYTES >> 20),
                 default=64,
                 show_default=True,
                 help="Largest encoded photo; above it 413.",
@@ -95,7 +96,7 @@ def _limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @_exposure_options
 @_limit_options
-@server_options
+@server_behind_options
 def gateway(
     host: str,
     port: int,
@@ -168,6 +169,7 @@ def gateway(
             behind = ServerBehind(
                 choice,
                 request_timeout_s=deadline_s,
+                wait_when_busy_s=limits.wait_s,
                 is_alive=(lambda: True) if embedded is None else embedded.alive,
             )
 

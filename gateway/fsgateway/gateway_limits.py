@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsclient.photos.photo_file import MAX_FILE_BYTES
-
 MIB = 1 << 20
-MOST_PHOTO_MIB = MAX_FILE_BYTES // MIB
-"""The largest photo that the client library sends to a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

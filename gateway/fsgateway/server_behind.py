@@ -11,7 +11,7 @@ from fsclient.async_client import AsyncClient
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.score.answers import ScoredPhoto
 from fsengine.contracts.served import ServedModels
-from fsengine.errors import DeadlineError, FaceStatsError, InvalidInputError, ServerUnavailableError
+from fsengine.errors import DeadlineError, FaceStatsError, InvalidInputError, ServerBusyError, ServerUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +26,24 @@ class ServerBehind:
     """Scores photos on a server that may come, go, and come back with other models."""
 
     def __init__(
-        self, choice: ServerChoice, *, request_timeout_s: float, is_alive: Callable[[], bool] = lambda: True
+        self,
+        choice: ServerChoice,
+        *,
+        request_timeout_s: float,
+        wait_when_busy_s: float,
+        is_alive: Callable[[], bool] = lambda: True,
     ) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
             choice: A running server.
             request_timeout_s: The longest wait for one photo.
+            wait_when_busy_s: How long a photo is asked for again where it has too much to do.
             is_alive: Says whether the process of an embedded one runs.
         """
         self._choice = choice
         self._request_timeout_s = request_timeout_s
+        self._wait_when_busy_s = wait_when_busy_s
         self._is_alive = is_alive
         self._client: AsyncClient | None = None
         self._models: ServedModels | None = None
@@ -68,6 +75,7 @@ class ServerBehind:
         """Score one encoded photo; see `AsyncClient.score`.
 
         Raises:
+            ServerBusyError: It has too much to do.
             ServerUnavailableError: It is not ready, or went away.
             DeadlineError: It did not answer in time.
             InferenceError: It refused, or serves other models than it did.
@@ -81,6 +89,8 @@ class ServerBehind:
             if client is self._client:
                 raise
             raise ServerUnavailableError("the server serves other models now; try again") from exc
+        except ServerBusyError:
+            raise
         except FaceStatsError:
             self._look_now.set()
             raise
@@ -121,7 +131,9 @@ class ServerBehind:
 
     async def _look(self) -> None:
         """Ask it what it serves, over a connection of its own; take that connection where the models are new."""
-        client = AsyncClient(self._choice, request_timeout_s=self._request_timeout_s)
+        client = AsyncClient(
+            self._choice, request_timeout_s=self._request_timeout_s, wait_when_busy_s=self._wait_when_busy_s
+        )
         try:
             models = await client.served()
         except BaseException:

@@ -111,7 +111,7 @@ def main(server: str, limits_json: str) -> None:
     log_to_stderr("json")
     limits = GatewayLimits(**json.loads(limits_json))
     listening = bind("127.0.0.1", 0)
-    behind = ServerBehind(ServerChoice(server=server), request_timeout_s=limits.deadline_s)
+    behind = ServerBehind(ServerChoice(server=server), request_timeout_s=limits.deadline_s, wait_when_busy_s=2)
     url = url_of(listening, "127.0.0.1", tls=False)
     app = make_app(behind, limits=limits, token=None)
     http = http_server(app, limits, tls=None, on_started=lambda: click.echo(url))

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fsengine.errors import FaceStatsError
+from fsengine.errors import FaceStatsError, ServerBusyError, ServerUnavailableError
 from fsgateway.admission import HeldBytes
 from fsgateway.bodies.form_photos import photos_of_form
 from fsgateway.bodies.request_body import RequestBody
@@ -162,7 +162,7 @@ class _Batch:
             line = self._line(index, photo.id, problem=problem)
         except FaceStatsError as exc:
             failed = problem_of(exc)
-            if failed.kind == "server-unavailable":
+            if isinstance(exc, ServerUnavailableError) and not isinstance(exc, ServerBusyError):
                 self._unavailable = Problem(failed.kind, "the server went away, and the rest of the batch was not read")
             line = self._line(index, photo.id, problem=failed)
         except Exception as exc:
