@@ -34,6 +34,7 @@ def test_the_wheel_holds_code_models_and_photos_and_little_else(wheel: Path) -> 
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
         "fsclient/cli.py",
+        "fsgateway/commands.py",
         "fsengine/backends/folders/dali/model.py",
         "fsengine/shipped/model_repository/facestats/config.pbtxt",
         "fsengine/shipped/model_repository/decode/1/dali.py",

@@ -41,6 +41,22 @@ def server_options(function: F) -> F:
     return function
 
 
+def server_behind_options(function: F) -> F:
+    """Add the options of `server_options` for a command that is a server too, and has tokens and TLS of its own.
+
+    What is shown to the running server has `server-` before its name.
+    """
+    for option in reversed(
+        [
+            _server_option("gRPC address of a running server, grpcs://HOST:PORT for TLS; without it one is started."),
+            *_models_options("; of a running server, what it must serve"),
+            *_access_options("server-"),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
 def running_server_options(function: F) -> F:
     """Add `--server` with what is shown to it, for commands that start none."""
     server = _server_option("gRPC address of a running server, grpcs://HOST:PORT for TLS.")
@@ -90,14 +106,15 @@ def given_access(server: str | None) -> Access:
         InvalidInputError: There is no running server to show it to, or it cannot be used.
     """
     given = click.get_current_context().meta.get(_ACCESS, {})
-    named = sorted(f"--{name.replace('_', '-')}" for name, file in given.items() if file is not None)
+    named = sorted(option for option, file in given.values() if file is not None)
     if server is None:
         if named:
             raise InvalidInputError(f"{', '.join(named)} given without --server; they are shown to a running server")
         return NO_ACCESS
-    token_file = given.get("token_file")
+    files = {what: file for what, (_, file) in given.items()}
+    token_file = files.get("token-file")
     token = os.environ.get(TOKEN_VARIABLE) or None if token_file is None else read_token(token_file)
-    return Access.given(token, given.get("tls_ca"), given.get("tls_cert"), given.get("tls_key"))
+    return Access.given(token, files.get("tls-ca"), files.get("tls-cert"), files.get("tls-key"))
 
 
 def program_name() -> str:
@@ -127,20 +144,21 @@ def _models_options(of_a_server: str = "") -> list[Callable[[F], F]]:
     ]
 
 
-def _access_options() -> list[Callable[[F], F]]:
+def _access_options(prefix: str = "") -> list[Callable[[F], F]]:
     """Return options that no command takes as a parameter: `given_access` finds them in the context."""
 
     def note(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
-        assert parameter.name is not None
-        context.meta.setdefault(_ACCESS, {})[parameter.name] = value
+        (name,) = parameter.opts
+        context.meta.setdefault(_ACCESS, {})[name.removeprefix(f"--{prefix}")] = (name, value)
 
     def option(name: str, text: str) -> Callable[[F], F]:
         path = click.Path(path_type=Path)
+        name = f"--{prefix}{name}"
         return click.option(name, type=path, metavar="FILE", expose_value=False, callback=note, help=text)
 
     return [
-        option("--token-file", f"Token of the running server.  [env var: {TOKEN_VARIABLE}, the token itself]"),
-        option("--tls-ca", "Certificates in PEM that vouch for the running server."),
-        option("--tls-cert", "Certificate of your own in PEM, for a server that asks for one."),
-        option("--tls-key", "Private key of it."),
+        option("token-file", f"Token of the running server.  [env var: {TOKEN_VARIABLE}, the token itself]"),
+        option("tls-ca", "Certificates in PEM that vouch for the running server."),
+        option("tls-cert", "Certificate of your own in PEM, for a server that asks for one."),
+        option("tls-key", "Private key of it."),
     ]

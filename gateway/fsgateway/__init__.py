@@ -1,0 +1,1 @@
+"""`fsclient gateway`: HTTP and JSON in front of a server, for callers that have neither Python nor gRPC."""

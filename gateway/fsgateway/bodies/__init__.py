@@ -1,0 +1,1 @@
+"""The bodies of requests: read within limits, and the photos in them."""
