@@ -6,20 +6,27 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fsclient.backend.server_choice import ServerChoice, open_server
 from fsclient.commands.listening_options import listening_options
 from fsclient.commands.options import models_options
-from fsengine.errors import InvalidInputError
+from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.files.atomic import temporary_file
 from fsengine.server.exposure import check_exposure
 from fsengine.server.listening import Listening
 from fsengine.server.log_records import LogFollower, record
 from fsengine.server.tls import server_tls
 from fsengine.server.token import read_token
-from fsengine.terminal.messages import say
+from fsengine.terminal.messages import Say, say
+
+if TYPE_CHECKING:
+    from fsengine.server.embedded import EmbeddedServer
+
+_LONGEST_ADDRESS = 300
+"""Bytes of a ready file."""
 
 _PORT = click.IntRange(0, 65535)
 
@@ -62,32 +69,53 @@ def serve(
       fsclient serve --models lite --grpc-port 8001
       fsclient serve --host 0.0.0.0 --grpc-port 8001 --tls-cert cert.pem --tls-key key.pem --token-file token
     """
-    tls = server_tls(tls_cert, tls_key, tls_client_ca)
-    check_exposure(
-        host, tls=tls is not None, authenticated=token_file is not None or tls_client_ca is not None, insecure=insecure
-    )
-    token = None if token_file is None else read_token(token_file)
     tell = say if log_format == "text" else _say_json
-    for warning in [] if tls is None else tls.check():
-        tell(f"warning: {warning}")
-    listening = Listening(
-        host=host, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port, tls=tls, token=token
-    )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _interrupt_on_signals()
     try:
+        tls = server_tls(tls_cert, tls_key, tls_client_ca)
+        authenticated = token_file is not None or tls_client_ca is not None
+        check_exposure(host, tls=tls is not None, authenticated=authenticated, insecure=insecure)
+        token = None if token_file is None else read_token(token_file)
+        for warning in [] if tls is None else tls.check():
+            tell(f"warning: {warning}")
+        listening = Listening(
+            host=host, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port, tls=tls, token=token
+        )
+        _remove_stale(ready_file)
         with open_server(ServerChoice(models=models, without=without, gpu=gpu), tell, listening) as server:
-            embedded = server.embedded
-            assert embedded is not None
-            click.echo(server.url)
-            tell(_where(embedded.listening, server.url, embedded.log_path))
-            with _log(embedded.log_path, log_format):
-                try:
-                    with _ready(ready_file, server.url):
-                        embedded.wait()
-                finally:
-                    embedded.stop(drain=True)
+            assert server.embedded is not None
+            _serve(server.embedded, ready_file, tell, log_format)
     except KeyboardInterrupt:
         tell("stopped")
+    except FaceStatsError as exc:
+        if log_format == "text":
+            raise
+        tell(f"error: {exc}")
+        raise SystemExit(2 if isinstance(exc, InvalidInputError) else 1) from exc
+
+
+def _serve(embedded: EmbeddedServer, ready_file: Path | None, tell: Say, log_format: str) -> None:
+    """Serve until the server dies or this process is told to stop; what is in flight then is answered."""
+    if embedded.listening.token is not None and embedded.secrets_are_visible:
+        tell("warning: the list of processes shows the token; the kernel does not let it be overwritten there")
+    with _log(embedded.log_path, log_format):
+        try:
+            with _ready(ready_file, embedded.url):
+                click.echo(embedded.url)
+                tell(_where(embedded.listening, embedded.url, embedded.log_path))
+                embedded.wait()
+        except KeyboardInterrupt:
+            tell("answering what is in flight; a second Ctrl-C gives it up")
+            raise
+        finally:
+            embedded.stop(drain=True)
+
+
+def _interrupt_on_signals() -> None:
+    """Let SIGTERM, and a terminal that goes away, do what Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 def _where(listening: Listening, url: str, log: Path) -> str:
@@ -102,7 +130,7 @@ def _where(listening: Listening, url: str, log: Path) -> str:
 
 def _say_json(text: str) -> None:
     level, _, rest = text.partition(": ")
-    click.echo(record(rest, level="warning") if level == "warning" else record(text), err=True)
+    click.echo(record(rest, level=level) if level in ("warning", "error") else record(text), err=True)
 
 
 @contextlib.contextmanager
@@ -115,6 +143,25 @@ def _log(path: Path, log_format: str) -> Iterator[None]:
     finally:
         if follower is not None:
             follower.close()
+
+
+def _remove_stale(ready_file: Path | None) -> None:
+    """Remove what a server that was killed left as its ready file, and nothing else.
+
+    Raises:
+        InvalidInputError: It is something else, or cannot be removed.
+    """
+    if ready_file is None:
+        return
+    try:
+        content = ready_file.read_bytes()
+        if len(content) > _LONGEST_ADDRESS or not content.rstrip().rpartition(b":")[2].isdigit():
+            raise InvalidInputError(f"--ready-file {ready_file} is there and holds no address; choose another name")
+        ready_file.unlink()
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise InvalidInputError(f"--ready-file {ready_file} cannot be used: {exc.strerror}") from exc
 
 
 @contextlib.contextmanager

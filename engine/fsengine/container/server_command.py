@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fsengine.errors import InvalidInputError
 from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
-from fsengine.server.listening import access_arguments
+from fsengine.server.listening import access_arguments, tls_arguments
 from fsengine.server.tls import ServerTls
 
 PINNED_MEMORY_MIB = 256
@@ -76,6 +76,16 @@ class ServerOptions:
             raise InvalidInputError("--exit-timeout, --pinned-memory and --cuda-memory must be 0 or more")
         if self.grpc_threads != 0 and not 2 <= self.grpc_threads <= 128:
             raise InvalidInputError(f"{self.grpc_threads} gRPC threads given; tritonserver takes 2 to 128 (0: its own)")
+        if self.token is not None and self.restricts_itself:
+            raise InvalidInputError(
+                "--token-file and options of tritonserver that restrict protocols exclude each other, as Triton takes "
+                "each protocol once; leave one of them out"
+            )
+
+    @property
+    def restricts_itself(self) -> bool:
+        """Return whether `extra` says by itself which protocols are closed."""
+        return any("restricted" in option for option in self.extra)
 
 
 def server_command(options: ServerOptions) -> list[str]:
@@ -110,6 +120,7 @@ def server_command(options: ServerOptions) -> list[str]:
             f"--pinned-memory-pool-byte-size={options.pinned_memory_mib << 20}",
             f"--cuda-memory-pool-byte-size=0:{options.cuda_memory_mib << 20}",
         ]
-    if not any("restricted" in option for option in options.extra):
-        command += access_arguments(tls=options.tls, token=options.token, closed_key=secrets.token_hex(16))
+    command += tls_arguments(options.tls)
+    if not options.restricts_itself:
+        command += access_arguments(token=options.token, closed_key=secrets.token_hex(16))
     return [*command, *options.extra]

@@ -12,11 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from fsengine.errors import MissingDependencyError
-from fsengine.server.listening import LOOPBACK, Listening, access_arguments
+from fsengine.server.listening import LOOPBACK, Listening, access_arguments, tls_arguments
 
 BACKENDS = ("dali", "fil", "onnxruntime", "tensorrt")
 
 EXIT_TIMEOUT_S = 5
+"""Shorter than the supervisor waits for a server that it told to stop."""
 
 _ENVIRONMENT_FOLDERS = "python_env_*"
 """What each Python-based backend makes in /tmp, for packed environments, and a killed server leaves there."""
@@ -90,7 +91,8 @@ def server_command(
         "--allow-gpu-metrics=false",
         f"--grpc-address={listening.address}",
         f"--grpc-port={listening.grpc_port}",
-        *access_arguments(tls=listening.tls, token=listening.token, closed_key=listening.closed_key),
+        *tls_arguments(listening.tls),
+        *access_arguments(token=listening.token, closed_key=listening.closed_key),
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=python,shm-default-byte-size={region_bytes}",
     ]

@@ -15,6 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from fsengine.errors import InvalidInputError, ServerError
 from fsengine.gpu import Gpu, only
@@ -25,7 +26,11 @@ from fsengine.server.loopback import channel_options, is_unspecified_host
 from fsengine.server.supervisor import COMMAND_FILE, DRAIN, PID_FILE
 from fsengine.server.surroundings import RunFolder, environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
+from fsengine.server.tls import completes_handshake
 from fsengine.server.token import hide_in_command_line
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import InferenceServerClient
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +64,8 @@ class EmbeddedServer:
         listening: Where it listens, once started with the ports that it has.
         log_path: File that holds what it writes.
         photos_in_flight: The most photos that shared memory has room for.
+        secrets_are_visible: Whether the list of processes shows what callers have to show, which the kernel did not let
+            it overwrite there.
     """
 
     def __init__(self, repository: Path, *, gpu: Gpu | None = None, listening: Listening | None = None) -> None:
@@ -78,6 +85,7 @@ class EmbeddedServer:
         self.url = ""
         self.log_path = Path()
         self.photos_in_flight = 0
+        self.secrets_are_visible = False
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
@@ -103,6 +111,7 @@ class EmbeddedServer:
         self.log_path = _new_log()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             self.listening = _with_ports(self._asked)
+            self.secrets_are_visible = True
             started = time.time()
             self._spawn(library_folder)
             try:
@@ -118,17 +127,17 @@ class EmbeddedServer:
             finally:
                 binary.remove_environment_folders(started)
             self.url = f"{self.listening.address}:{self.listening.grpc_port}"
-            self._hide_secrets()
             return
 
     def _hide_secrets(self) -> None:
         """Take what callers have to show out of the list of processes, where all users of the machine could read it."""
         assert self._run is not None
-        pid = _server_pid(self._run)
-        for secret in filter(None, (self.listening.token, self.listening.closed_key)):
-            if pid is None or not hide_in_command_line(pid, secret):
-                logger.warning("other users of this machine can read the server's token in the list of processes")
-                return
+        # From its first line on, the server has read its options.
+        if self.secrets_are_visible and start_log.has_begun(self.log_path.read_text(errors="replace")):
+            pid = _server_pid(self._run)
+            shown = (self.listening.token, self.listening.closed_key)
+            hidden = pid is not None and all(hide_in_command_line(pid, secret) for secret in shown if secret)
+            self.secrets_are_visible = not hidden
 
     def alive(self) -> bool:
         """Return whether the server still runs."""
@@ -148,7 +157,7 @@ class EmbeddedServer:
         """Stop the server and everything that it started; does nothing when it is stopped already.
 
         Args:
-            drain: Whether requests in flight are answered first, which takes two seconds or more.
+            drain: Whether requests in flight are answered first, for 30 seconds at most; takes three or more.
         """
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is None:
@@ -159,12 +168,14 @@ class EmbeddedServer:
                 supervisor.stdin.write(DRAIN)
             supervisor.stdin.close()
         try:
-            supervisor.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            supervisor.kill()
-            supervisor.wait()
-        if self._run is not None and self._run.root.exists():
-            self._clear_away(self._run)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                supervisor.wait(STOP_TIMEOUT_S)
+        finally:
+            if supervisor.poll() is None:  # a second Ctrl-C gives up what is in flight
+                supervisor.kill()
+                supervisor.wait()
+            if self._run is not None and self._run.root.exists():
+                self._clear_away(self._run)
 
     def _clear_away(self, run: RunFolder) -> None:
         """Do what the supervisor, killed itself, could not."""
@@ -184,7 +195,7 @@ class EmbeddedServer:
                 run.repository, run.backends, self.listening, prefix, shared_memory.REGION_BYTES
             )
             (run.root / COMMAND_FILE).touch(mode=0o600)
-            (run.root / COMMAND_FILE).write_text("\0".join(command))
+            (run.root / COMMAND_FILE).write_bytes(os.fsencode("\0".join(command)))
             packages = Path(__file__).absolute().parents[2]
             self._supervisor = subprocess.Popen(
                 [
@@ -202,39 +213,24 @@ class EmbeddedServer:
 
     def _wait_ready(self) -> None:
         """Wait until the server says that every model is ready."""
-        from tritonclient.grpc import InferenceServerClient
-        from tritonclient.utils import InferenceServerException
-
         assert self._supervisor is not None
         started = time.monotonic()
         watch = _StartWatch(self.log_path)
-        client: InferenceServerClient | None = None
-        tls, port = self.listening.tls is not None, self.listening.grpc_port
-        host = "127.0.0.1" if is_unspecified_host(self.listening.host) else self.listening.host
-        address = f"{replace(self.listening, host=host).address}:{port}"
+        probe = _ReadyProbe(self.listening)
         try:
             while self._supervisor.poll() is None:
                 if time.monotonic() - started > START_TIMEOUT_S:
                     raise ServerError(f"the embedded server was not ready in {START_TIMEOUT_S:.0f} s{self._log_tail()}")
                 if watch.has_failed(self._run):
                     break
-                # A gRPC channel that once failed waits a second before it tries again; a socket does not.
-                if client is None and _listens(host, port):
-                    if tls:
-                        # Its certificate may be about another name, and it may ask for one; it opens its port last.
-                        return
-                    client = InferenceServerClient(address, channel_args=channel_options(address))
-                if client is not None:
-                    try:
-                        if client.is_server_ready(client_timeout=5.0):
-                            logger.info("the embedded server was ready after %.1f s", time.monotonic() - started)
-                            return
-                    except InferenceServerException:
-                        logger.debug("not ready yet", exc_info=True)
+                self._hide_secrets()
+                if probe.is_ready():
+                    self._hide_secrets()
+                    logger.info("the embedded server was ready after %.1f s", time.monotonic() - started)
+                    return
                 time.sleep(_POLL_S)
         finally:
-            if client is not None:
-                client.close()
+            probe.close()
         raise ServerError(f"the embedded server did not start{self._log_tail()}")
 
     def _log_tail(self) -> str:
@@ -244,6 +240,44 @@ class EmbeddedServer:
             # The link is gone when a user looks for what is named.
             lines = lines.replace(str(self._run.repository), str(self.repository))
         return f"; its log is {self.log_path}:\n  {lines}"
+
+
+class _ReadyProbe:
+    """Asks a server that starts whether it is ready, with the little that TLS and a token leave open to everybody."""
+
+    def __init__(self, listening: Listening) -> None:
+        host = "127.0.0.1" if is_unspecified_host(listening.host) else listening.host
+        self._tls = listening.tls is not None
+        self._grpc = (host.strip("[]"), listening.grpc_port)
+        self._address = f"{replace(listening, host=host).address}:{listening.grpc_port}"
+        others = (listening.http_port, listening.metrics_port)
+        self._ports = [self._grpc, *((LOOPBACK, port) for port in others if port is not None)]
+        self._client: InferenceServerClient | None = None
+
+    def is_ready(self) -> bool:
+        """Return whether it answers on each of its ports; it opens them when every model is loaded."""
+        if not all(_listens(host, port) for host, port in self._ports):
+            return False
+        # Its certificate may be about another name, and it may ask for one.
+        return completes_handshake(*self._grpc) if self._tls else self._says_ready()
+
+    def _says_ready(self) -> bool:
+        from tritonclient.grpc import InferenceServerClient
+        from tritonclient.utils import InferenceServerException
+
+        # A gRPC channel that once failed waits a second before it tries again: it is made when something listens.
+        if self._client is None:
+            self._client = InferenceServerClient(self._address, channel_args=channel_options(self._address))
+        try:
+            return bool(self._client.is_server_ready(client_timeout=5.0))
+        except InferenceServerException:
+            logger.debug("not ready yet", exc_info=True)
+            return False
+
+    def close(self) -> None:
+        """Close the channel."""
+        if self._client is not None:
+            self._client.close()
 
 
 class _StartWatch:
@@ -318,7 +352,7 @@ def _with_ports(asked: Listening) -> Listening:
 def _listens(host: str, port: int) -> bool:
     """Return whether something accepts connections on a port."""
     try:
-        with socket.create_connection((host.strip("[]"), port), timeout=1.0):
+        with socket.create_connection((host, port), timeout=1.0):
             return True
     except OSError:
         return False

@@ -51,22 +51,28 @@ class Listening:
         return f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
 
 
-def access_arguments(*, tls: ServerTls | None, token: str | None, closed_key: str) -> list[str]:
-    """Return the options of tritonserver for TLS and for who may ask what; see `Listening`."""
+def access_arguments(*, token: str | None, closed_key: str) -> list[str]:
+    """Return the options of tritonserver for who may ask what; see `Listening`."""
     closed = f"{_CLOSED}:{_CLOSED_KEY}={closed_key}"
     arguments = [f"--grpc-restricted-protocol={closed}", f"--http-restricted-api={closed}"]
     if token is not None:
         open_to_it = f"{_FOR_TOKENS}:{_TOKEN_KEY}={token}"
         arguments += [f"--grpc-restricted-protocol={open_to_it}", f"--http-restricted-api={open_to_it}"]
-    if tls is not None:
-        mutual = tls.client_ca is not None
-        arguments += [
-            f"--grpc-use-ssl{'-mutual' if mutual else ''}=1",
-            f"--grpc-server-cert={tls.certificate.absolute()}",
-            f"--grpc-server-key={tls.key.absolute()}",
-        ]
-        if tls.client_ca is not None:
-            arguments.append(f"--grpc-root-cert={tls.client_ca.absolute()}")
+    return arguments
+
+
+def tls_arguments(tls: ServerTls | None) -> list[str]:
+    """Return the options of tritonserver for TLS; see `Listening`."""
+    if tls is None:
+        return []
+    mutual = tls.client_ca is not None
+    arguments = [
+        f"--grpc-use-ssl{'-mutual' if mutual else ''}=1",
+        f"--grpc-server-cert={tls.certificate.absolute()}",
+        f"--grpc-server-key={tls.key.absolute()}",
+    ]
+    if tls.client_ca is not None:
+        arguments.append(f"--grpc-root-cert={tls.client_ca.absolute()}")
     return arguments
 
 

@@ -25,6 +25,11 @@ _HARMLESS = re.compile(
 _TABLE = ("+", "|")
 
 
+def has_begun(log: str) -> bool:
+    """Return whether a server's log holds a line of Triton's own, which it writes once its options are read."""
+    return any(_TRITON_LINE.match(line) for line in log.splitlines())
+
+
 def is_fatal(log: str) -> bool:
     """Return whether a server's log says that a model cannot be served."""
     return any(_FATAL.search(line) for line in log.splitlines() if line.startswith("E"))

@@ -4,11 +4,12 @@ It starts the server in a session of its own, so that Ctrl-C in a terminal does 
 is done. When the client closes its pipe, or dies of anything, the pipe ends, and this process stops the server
 and all that it started, and removes its shared memory and its run folder. The server holds no state, and a
 client closes its pipe when it has its answers, so the server is killed at once; a client that serves others
-writes `DRAIN` first, and requests in flight are then answered.
+writes `DRAIN` first, and requests in flight are then answered: Triton 2.51 itself, once told to stop, refuses the steps
+that an ensemble's requests still have before them, so it is told when nothing is computed any more.
 
 Run as a module with RUN_FOLDER SHM_PREFIX LOG and the pipe on stdin; the command lies in the run folder, as it may hold
-a token that nobody shall read in the list of processes. It keeps to the standard library, as it
-is run isolated from whatever else the user's Python would import.
+a token that nobody shall read in the list of processes. It keeps to the standard library, as it is run isolated from
+whatever else the user's Python would import.
 """
 
 from __future__ import annotations
@@ -33,15 +34,16 @@ COMMAND_FILE = "command"
 """In the run folder: the server's command line, its words separated by NUL."""
 
 DRAIN = b"drain"
-DRAIN_TIMEOUT_S = 30.0
-"""For requests in flight, before the server is told to stop."""
+QUIET_TIMEOUT_S = 30.0
+"""How long requests in flight are waited for."""
 
-_EXIT_TIMEOUT_S = 8.0
-"""Longer than the server itself waits for them then."""
-_LOOK_S = 0.25
-_QUIET_LOOKS = 2
-_IDLE_SHARE = 0.1
-"""Of one core; a server with nothing to do takes less than 0.02."""
+EXIT_TIMEOUT_S = 8.0
+"""Longer than the server, told to stop, waits for what it still does."""
+
+_WINDOW_S = 0.5
+_QUIET_WINDOWS = 2
+_QUIET_SHARE = 0.06
+"""Of one core; an idle server takes less than 0.04, one with a photo in flight all that it gets."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> int:
     """Run a server until its client is gone; return the server's exit code."""
     run_folder, shm_prefix, log_path = arguments
     command_file = Path(run_folder, COMMAND_FILE)
-    command = command_file.read_text().split("\0")
+    command = os.fsdecode(command_file.read_bytes()).split("\0")
     command_file.unlink()
     libc = ctypes.CDLL(None, use_errno=True)
     # Orphans of the server become children of this process, so that it can wait for them.
@@ -102,33 +104,30 @@ def _wait_for_either(server: subprocess.Popen[bytes]) -> bool:
 
 
 def _drain(server: subprocess.Popen[bytes]) -> None:
-    """Let the server answer what is in flight, for a while at most.
-
-    Told to stop, Triton refuses the next step of every photo that is in flight, and counts them nowhere. So it is told
-    when it has nothing to do.
-    """
-    deadline = time.monotonic() + DRAIN_TIMEOUT_S
-    ticks_per_look = os.sysconf("SC_CLK_TCK") * _LOOK_S
-    before, quiet = _cpu_ticks(server.pid), 0
-    while quiet < _QUIET_LOOKS and server.poll() is None and time.monotonic() < deadline:
-        time.sleep(_LOOK_S)
-        now = _cpu_ticks(server.pid)
-        quiet = quiet + 1 if now - before <= _IDLE_SHARE * ticks_per_look else 0
-        before = now
+    """Let the server answer what is in flight, for a while at most."""
+    deadline = time.monotonic() + QUIET_TIMEOUT_S
+    quiet_windows, spent_s = 0, _session_cpu_s(server.pid)
+    while quiet_windows < _QUIET_WINDOWS and time.monotonic() < deadline and server.poll() is None:
+        time.sleep(_WINDOW_S)
+        before_s, spent_s = spent_s, _session_cpu_s(server.pid)
+        quiet_windows = quiet_windows + 1 if spent_s - before_s <= _QUIET_SHARE * _WINDOW_S else 0
     server.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        server.wait(_EXIT_TIMEOUT_S)
+        server.wait(EXIT_TIMEOUT_S)
 
 
-def _cpu_ticks(session: int) -> int:
-    """Return the processor time of all processes of a session, in clock ticks; see proc(5), /proc/PID/stat."""
-    total = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                total += int(fields[11]) + int(fields[12])
-    return total
+def _session_cpu_s(session: int) -> float:
+    """Return the seconds of CPU that the processes of a session have taken."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # Fields after the command, which is in brackets and may hold anything; see proc(5).
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(fields[3]) == session:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _kill_group(group: int) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import ssl
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError
+
+_HANDSHAKE_TIMEOUT_S = 5.0
+_SOON_DAYS = 14
+_DAY_S = 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +36,8 @@ class ServerTls:
         """Check that the files can be used, and return what a user should know of them.
 
         Raises:
-            InvalidInputError: One is missing, is no PEM file, or key and certificate do not belong together.
+            InvalidInputError: One is missing, is no PEM file, key and certificate do not belong together, or the
+                certificate is out of date.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
@@ -47,9 +55,11 @@ class ServerTls:
             ) from exc
         if self.client_ca is not None:
             check_ca(self.client_ca)
+        warnings = _date_warnings(context, self.certificate)
         if mode & 0o077:
-            return [f"the key {self.key} may be read by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {self.key}"]
-        return []
+            said = f"the key {self.key} may be read by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {self.key}"
+            warnings.append(said)
+        return warnings
 
 
 def server_tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> ServerTls | None:
@@ -63,6 +73,49 @@ def server_tls(certificate: Path | None, key: Path | None, client_ca: Path | Non
     if certificate is None and key is None and client_ca is None:
         return None
     raise InvalidInputError("--tls-cert and --tls-key go together, and --tls-client-ca needs both of them")
+
+
+def completes_handshake(host: str, port: int) -> bool:
+    """Return whether a server speaks TLS there.
+
+    Neither the name in its certificate nor a certificate of ours matters to that: TLS 1.3 is done with the handshake
+    before a server looks at the latter.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_HANDSHAKE_TIMEOUT_S) as plain,
+            context.wrap_socket(plain) as secured,
+        ):
+            return secured.selected_alpn_protocol() == "h2"
+    except OSError:
+        return False
+
+
+def _date_warnings(server: ssl.SSLContext, certificate: Path) -> list[str]:
+    """Check a certificate's dates by a handshake in memory: nothing else that is public reads them."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate vouches for itself here
+    trusting.load_verify_locations(certificate)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(to_client, to_server)
+    try:
+        for side in (client, server.wrap_bio(to_server, to_client, server_side=True), client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLError as exc:
+        reason = exc.verify_message if isinstance(exc, ssl.SSLCertVerificationError) else exc.reason
+        raise InvalidInputError(
+            f"clients would refuse the certificate {certificate}: {reason}; give one of a server that is valid now"
+        ) from exc
+    shown = client.getpeercert()
+    assert shown is not None
+    days = (ssl.cert_time_to_seconds(str(shown["notAfter"])) - time.time()) / _DAY_S
+    return [f"the certificate {certificate} expires in {days:.0f} days"] if days < _SOON_DAYS else []
 
 
 def check_ca(path: Path) -> None:

@@ -67,7 +67,7 @@ def checked_token(token: str, origin: str) -> str:
 def hide_in_command_line(pid: int, secret: str) -> bool:
     """Overwrite a secret in the command line that the list of processes shows of a running program.
 
-    Triton takes tokens nowhere else. It has copied its options when it is ready.
+    Triton takes tokens nowhere else. It has copied its options when it writes its first line.
 
     Args:
         pid: A process that this one started, or an ancestor of it did.
