@@ -27,7 +27,7 @@ def make_certificate(folder: Path, name: str = "server") -> Certificate:
     if shutil.which("openssl") is None:
         pytest.skip("the openssl program is missing; it makes certificates")
     made = Certificate(folder / f"{name}.pem", folder / f"{name}.key")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj", f"/CN={name}"]
     names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     subprocess.run([*command, *names, "-keyout", made.key, "-out", made.path], check=True, capture_output=True)
     made.key.chmod(0o600)
