@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,14 +76,17 @@ class FakePrograms:
         program = "import json, sys; print(json.dumps(sys.argv[1:]))"
         self.add("tritonserver", f'exec {sys.executable} -c "{program}" "$@"')
 
-    def fsengine(self, *arguments: str, modules: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def fsengine(
+        self, *arguments: str, modules: Path | None = None, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run `fsengine` as in the server image: these programs alone on the PATH, of libraries click and pynvml.
 
         Args:
             *arguments: Of the command.
             modules: Folder of further Python modules.
+            variables: Of the container's environment.
         """
-        environment = {"PATH": str(self.folder), "LD_LIBRARY_PATH": str(self.folder)}
+        environment = {"PATH": str(self.folder), "LD_LIBRARY_PATH": str(self.folder), **(variables or {})}
         environment["PYTHONPATH"] = os.pathsep.join(map(str, [self.folder, *([] if modules is None else [modules])]))
         return subprocess.run(
             [sys.executable, "-c", _PROGRAM, *arguments],

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from certificates import Certificate
 from fsclient import Client
+from fsclient.cli import main
 
 TIMEOUT_S = 60.0
 
@@ -49,14 +51,12 @@ def test_stopped_it_answers_what_is_in_flight(
     token = "0123456789abcdef0123"
     (tmp_path / "token").write_text(token)
     (tmp_path / "token").chmod(0o600)
+    ready.write_text("127.0.0.1:1\n")  # of a server that was killed
     command = [*fsclient_command, "serve", "--host", "0.0.0.0", *certificate.options, "--http-port", "0"]
     command += ["--token-file", str(tmp_path / "token"), "--ready-file", str(ready), "--log-format", "json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
-        deadline = time.monotonic() + TIMEOUT_S
-        while not ready.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
         assert ready.read_text().strip() == url
         port = url.rpartition(":")[2]
         client = Client(f"grpcs://127.0.0.1:{port}", token=token, ca=certificate.path)
@@ -75,3 +75,26 @@ def test_stopped_it_answers_what_is_in_flight(
     assert any(f"serving on grpcs://{url} (token)" in record["message"] for record in records)
     assert records[-1]["message"] == "stopped"
     assert not any(token in json.dumps(record) for record in records)
+
+
+def told(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["serve", *arguments])
+    return done.exit_code, done.stderr
+
+
+def test_a_refusal_is_a_record_where_records_are_asked_for() -> None:
+    code, said = told("--host", "0.0.0.0", "--log-format", "json")
+    assert code == 2
+    record = json.loads(said)
+    assert record["level"] == "error"
+    assert "--token-file" in record["message"]
+
+
+def test_a_ready_file_takes_the_place_of_no_other_file(tmp_path: Path) -> None:
+    kept = tmp_path / "notes.txt"
+    kept.write_text("keep me\n")
+    for path, expected in ((kept, "holds no address"), (tmp_path, "Is a directory")):
+        code, said = told("--ready-file", str(path))
+        assert code == 2
+        assert expected in said
+    assert kept.read_text() == "keep me\n"

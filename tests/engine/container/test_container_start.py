@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from fsengine.container.start_checks import start_warnings
 from fsengine.errors import InvalidInputError
 from fsengine.repository.assemble import Target
 from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
+from fsengine.server.tls import ServerTls
 
 
 @pytest.fixture
@@ -167,3 +169,42 @@ def test_other_machines_reach_it_with_tls_and_a_token_alone(
     assert f"--grpc-server-cert={certificate.path}" in arguments
     assert "--grpc-restricted-protocol=inference,statistics:token=0123456789abcdef0123" in arguments
     assert programs.fsengine(*start, "--insecure").returncode == 0
+
+
+VARIABLES = ("FACESTATS_TLS_CERT", "FACESTATS_TLS_KEY", "FACESTATS_TLS_CLIENT_CA", "FACESTATS_TOKEN_FILE")
+
+
+def test_variables_say_what_options_say_and_empty_ones_say_nothing(
+    programs: FakePrograms, tmp_path: Path, certificate: Certificate
+) -> None:
+    programs.add_server()
+    start = ("start", "--repository", str(write_repository(tmp_path / "repository")), "--address", "0.0.0.0")
+    (tmp_path / "token").write_text("0123456789abcdef0123\n")
+    nothing = dict.fromkeys((*VARIABLES, "FACESTATS_INSECURE"), "")  # as compose.yaml sets them
+    files = (certificate.path, certificate.key, certificate.path, tmp_path / "token")
+    secured = dict(zip(VARIABLES, map(str, files), strict=True))
+
+    def started(**changes: str) -> subprocess.CompletedProcess[str]:
+        return programs.fsengine(*start, variables={**nothing, **changes})
+
+    assert started(FACESTATS_BIND="127.0.0.1").returncode == 0
+    assert started(FACESTATS_BIND="0.0.0.0").returncode == 2
+    assert started(FACESTATS_BIND="0.0.0.0", FACESTATS_INSECURE="0").returncode == 2
+    assert started(FACESTATS_BIND="0.0.0.0", FACESTATS_INSECURE="1").returncode == 0
+    done = started(FACESTATS_BIND="0.0.0.0", **secured)
+    assert done.returncode == 0, done.stderr
+    arguments = json.loads(done.stdout)
+    assert {"--grpc-use-ssl-mutual=1", f"--grpc-root-cert={certificate.path}"} <= set(arguments)
+    assert "--http-restricted-api=inference,statistics:token=0123456789abcdef0123" in arguments
+
+
+def test_options_of_one_s_own_take_neither_tls_nor_token_away(certificate: Certificate) -> None:
+    own = ("--grpc-restricted-protocol=trace:key=secret",)
+    tls = ServerTls(certificate=certificate.path, key=certificate.key)
+    command = server_command.server_command(
+        ServerOptions(repository=Path("repository"), on_gpu=False, tls=tls, extra=own)
+    )
+    assert "--grpc-use-ssl=1" in command
+    assert command[-1] == own[0]
+    with pytest.raises(InvalidInputError, match="exclude each other"):
+        ServerOptions(repository=Path("repository"), on_gpu=False, tls=tls, token="0123456789abcdef", extra=own)
