@@ -8,7 +8,6 @@ Prints the faces as JSON. The contract: docs/api.md.
 
 import argparse
 import io
-import itertools
 import json
 import sys
 import time
@@ -47,16 +46,18 @@ def ask(client, photo, outputs, headers):
     orientation = grpc.InferInput("orientation", [1, 1], "UINT8")
     orientation.set_data_from_numpy(np.array([[orientation_of(photo)]], np.uint8))
     asked = [grpc.InferRequestedOutput(name) for name in outputs]
-    for attempt in itertools.count():
+    attempt = 0
+    while True:
         try:
             return client.infer(
                 "facestats", [image, orientation], outputs=asked, headers=headers, client_timeout=DEADLINE_S
             )
         except InferenceServerException as exc:
+            attempt += 1
             retryable = "UNAVAILABLE" in str(exc.status()) and "protocol is restricted" not in exc.message()
-            if not retryable or attempt == ATTEMPTS - 1:
+            if not retryable or attempt == ATTEMPTS:
                 raise
-            time.sleep(0.25 * 2**attempt)
+            time.sleep(0.125 * 2**attempt)
 
 
 def labelled(name, rows, labels, thresholds):
