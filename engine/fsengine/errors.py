@@ -9,7 +9,9 @@
     ├── ServerError              the embedded server could not be started or died
     ├── ResultsError             a folder of results cannot be continued or read
     └── InferenceError           a request to a server failed
+        ├── AccessDeniedError        token, certificates or TLS do not suit the server
         ├── ServerUnavailableError   the server could not be reached or is not ready; try again
+        │   └── ServerBusyError          it has more to do than it can; try again later
         ├── DeadlineError            the server did not answer this photo in time; try again
         └── PhotoRejectedError       the server answered, and refused this photo
 
