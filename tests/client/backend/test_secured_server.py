@@ -46,6 +46,11 @@ def test_who_shows_the_token_over_tls_gets_the_numbers_of_any_other_server(
         assert found == client.score(photos / "obama.jpg").to_dict()
 
 
+def test_a_name_stands_for_all_of_its_addresses(lite_server: EmbeddedServer, photos: Path) -> None:
+    with Client(f"dns:///localhost:{lite_server.listening.grpc_port}") as client:
+        assert len(client.score(photos / "obama.jpg").faces) == 1
+
+
 @pytest.mark.parametrize("token", [None, "wrong-horse-battery-staple"])
 def test_a_wrong_token_is_said_at_once(
     secured: EmbeddedServer, certificate: Certificate, photos: Path, token: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_what_is_served_is_what_the_contract_says(pack: Pack, target: Target) ->
     assert all(len(found) == 1 for found in sizes.values()), sizes
     assert sizes["F"] == sizes["N"] == {-1}
     assert set(configs[steps.ENSEMBLE].parameters) == set(PARAMETERS)
+
+
+def test_a_crowd_s_answer_is_below_what_grpc_clients_take() -> None:
+    sizes = {"F": 256, "D": 512, "E": 7, "G": 2}
+    outputs = contract()["models"][steps.ENSEMBLE]["outputs"]
+    numbers = sum(math.prod(sizes.get(size, size) for size in tensor["shape"]) for tensor in outputs)
+    assert 4 * numbers < 1_000_000 < 4 << 20
 
 
 def test_every_tensor_and_every_letter_is_explained() -> None:
