@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import numpy as np
-from tritonclient.grpc import InferInput, InferRequestedOutput, aio
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc import service_pb2
 
 OUTPUTS = ("face_count", "face_box", "face_embedding")
 DEADLINE_S = 4.0
 """Of every request."""
 
 ANSWERED = "answered"
+FILLED_S = DEADLINE_S
+"""After this long the queues are full."""
 
 
 @dataclass(slots=True)
@@ -27,11 +29,13 @@ class Outcome:
     Attributes:
         counts: `answered`, or the first words of the error, to the number of requests.
         latencies_s: Of those answered.
-        seconds: From the first request to the last answer, good or bad.
+        answered_at_s: When each of them was, since the first request.
+        seconds: How long requests were made.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     latencies_s: list[float] = field(default_factory=list)
+    answered_at_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -41,8 +45,9 @@ class Outcome:
 
     @property
     def goodput(self) -> float:
-        """Return the photos answered within their deadline a second."""
-        return self.counts[ANSWERED] / self.seconds
+        """Return the photos answered a second while requests came and queues were full."""
+        steady = [at for at in self.answered_at_s if FILLED_S <= at <= self.seconds]
+        return len(steady) / (self.seconds - FILLED_S)
 
     @property
     def median_s(self) -> float:
@@ -51,32 +56,39 @@ class Outcome:
 
 
 class Caller:
-    """Asks a server for one photo, again and again."""
+    """Asks a server for one photo, again and again; its message is made once, to leave the machine to the server."""
 
     def __init__(self, url: str, photo: bytes) -> None:
-        self._client = aio.InferenceServerClient(url)
-        self._inputs = [
-            InferInput("encoded_image", [1, len(photo)], "UINT8"),
-            InferInput("orientation", [1, 1], "UINT8"),
-        ]
-        self._inputs[0].set_data_from_numpy(np.frombuffer(photo, np.uint8)[None])
-        self._inputs[1].set_data_from_numpy(np.array([[1]], np.uint8))
-        self._outputs = [InferRequestedOutput(name) for name in OUTPUTS]
+        request = service_pb2.ModelInferRequest(model_name="facestats")
+        for name, content in (("encoded_image", photo), ("orientation", b"\x01")):
+            request.inputs.add(name=name, datatype="UINT8", shape=[1, len(content)])
+            request.raw_input_contents.append(content)
+        for name in OUTPUTS:
+            request.outputs.add(name=name)
+        self._message = request.SerializeToString()
+        self._channel = grpc.aio.insecure_channel(url)
+        self._infer = self._channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
 
-    async def ask(self, outcome: Outcome) -> None:
-        """Make one request and note what became of it."""
+    async def ask(self, outcome: Outcome, begun: float) -> None:
+        """Make one request and note what became of it.
+
+        Args:
+            outcome: Where it is noted.
+            begun: When the first request was made, on `time.perf_counter`.
+        """
         started = time.perf_counter()
         try:
-            await self._client.infer("facestats", self._inputs, outputs=self._outputs, client_timeout=DEADLINE_S)
-        except InferenceServerException as exc:
+            await self._infer(self._message, timeout=DEADLINE_S)
+        except grpc.aio.AioRpcError as exc:
             outcome.counts[_short(exc)] += 1
         else:
             outcome.counts[ANSWERED] += 1
             outcome.latencies_s.append(time.perf_counter() - started)
+            outcome.answered_at_s.append(time.perf_counter() - begun)
 
     async def close(self) -> None:
         """Close the channel."""
-        await self._client.close()
+        await self._channel.close()
 
 
 async def closed_loop(caller: Caller, num_clients: int, seconds: float) -> Outcome:
@@ -85,7 +97,7 @@ async def closed_loop(caller: Caller, num_clients: int, seconds: float) -> Outco
 
     async def client() -> None:
         while time.perf_counter() - started < seconds:
-            await caller.ask(outcome)
+            await caller.ask(outcome, started)
 
     await asyncio.gather(*(client() for _ in range(num_clients)))
     outcome.seconds = time.perf_counter() - started
@@ -98,9 +110,9 @@ async def open_loop(caller: Caller, rate: float, seconds: float) -> Outcome:
     tasks: list[asyncio.Task[Any]] = []
     for number in range(max(1, round(rate * seconds))):
         await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
-        tasks.append(asyncio.create_task(caller.ask(outcome)))
-    await asyncio.gather(*tasks)
+        tasks.append(asyncio.create_task(caller.ask(outcome, started)))
     outcome.seconds = time.perf_counter() - started
+    await asyncio.gather(*tasks)
     return outcome
 
 
@@ -113,7 +125,6 @@ def error_counts(outcomes: Sequence[Outcome]) -> Counter[str]:
     return total
 
 
-def _short(error: InferenceServerException) -> str:
-    state = str(error.status() or "").removeprefix("StatusCode.")
-    words = error.message().partition("] ")[2] or error.message()
-    return f"{state}: {words[:60]}"
+def _short(error: grpc.aio.AioRpcError) -> str:
+    details = error.details() or ""
+    return f"{error.code().name}: {(details.partition('] ')[2] or details)[:60]}"

@@ -30,7 +30,7 @@ def step_threads(instances: int = 1) -> int:
     return -(-int(os.environ.get(THREADS_VARIABLE) or plan_threads()) // instances)
 
 
-NICENESS = {DECODE: 12, DECODE_ISOLATED: 12, DETECT: 10, ALIGN: 5}
+NICENESS = {DECODE: 19, DECODE_ISOLATED: 19, DETECT: 10, ALIGN: 5}
 """Added to that of the server's process; encoder and heads keep it.
 
 Steps further on come first: under more load than the machine can take, steps of equal priority spend half of it on
