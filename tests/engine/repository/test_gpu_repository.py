@@ -96,12 +96,15 @@ def test_photos_of_different_lengths_share_a_decode_and_those_alone_do_not(targe
 
 
 @pytest.mark.parametrize("target", [Target.CONTAINER, Target.GPU])
-def test_requests_inside_the_ensemble_are_bounded_by_it_and_not_by_queues(target: Target) -> None:
+def test_requests_inside_the_ensemble_are_bounded_and_no_queue_of_steps_that_run_beside_each_other(
+    target: Target,
+) -> None:
     for name, config in configs(target).items():
         if config.platform == "ensemble":
             assert config.ensemble_scheduling.max_inflight_requests > 0
-        # Before 26.03 an ensemble hangs where the queue of a step is full.
-        assert config.dynamic_batching.default_queue_policy.max_queue_size == 0, name
+        # Before 26.03 an ensemble hangs where such a queue is full.
+        if name in steps.HEADS:
+            assert config.dynamic_batching.default_queue_policy.max_queue_size == 0, name
 
 
 def test_the_ensemble_batches_no_more_than_its_steps() -> None:
