@@ -10,7 +10,7 @@ from fsclient.backend.address import Access, parse_address
 from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
 from fsengine.contracts.preprocessing import MAX_PHOTO_FILE_BYTES, MAX_PHOTO_PIXELS
 from fsengine.contracts.served import ServedEnsemble
-from fsengine.errors import ServerUnavailableError
+from fsengine.errors import DeadlineError, ServerUnavailableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ async def _status(target: str, *, tls: bool, access: Access) -> ServerStatus:
     try:
         served = await backend.served()
         return ServerStatus(server=target, served=served, steps=await _steps(backend))
-    except ServerUnavailableError as exc:
+    except (ServerUnavailableError, DeadlineError) as exc:
         return ServerStatus(server=target, problem=str(exc))
     finally:
         await backend.close()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
 from fsengine.contracts.served import ServedEnsemble, ServedHead
-from fsengine.errors import InferenceError, ServerBusyError, ServerUnavailableError
+from fsengine.errors import DeadlineError, InferenceError, ServerBusyError, ServerUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,9 @@ class SeveralServers:
         except ServerUnavailableError as exc:
             self._lose(address, exc)
             raise
+        except DeadlineError as exc:
+            self._lose(address, exc)
+            raise ServerUnavailableError(f"{exc}; it may hang") from exc
         self._lost_until.pop(address, None)
         return served
 
@@ -98,6 +101,9 @@ class SeveralServers:
             try:
                 await self._check(address)
                 return await ask(self._backends[address])
+            except DeadlineError as exc:
+                self._lose(address, exc)  # and the photo is asked for again, of another one
+                raise
             except ServerUnavailableError as exc:
                 # A busy one counts for more: its photo is asked for again for longer.
                 failure = exc if failure is None or isinstance(exc, ServerBusyError) else failure
@@ -114,7 +120,7 @@ class SeveralServers:
         _agreed({others: self._served, address: served})
         self._checked.add(address)
 
-    def _lose(self, address: str, error: ServerUnavailableError) -> None:
+    def _lose(self, address: str, error: InferenceError) -> None:
         logger.warning("%s is left out for a while: %s", address, error)
         self._checked.discard(address)
         self._lost_until[address] = time.monotonic() + LOST_FOR_S

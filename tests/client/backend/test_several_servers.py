@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from numpy.typing import NDArray
 
-from fsclient import Client, InferenceError, ServerBusyError, ServerUnavailableError
+from fsclient import Client, DeadlineError, InferenceError, ServerBusyError, ServerUnavailableError
 from fsclient.backend import several_servers
 from fsclient.backend.server_retries import RetryPolicy, ask_again
 from fsclient.backend.several_servers import SeveralServers
@@ -29,7 +30,7 @@ class Switchable(FakeBackend):
     error: Exception | None = None
 
     async def served(self) -> ServedEnsemble:
-        if isinstance(self.error, ServerUnavailableError) and not isinstance(self.error, ServerBusyError):
+        if self.error is not None and not isinstance(self.error, ServerBusyError):
             raise self.error
         return await super().served()
 
@@ -86,6 +87,26 @@ def test_a_busy_server_is_passed_over_and_not_lost() -> None:
         assert len(one.requests) == 1
 
     asyncio.run(run())
+
+
+def test_a_server_that_hangs_costs_one_photo_s_time_and_is_left_out() -> None:
+    one, two = Switchable(), Switchable()
+    servers = SeveralServers({"one:1": one, "two:1": two})
+
+    async def run() -> None:
+        await servers.served()
+        one.error = DeadlineError("hangs")
+        for _ in range(2):
+            with contextlib.suppress(DeadlineError):
+                await ask(servers, 1)
+        await ask(servers, 5)
+        assert len(two.requests) >= 6
+
+    asyncio.run(run())
+    hanging = Switchable()
+    hanging.error = DeadlineError("hangs")
+    both = SeveralServers({"one:1": two, "hanging:1": hanging})
+    assert asyncio.run(both.served()).models.model_set_id == "set-1"
 
 
 def test_servers_of_different_models_are_refused_at_once_or_when_one_comes_back() -> None:
