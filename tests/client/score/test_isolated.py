@@ -177,7 +177,7 @@ def test_an_error_spreads_over_merged_photos_and_alone_none_merge(
     spreading_server: EmbeddedServer, photos: Path
 ) -> None:
     good, bad = (photos / "hopper.jpg").read_bytes(), (photos / "obama.jpg").read_bytes()[:2000]
-    sent = [good, good, bad, good, good, good, good, good] * 2
+    sent = [good, good, bad, good, good, bad, good, good]  # as many as wait at once
 
     async def answers(backend: TritonBackend, outputs: list[str], *, alone: bool) -> list[object]:
         asked = (backend.infer(data, outputs, orientation=1, alone=alone) for data in sent)
