@@ -39,13 +39,14 @@ def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
 def server_processes() -> set[int]:
     """Return the servers, supervisors and stubs that this test run has started, by the state folder it gave them."""
     mine = f"XDG_STATE_HOME={os.environ['XDG_STATE_HOME']}".encode()
+    programs = (b"tritonserver", b"triton_python_backend_stub", b"fsengine.server.supervisor")
     found = set()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command, variables = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
         except OSError:
             continue
-        if mine in variables.split(b"\0") and (b"tritonserver" in command or b"triton_python_backend_stub" in command):
+        if mine in variables.split(b"\0") and any(program in command for program in programs):
             found.add(int(entry.name))
     return found
 
