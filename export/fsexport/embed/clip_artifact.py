@@ -110,7 +110,7 @@ def export_clip_artifact(
                 _quantize(full, calibration, path, precision)
         else:
             width = export_clip(visual, path, half=precision.half)
-        _give_twice(path, face_embedding(width))
+        _give_twice(path, face_embedding(width), tensorrt=precision is not Precision.INT8)
         found = run_graph(path, {portrait_crop(crop).name: compared}, half=precision.half)
         limit, cosine_limit = _LIMITS[precision]
         row = compare(
@@ -128,7 +128,7 @@ def export_clip_artifact(
     return export_artifact(job, folder, make, say)
 
 
-def _give_twice(path: Path, tensor: TensorSpec) -> None:
+def _give_twice(path: Path, tensor: TensorSpec, *, tensorrt: bool) -> None:
     """Give an output of a graph once more, under the name of its copy; see `fsengine.contracts.steps.answer_copy`."""
     import onnx
 
@@ -137,7 +137,7 @@ def _give_twice(path: Path, tensor: TensorSpec) -> None:
     builder.rename(tensor.name, answer_copy(tensor).name)
     model.graph.node.extend(builder.nodes)
     model.graph.output.extend(spec_values([answer_copy(tensor)], batched=True))
-    save_onnx(model, path)
+    save_onnx(model, path, tensorrt=tensorrt)
 
 
 def _quantize(source: Path, crops: NDArray[np.uint8], out_path: Path, precision: Precision) -> None:
