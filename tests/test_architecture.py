@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "training/fstraining": {"fsexport", "fsdata", "fsengine"},
     "client/fsclient": {"fsdata", "fsengine", "fsexport"},
     "gateway/fsgateway": {"fsclient", "fsdata", "fsengine"},
+    "analysis/fsanalysis": {"fsclient", "fsdata", "fsengine"},
 }
 """Package to the others that it may import."""
 
@@ -42,7 +43,7 @@ COMMAND_FOLDER = ROOT / "client" / "fsclient" / "commands"
 SHARED_STEMS = {"__init__", "cli", "commands", "model"}
 """File names that mean the same wherever they stand: a package, its program, a room's commands, Triton's own name."""
 
-OURS = {"fsclient", "fsengine", "fsexport", "fstraining", "fsdata", "fsgateway"}
+OURS = {"fsclient", "fsengine", "fsexport", "fstraining", "fsdata", "fsgateway", "fsanalysis"}
 HEAVY = (
     "torch",
     "tensorrt",
@@ -59,6 +60,8 @@ HEAVY = (
     "matplotlib",
     "fastapi",
     "uvicorn",
+    "duckdb",
+    "streamlit",
 )
 BUILT_ON = {"gateway/fsgateway": ("fastapi", "uvicorn")}
 """Package to the heavy libraries that it is built on; only its command must do without them."""
