@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fsengine.errors import MissingDependencyError
-from fsengine.server.listening import LOOPBACK, Listening, access_arguments, tls_arguments
+from fsengine.server.listening import LOOPBACK, Listening, access_arguments
 
 BACKENDS = ("dali", "fil", "onnxruntime", "tensorrt")
 
@@ -89,9 +89,8 @@ def server_command(
         *(["--allow-metrics=false"] if metrics is None else [f"--metrics-address={LOOPBACK}"]),
         *([] if metrics is None else [f"--metrics-port={metrics}"]),
         "--allow-gpu-metrics=false",
-        f"--grpc-address={listening.address}",
+        f"--grpc-address={LOOPBACK}",
         f"--grpc-port={listening.grpc_port}",
-        *tls_arguments(listening.tls),
         *access_arguments(token=listening.token, closed_key=listening.closed_key),
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=python,shm-default-byte-size={region_bytes}",

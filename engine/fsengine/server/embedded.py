@@ -18,15 +18,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fsengine.errors import InvalidInputError, ServerError
+from fsengine.front.grpc_front import GrpcFront
 from fsengine.gpu import Gpu, only
 from fsengine.server import binary, shared_memory, start_log
 from fsengine.server.interpreter import check_machine, default_library_folder
 from fsengine.server.listening import LOOPBACK, Listening, free_port
-from fsengine.server.loopback import channel_options, is_unspecified_host
+from fsengine.server.loopback import channel_options
 from fsengine.server.supervisor import COMMAND_FILE, DRAIN, PID_FILE
 from fsengine.server.surroundings import RunFolder, environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
-from fsengine.server.tls import completes_handshake
 from fsengine.server.token import hide_in_command_line
 
 if TYPE_CHECKING:
@@ -74,10 +74,13 @@ class EmbeddedServer:
         Args:
             repository: An assembled repository.
             gpu: The one GPU that the server sees; None leaves it as it is in this process.
-            listening: Where it listens and whom it answers; None for a free port of loopback.
+            listening: Where it listens and whom it answers, which callers of any kind may then do: a `GrpcFront` stands
+                between them and Triton. None for this process alone: Triton itself, on a free port of loopback.
         """
         self.repository = repository.absolute()
-        self.listening = self._asked = listening or Listening()
+        self.listening = self._triton = listening or Listening()
+        self._asked = listening
+        self._front: GrpcFront | None = None
         self._gpu = gpu
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._run: RunFolder | None = None
@@ -110,12 +113,15 @@ class EmbeddedServer:
         self.photos_in_flight = shared_memory.photos_in_flight(shared_memory.free_shared_memory())
         self.log_path = _new_log()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            self.listening = _with_ports(self._asked)
+            self.listening = self._triton = _with_ports(self._asked or Listening())
+            if self._asked is not None:
+                self._triton = replace(self.listening, host=LOOPBACK, grpc_port=free_port(LOOPBACK), tls=None)
             self.secrets_are_visible = True
             started = time.time()
             self._spawn(library_folder)
             try:
                 self._wait_ready()
+                self._open_front()
             except ServerError:
                 self.stop()
                 if attempt < _PORT_ATTEMPTS and "Address already in use" in self.log_path.read_text(errors="replace"):
@@ -129,13 +135,19 @@ class EmbeddedServer:
             self.url = f"{self.listening.address}:{self.listening.grpc_port}"
             return
 
+    def _open_front(self) -> None:
+        """Let callers in, where there are others than this process."""
+        if self._asked is not None:
+            self._front = GrpcFront(self.listening, f"{LOOPBACK}:{self._triton.grpc_port}")
+            self._front.start()
+
     def _hide_secrets(self) -> None:
         """Take what callers have to show out of the list of processes, where all users of the machine could read it."""
         assert self._run is not None
         # From its first line on, the server has read its options.
         if self.secrets_are_visible and start_log.has_begun(self.log_path.read_text(errors="replace")):
             pid = _server_pid(self._run)
-            shown = (self.listening.token, self.listening.closed_key)
+            shown = (self._triton.token, self._triton.closed_key)
             hidden = pid is not None and all(hide_in_command_line(pid, secret) for secret in shown if secret)
             self.secrets_are_visible = not hidden
 
@@ -162,6 +174,9 @@ class EmbeddedServer:
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is None:
             return
+        front, self._front = self._front, None
+        if front is not None:
+            front.stop(drain=drain)
         assert supervisor.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             if drain:
@@ -192,7 +207,7 @@ class EmbeddedServer:
         try:
             furnish(run, self.repository, library_folder)
             command = binary.server_command(
-                run.repository, run.backends, self.listening, prefix, shared_memory.REGION_BYTES
+                run.repository, run.backends, self._triton, prefix, shared_memory.REGION_BYTES
             )
             (run.root / COMMAND_FILE).touch(mode=0o600)
             (run.root / COMMAND_FILE).write_bytes(os.fsencode("\0".join(command)))
@@ -216,7 +231,7 @@ class EmbeddedServer:
         assert self._supervisor is not None
         started = time.monotonic()
         watch = _StartWatch(self.log_path)
-        probe = _ReadyProbe(self.listening)
+        probe = _ReadyProbe(self._triton)
         try:
             while self._supervisor.poll() is None:
                 if time.monotonic() - started > START_TIMEOUT_S:
@@ -243,23 +258,17 @@ class EmbeddedServer:
 
 
 class _ReadyProbe:
-    """Asks a server that starts whether it is ready, with the little that TLS and a token leave open to everybody."""
+    """Asks a server that starts whether it is ready, with the little that a token leaves open to everybody."""
 
     def __init__(self, listening: Listening) -> None:
-        host = "127.0.0.1" if is_unspecified_host(listening.host) else listening.host
-        self._tls = listening.tls is not None
-        self._grpc = (host.strip("[]"), listening.grpc_port)
-        self._address = f"{replace(listening, host=host).address}:{listening.grpc_port}"
-        others = (listening.http_port, listening.metrics_port)
-        self._ports = [self._grpc, *((LOOPBACK, port) for port in others if port is not None)]
+        self._address = f"{LOOPBACK}:{listening.grpc_port}"
+        ports = (listening.grpc_port, listening.http_port, listening.metrics_port)
+        self._ports = [port for port in ports if port is not None]
         self._client: InferenceServerClient | None = None
 
     def is_ready(self) -> bool:
         """Return whether it answers on each of its ports; it opens them when every model is loaded."""
-        if not all(_listens(host, port) for host, port in self._ports):
-            return False
-        # Its certificate may be about another name, and it may ask for one.
-        return completes_handshake(*self._grpc) if self._tls else self._says_ready()
+        return all(map(_listens, self._ports)) and self._says_ready()
 
     def _says_ready(self) -> bool:
         from tritonclient.grpc import InferenceServerClient
@@ -349,10 +358,10 @@ def _with_ports(asked: Listening) -> Listening:
     )
 
 
-def _listens(host: str, port: int) -> bool:
-    """Return whether something accepts connections on a port."""
+def _listens(port: int) -> bool:
+    """Return whether something accepts connections on a port of loopback."""
     try:
-        with socket.create_connection((host, port), timeout=1.0):
+        with socket.create_connection((LOOPBACK, port), timeout=1.0):
             return True
     except OSError:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import ssl
 import stat
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 
 from fsengine.errors import InvalidInputError
 
-_HANDSHAKE_TIMEOUT_S = 5.0
 _SOON_DAYS = 14
 _DAY_S = 86400
 
@@ -73,26 +71,6 @@ def server_tls(certificate: Path | None, key: Path | None, client_ca: Path | Non
     if certificate is None and key is None and client_ca is None:
         return None
     raise InvalidInputError("--tls-cert and --tls-key go together, and --tls-client-ca needs both of them")
-
-
-def completes_handshake(host: str, port: int) -> bool:
-    """Return whether a server speaks TLS there.
-
-    Neither the name in its certificate nor a certificate of ours matters to that: TLS 1.3 is done with the handshake
-    before a server looks at the latter.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    try:
-        with (
-            socket.create_connection((host, port), timeout=_HANDSHAKE_TIMEOUT_S) as plain,
-            context.wrap_socket(plain) as secured,
-        ):
-            return secured.selected_alpn_protocol() == "h2"
-    except OSError:
-        return False
 
 
 def _date_warnings(server: ssl.SSLContext, certificate: Path) -> list[str]:
