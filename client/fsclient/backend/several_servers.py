@@ -23,6 +23,9 @@ T = TypeVar("T")
 LOST_FOR_S = 3.0
 """How long a server that was lost is not asked."""
 
+_LATE_AFTER_S = 4.0
+"""How long a server that has not yet said what it serves is waited for once another one has."""
+
 
 class SeveralServers:
     """The servers behind several addresses as one backend."""
@@ -51,15 +54,31 @@ class SeveralServers:
             ServerUnavailableError: None of them can be reached.
             InferenceError: Two of them serve different models.
         """
-        found = await asyncio.gather(*(self._ask_served(address) for address in self._backends), return_exceptions=True)
+        asked = {asyncio.ensure_future(self._ask_served(address)): address for address in self._backends}
+        waiting = set(asked)
         by_address: dict[str, ServedEnsemble] = {}
-        for address, answer in zip(self._backends, found, strict=True):
-            if isinstance(answer, ServedEnsemble):
-                by_address[address] = answer
-            elif not isinstance(answer, ServerUnavailableError):
-                raise answer
-        if not by_address:
-            raise next(answer for answer in found if isinstance(answer, ServerUnavailableError))
+        failure: ServerUnavailableError | None = None
+        try:
+            # The first answer is waited for; then one that hangs holds nobody up.
+            while waiting:
+                answered, waiting = await asyncio.wait(
+                    waiting, timeout=_LATE_AFTER_S if by_address else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not answered:
+                    break
+                for task in answered:
+                    try:
+                        by_address[asked[task]] = task.result()
+                    except ServerUnavailableError as exc:
+                        failure = exc
+        finally:
+            for task in asked:
+                task.cancel()
+        for task in waiting:
+            self._lose(asked[task], ServerUnavailableError("it does not answer"))
+        if failure is not None and not by_address:
+            raise failure
+        by_address = {address: by_address[address] for address in self._backends if address in by_address}
         self._checked = set(by_address)
         self._served = _agreed(by_address)
         return self._served
@@ -115,7 +134,10 @@ class SeveralServers:
         """Check that a server that was not reached until now, or was lost, serves what the others do."""
         if address in self._checked or self._served is None:
             return
-        served = await self._ask_served(address)
+        try:
+            served = await asyncio.wait_for(self._ask_served(address), _LATE_AFTER_S)
+        except asyncio.TimeoutError as exc:
+            raise ServerUnavailableError(f"{address} does not answer") from exc
         others = ", ".join(sorted(self._checked)) or "the servers before"
         _agreed({others: self._served, address: served})
         self._checked.add(address)

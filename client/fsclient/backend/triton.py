@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +24,19 @@ from fsengine.contracts.steps import (
     HEADS,
     ORIENTATION,
 )
-from fsengine.errors import AccessDeniedError, InferenceError, PhotoRejectedError, ServerUnavailableError
+from fsengine.errors import AccessDeniedError, DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
 from fsengine.server.listening import TOKEN_HEADER
 from fsengine.server.loopback import channel_options, unlimited_messages
 
 if TYPE_CHECKING:
-    from tritonclient.grpc import InferInput, aio, model_config_pb2, service_pb2
+    from tritonclient.grpc import InferInput, InferResult, aio, model_config_pb2, service_pb2
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 120.0
+_GIVEN_UP_AFTER_S = 60.0
+"""How long the server goes on with a request that came too late for the caller."""
 
 
 class TritonBackend:
@@ -63,6 +66,7 @@ class TritonBackend:
         self._request_timeout_s = request_timeout_s
         self._client: aio.InferenceServerClient | None = None
         self._isolates = False
+        self._requests: set[asyncio.Task[InferResult]] = set()
 
     @property
     def isolates(self) -> bool:
@@ -174,17 +178,38 @@ class TritonBackend:
 
         client = self._connected()
         with translated_errors(self._url, tls=self._tls):
-            result = await client.infer(
-                model,
-                inputs,
-                outputs=[InferRequestedOutput(name) for name in outputs],
-                headers=self._headers,
-                client_timeout=self._request_timeout_s,
+            result = await self._to_the_end(
+                client.infer(
+                    model,
+                    inputs,
+                    outputs=[InferRequestedOutput(name) for name in outputs],
+                    headers=self._headers,
+                    client_timeout=self._request_timeout_s + _GIVEN_UP_AFTER_S,
+                )
             )
             arrays = {name: result.as_numpy(name) for name in outputs}
         if missing := [name for name, array in arrays.items() if array is None]:
             raise InferenceError(f"the server at {self._url} sent no {', '.join(missing)}; expected {outputs}")
         return arrays
+
+    async def _to_the_end(self, request: Coroutine[Any, Any, InferResult]) -> InferResult:
+        """Wait for an answer; the request goes on where nobody waits for it any more, as Triton can die of a cancel.
+
+        Raises:
+            DeadlineError: It is not answered in time.
+        """
+        task = asyncio.ensure_future(request)
+        self._requests.add(task)
+        task.add_done_callback(self._forget)
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), self._request_timeout_s)
+        except asyncio.TimeoutError as exc:
+            raise DeadlineError(f"the server at {self._url} did not answer in time") from exc
+
+    def _forget(self, request: asyncio.Task[InferResult]) -> None:
+        self._requests.discard(request)
+        if not request.cancelled():
+            request.exception()  # looked at, so that nothing is logged of one that was given up
 
     async def close(self) -> None:
         """Close the channel."""

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from fsclient.backend.address import NO_ACCESS, Access, parse_address
 from fsclient.backend.server_choice import ServerChoice
 from fsengine.errors import InvalidInputError
-from fsengine.server.token import read_token
+from fsengine.server.token import checked_token, read_token
 
 SERVER_VARIABLE = "FACESTATS_SERVER"
 """Environment variable that stands for `--server` where that is not given."""
@@ -113,7 +113,10 @@ def given_access(server: str | None) -> Access:
         return NO_ACCESS
     files = {what: file for what, (_, file) in given.items()}
     token_file = files.get("token-file")
-    token = os.environ.get(TOKEN_VARIABLE) or None if token_file is None else read_token(token_file)
+    if token_file is not None:
+        token: str | None = read_token(token_file)
+    elif token := os.environ.get(TOKEN_VARIABLE) or None:
+        checked_token(token, TOKEN_VARIABLE)
     return Access.given(token, files.get("tls-ca"), files.get("tls-cert"), files.get("tls-key"))
 
 

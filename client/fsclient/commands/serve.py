@@ -14,7 +14,7 @@ from fsclient.backend.server_choice import ServerChoice, open_server
 from fsclient.commands.listening_options import listening_options
 from fsclient.commands.options import models_options
 from fsengine.errors import FaceStatsError, InvalidInputError
-from fsengine.files.atomic import temporary_file
+from fsengine.files.ready_file import holding_address, remove_stale_ready_file
 from fsengine.server.exposure import check_exposure
 from fsengine.server.listening import Listening
 from fsengine.server.log_records import LogFollower, record
@@ -24,9 +24,6 @@ from fsengine.terminal.messages import Say, say
 
 if TYPE_CHECKING:
     from fsengine.server.embedded import EmbeddedServer
-
-_LONGEST_ADDRESS = 300
-"""Bytes of a ready file."""
 
 _PORT = click.IntRange(0, 65535)
 
@@ -81,7 +78,8 @@ def serve(
         listening = Listening(
             host=host, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port, tls=tls, token=token
         )
-        _remove_stale(ready_file)
+        if ready_file is not None:
+            remove_stale_ready_file(ready_file)
         with open_server(ServerChoice(models=models, without=without, gpu=gpu), tell, listening) as server:
             assert server.embedded is not None
             _serve(server.embedded, ready_file, tell, log_format)
@@ -100,7 +98,7 @@ def _serve(embedded: EmbeddedServer, ready_file: Path | None, tell: Say, log_for
         tell("warning: the list of processes shows the token; the kernel does not let it be overwritten there")
     with _log(embedded.log_path, log_format):
         try:
-            with _ready(ready_file, embedded.url):
+            with holding_address(ready_file, embedded.url):
                 click.echo(embedded.url)
                 tell(_where(embedded.listening, embedded.url, embedded.log_path))
                 embedded.wait()
@@ -143,43 +141,3 @@ def _log(path: Path, log_format: str) -> Iterator[None]:
     finally:
         if follower is not None:
             follower.close()
-
-
-def _remove_stale(ready_file: Path | None) -> None:
-    """Remove what a server that was killed left as its ready file, and nothing else.
-
-    Raises:
-        InvalidInputError: It is something else, or cannot be removed.
-    """
-    if ready_file is None:
-        return
-    try:
-        content = ready_file.read_bytes()
-        if len(content) > _LONGEST_ADDRESS or not content.rstrip().rpartition(b":")[2].isdigit():
-            raise InvalidInputError(f"--ready-file {ready_file} is there and holds no address; choose another name")
-        ready_file.unlink()
-    except FileNotFoundError:
-        return
-    except OSError as exc:
-        raise InvalidInputError(f"--ready-file {ready_file} cannot be used: {exc.strerror}") from exc
-
-
-@contextlib.contextmanager
-def _ready(path: Path | None, url: str) -> Iterator[None]:
-    """Have a file hold the address.
-
-    Raises:
-        InvalidInputError: It cannot be written.
-    """
-    if path is None:
-        yield
-        return
-    try:
-        with temporary_file(path) as temporary:
-            temporary.write_text(f"{url}\n")
-    except OSError as exc:
-        raise InvalidInputError(f"--ready-file {path} cannot be written: {exc.strerror}") from exc
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ from fsengine.server.listening import Listening
 from fsengine.server.loopback import channel_options
 
 if TYPE_CHECKING:
-    import grpc
     from grpc import aio
 
 START_TIMEOUT_S = 20.0

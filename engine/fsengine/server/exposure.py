@@ -24,7 +24,7 @@ def check_exposure(host: str, *, tls: bool, authenticated: bool, insecure: bool)
     if not authenticated:
         missing.append("a token (--token-file)")
     raise InvalidInputError(
-        f"{host} is reached from other machines, where photos and scores of people would travel without "
-        f"{' and without '.join(missing)}: give what is missing, listen on 127.0.0.1, or say --insecure if the network "
-        "is closed to others"
+        f"{host!r} is none of 127.0.0.1, ::1 and localhost: other machines could reach it, and photos and scores of "
+        f"people would travel without {' and without '.join(missing)}: give what is missing, listen on 127.0.0.1, or "
+        "say --insecure if the network is closed to others"
     )

@@ -84,7 +84,9 @@ def free_port(host: str, port: int = 0) -> int:
     Raises:
         InvalidInputError: The port is taken or reserved, or the host is none of this machine.
     """
-    bare = host.removeprefix("[").removesuffix("]")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if "[" in bare or "]" in bare:
+        raise InvalidInputError(f"--host {host} is no name or address; an IPv6 address is written ::1 or [::1]")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -99,6 +101,8 @@ def free_port(host: str, port: int = 0) -> int:
             return found
     except socket.gaierror as exc:
         raise InvalidInputError(f"--host {host} is no name or address that is known here: {exc.strerror}") from exc
+    except UnicodeError as exc:  # a name with an empty or too long part
+        raise InvalidInputError(f"--host {host[:100]} is no name of a host") from exc
     except OverflowError as exc:
         raise InvalidInputError(f"port {port} given, expected 0 to 65535") from exc
     except OSError as exc:

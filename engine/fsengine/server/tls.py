@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError
+from fsengine.files.regular_file import open_regular
 
 _SOON_DAYS = 14
 _DAY_S = 86400
@@ -112,7 +113,7 @@ def check_ca(path: Path) -> None:
 def _opened(path: Path, what: str) -> int:
     """Return the mode of a file that can be read."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             file.read(1)
             return os.fstat(file.fileno()).st_mode
     except OSError as exc:

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError
+from fsengine.files.regular_file import open_regular
 
 FEWEST_CHARACTERS = 16
 MOST_CHARACTERS = 512
@@ -30,12 +31,12 @@ def read_token(path: Path, *, private: bool = True) -> str:
             and `-._~+/`.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(MOST_CHARACTERS + 3)
     except OSError as exc:
         raise InvalidInputError(f"the token file {path} cannot be read: {exc.strerror}; {_ADVICE}") from exc
-    if private and stat.S_ISREG(mode) and mode & 0o077:
+    if private and mode & 0o077:
         raise InvalidInputError(
             f"the token file {path} may be read by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}"
         )
@@ -55,7 +56,9 @@ def checked_token(token: str, origin: str) -> str:
     if not token:
         raise InvalidInputError(f"{origin} is empty; {_ADVICE}")
     if not set(token) <= _ALLOWED:
-        raise InvalidInputError(f"{origin} holds more than one line of letters, digits and -._~+/; {_ADVICE}")
+        raise InvalidInputError(
+            f"{origin} holds something beside letters, digits and -._~+/, such as a space or a second line; {_ADVICE}"
+        )
     if not FEWEST_CHARACTERS <= len(token) <= MOST_CHARACTERS:
         raise InvalidInputError(
             f"{origin} holds a token of {min(len(token), MOST_CHARACTERS + 1)} characters, expected "

@@ -70,6 +70,28 @@ def test_servers_are_asked_in_turn_and_a_lost_one_is_left_out_until_it_is_back(
     asyncio.run(run())
 
 
+class Hanging(FakeBackend):
+    async def served(self) -> ServedEnsemble:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+
+def test_one_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(several_servers, "_LATE_AFTER_S", 0.1)
+    monkeypatch.setattr(several_servers, "LOST_FOR_S", 0.0)
+    steady = FakeBackend()
+    servers = SeveralServers({"hangs:1": Hanging(), "steady:1": steady})
+
+    async def run() -> None:
+        started = time.monotonic()
+        await servers.served()
+        await ask(servers, 4)
+        assert time.monotonic() - started < 5
+        assert len(steady.requests) == 4
+
+    asyncio.run(run())
+
+
 def test_a_busy_server_is_passed_over_and_not_lost() -> None:
     one, two = Switchable(), Switchable()
     servers = SeveralServers({"one:1": one, "two:1": two})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_a_token_is_the_one_line_of_its_file(tmp_path: Path) -> None:
         (b"\n \n", "is empty"),
         (b"short", "5 characters, expected 16"),
         (b"x" * 513, "513 characters"),
-        (b"0123456789abcdef0123\nand a second line", "more than one line"),
+        (b"0123456789abcdef0123\nand a second line", "a second line"),
         (b"0123456789abcdef=0123", "letters, digits"),
         (b"0123456789abcdef,logging:a", "letters, digits"),
         ("0123456789abcdéf0123".encode(), "letters, digits"),
@@ -68,7 +69,8 @@ def test_a_token_file_is_there_and_its_owner_s_alone(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"mode 0640.*chmod 600"):
         read_token(path)
     assert read_token(path, private=False) == TOKEN
-    for missing in (tmp_path / "none", tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for missing in (tmp_path / "none", tmp_path, tmp_path / "fifo", Path("/dev/zero")):
         with pytest.raises(InvalidInputError, match="cannot be read"):
             read_token(missing)
 
@@ -86,7 +88,8 @@ def test_certificate_and_key_belong_together(certificate: Certificate, tmp_path:
     spoiled = server_tls(other.path, other.key, None)
     assert spoiled is not None
     assert "chmod 600" in spoiled.check()[0]
-    no_pem = tmp_path / "text.pem"
+    no_pem, fifo = tmp_path / "text.pem", tmp_path / "fifo"
+    os.mkfifo(fifo)
     no_pem.write_text("no certificate")
     for cert, key, client_ca in (
         (certificate.path, other.key, None),
@@ -95,6 +98,8 @@ def test_certificate_and_key_belong_together(certificate: Certificate, tmp_path:
         (certificate.path, certificate.key, no_pem),
         (tmp_path / "none", certificate.key, None),
         (certificate.path, tmp_path, None),
+        (certificate.path, fifo, None),
+        (certificate.path, certificate.key, fifo),
     ):
         files = server_tls(cert, key, client_ca)
         assert files is not None
@@ -117,3 +122,6 @@ def test_ports_and_hosts_that_cannot_be_had_are_named() -> None:
         free_port("192.0.2.1", 0)
     with pytest.raises(InvalidInputError, match="no name or address"):
         free_port("no.such.host.invalid", 0)
+    for host in ("..localhost", "a" * 300 + ".localhost", "[::1", "::1]", "127.0.0.1]"):
+        with pytest.raises(InvalidInputError, match="is no name"):
+            free_port(host, 0)
