@@ -39,8 +39,8 @@ class Access:
         sent = [token for name, value in headers if (token := _token_of(name, value)) is not None]
         if len(sent) == 1 and hmac.compare_digest(sent[0], self._token):
             return
-        found = "no token" if not sent else "a wrong token" if len(sent) == 1 else "several tokens"
-        raise Problem("unauthorized", f"{found} was sent; {_ADVICE}", {"WWW-Authenticate": 'Bearer realm="facestats"'})
+        found = "no token was" if not sent else "a wrong token was" if len(sent) == 1 else "several tokens were"
+        raise Problem("unauthorized", f"{found} sent; {_ADVICE}", {"WWW-Authenticate": 'Bearer realm="facestats"'})
 
 
 def _token_of(name: bytes, value: bytes) -> bytes | None:

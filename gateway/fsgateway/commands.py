@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import secrets
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +15,10 @@ import click
 
 from fsclient.commands.options import server_behind_options, server_choice
 from fsengine.contracts.preprocessing import MAX_PHOTO_FILE_BYTES
-from fsengine.errors import InvalidInputError, ServerError
+from fsengine.errors import ServerError
+from fsengine.files.ready_file import holding_address, remove_stale_ready_file
+from fsengine.server.front.many_files import allow_many_files
 from fsengine.terminal.messages import say
-
-_LONGEST_ADDRESS = 300
-"""Bytes of a ready file."""
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -121,13 +122,14 @@ def gateway(
 
     Example: fsclient gateway --port 8080
     """
+    from fsclient.backend.address import Access
     from fsclient.backend.server_choice import ServerChoice, open_server
-    from fsengine.server.exposure import check_exposure
-    from fsengine.server.token import read_token
+    from fsengine.server.access.exposure import check_exposure
+    from fsengine.server.access.tls import server_tls
+    from fsengine.server.access.token import read_token
+    from fsengine.server.listening import Listening
 
-    if (tls_cert is None) != (tls_key is None):
-        raise click.UsageError("--tls-cert and --tls-key go together; give both or none.")
-    tls = None if tls_cert is None or tls_key is None else (tls_cert, tls_key)
+    tls = server_tls(tls_cert, tls_key, None)
     check_exposure(host, tls=tls is not None, authenticated=token_file is not None, insecure=insecure)
     token = None if token_file is None else read_token(token_file)
     choice = server_choice(server, models, without, gpu)
@@ -135,17 +137,16 @@ def gateway(
     # What needs the extra, only once nothing is wrong with the options.
     import asyncio
 
-    from fsengine.files.atomic import atomic_file
     from fsgateway.app import make_app
     from fsgateway.gateway_limits import MIB, GatewayLimits
     from fsgateway.gateway_log import log_to_stderr
     from fsgateway.server_behind import ServerBehind
-    from fsgateway.serving import bind, check_tls, http_server, serve_until_told, url_of
+    from fsgateway.transport.serving import bind, http_server, serve_until_told, url_of
 
-    if tls is not None:
-        check_tls(*tls)
     log_to_stderr(log_format)
     tell = say if log_format == "text" else logging.getLogger("fsgateway").info
+    for warning in [] if tls is None else tls.check():
+        tell(f"warning: {warning}")
     usual, photo_bytes = GatewayLimits(), max_photo_mib * MIB
     limits = GatewayLimits(
         photo_bytes=photo_bytes,
@@ -156,14 +157,21 @@ def gateway(
         deadline_s=deadline_s,
     )
     if ready_file is not None:
-        _remove_ready_file(ready_file)
+        remove_stale_ready_file(ready_file)
+    allow_many_files()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with bind(host, port) as listening, open_server(choice, tell) as opened:
+        # Its own server's port is as open to the other users of this machine as its own is: so that one has a token.
+        key = secrets.token_urlsafe(32)
+        with (
+            contextlib.ExitStack() as held,
+            bind(host, port) as listening,
+            open_server(choice, tell, Listening(token=key)) as opened,
+        ):
             url = url_of(listening, host, tls=tls is not None)
             embedded = opened.embedded
             if embedded is not None:
-                choice = ServerChoice(server=opened.url)
+                choice = ServerChoice(server=opened.url, access=Access(token=key))
             if opened.photos_in_flight is not None:
                 limits = replace(limits, photos_at_server=max(1, min(concurrency, opened.photos_in_flight)))
             behind = ServerBehind(
@@ -174,40 +182,17 @@ def gateway(
             )
 
             def started() -> None:
-                if ready_file is not None:
-                    with atomic_file(ready_file) as file:
-                        file.write(f"{url}\n".encode())
+                held.enter_context(holding_address(ready_file, url))
                 click.echo(url)
                 tell(f"serving HTTP on {url}; Ctrl-C stops it")
 
             app = make_app(behind, limits=limits, token=token)
             http = http_server(app, limits, tls=tls, on_started=started)
-            try:
-                alive = asyncio.run(serve_until_told(http, listening, behind))
-            finally:
-                if ready_file is not None:
-                    _remove_ready_file(ready_file)
+            alive = asyncio.run(serve_until_told(http, listening, behind))
+            held.close()
             if not alive:
                 assert embedded is not None
                 raise ServerError(f"the embedded server died; its log is {embedded.log_path}")
             tell("stopped")
     except KeyboardInterrupt:
         tell("stopped")
-
-
-def _remove_ready_file(path: Path) -> None:
-    """Remove the ready file of this gateway, or of one that was killed, and nothing else.
-
-    Raises:
-        InvalidInputError: It is something else.
-    """
-    try:
-        with path.open("rb") as file:
-            found = file.read(_LONGEST_ADDRESS)
-    except FileNotFoundError:
-        return
-    except OSError as exc:
-        raise InvalidInputError(f"the ready file {path} cannot be read: {exc.strerror}; name another") from exc
-    if not found.startswith((b"http://", b"https://")) or len(found) == _LONGEST_ADDRESS:
-        raise InvalidInputError(f"{path} is there and holds no address of a gateway; name another --ready-file")
-    path.unlink()

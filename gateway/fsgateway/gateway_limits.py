@@ -22,7 +22,7 @@ class GatewayLimits:
         batches: Of these, batches; above it 429.
         batch_window: Photos of one request that are held at once, waiting answers included.
         held_bytes: Photos of all requests in memory; above it 429.
-        connections: Open connections; above it 503.
+        connections: Open connections; above it those without a request are closed, the oldest first.
         idle_s: The longest silence of a caller that sends a body; after it 408.
         photo_sending_s: The longest that a caller may take to send one photo; after it 408.
         header_s: The longest that a caller may take to send the head of a request; after it the connection is closed.

@@ -14,6 +14,7 @@ from fsengine.server.embedded import EmbeddedServer
 from gateway_process import GatewayProcess, gateway_process, limited_gateway
 
 LIMITS = {
+    "connections": 200,
     "photo_bytes": 200_000,
     "request_bytes": 600_000,
     "photos_per_request": 3,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import random
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,9 @@ import pytest
 from gateway_process import GatewayProcess, received
 
 pytestmark = pytest.mark.triton
+
+CONNECTIONS = 200
+"""Of `tight`."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -181,6 +186,61 @@ def test_a_caller_that_leaves_costs_nothing(tight: GatewayProcess, astronaut: by
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert '"request_id": "left-1000", "method": "POST", "route": "/v1/score", "status": 499' in tight.log.read_text()
+
+
+def test_callers_that_leave_while_the_server_works_cost_the_others_nothing(
+    tight: GatewayProcess, astronaut: bytes
+) -> None:
+    """Triton died of their cancelled requests, within 20 of them."""
+    chosen = random.Random(1)
+    whole = head(f"Content-Length: {len(astronaut)}") + astronaut
+    with tight.client() as http:
+        for turn in range(60):
+            for _ in range(1 + turn % 3):
+                with socket.create_connection(("127.0.0.1", tight.port), timeout=10) as connection:
+                    connection.sendall(whole)
+                    time.sleep(chosen.uniform(0.01, 0.12))
+            if turn % 10 == 9:
+                assert http.post("/v1/score", content=astronaut).status_code in (200, 429)
+
+
+def test_idle_connections_lock_nobody_out(tight: GatewayProcess) -> None:
+    idle = []
+    try:
+        for _ in range(CONNECTIONS + 50):
+            idle.append(socket.create_connection(("127.0.0.1", tight.port), timeout=10))
+            with suppress(OSError):
+                idle[-1].sendall(b"GET /healthz HTTP/1.1\r\nX-")
+        with tight.client() as http:
+            assert http.get("/readyz").status_code == 200
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_body_in_crumbs_holds_nobody_up(tight: GatewayProcess) -> None:
+    crumbs = head("Transfer-Encoding: chunked", "/v1/nowhere") + b"1\r\nx\r\n" * 100_000
+    done = threading.Event()
+
+    def send() -> None:
+        while not done.is_set():
+            with suppress(OSError), socket.create_connection(("127.0.0.1", tight.port), timeout=10) as connection:
+                connection.sendall(crumbs)
+                received(connection)
+
+    with ThreadPoolExecutor(2) as pool, tight.client() as http:
+        senders = [pool.submit(send) for _ in range(2)]
+        slowest = 0.0
+        try:
+            for _ in range(30):
+                started = time.monotonic()
+                assert http.get("/healthz").status_code == 200
+                slowest = max(slowest, time.monotonic() - started)
+        finally:
+            done.set()
+        for sender in senders:
+            sender.result(20)
+    assert slowest < 0.8  # with all of it at once: 1 to 2.4 s
 
 
 def test_an_answer_that_is_not_read_is_not_kept(tight: GatewayProcess, photos: Path) -> None:

@@ -106,7 +106,7 @@ def main(server: str, limits_json: str) -> None:
     from fsgateway.gateway_limits import GatewayLimits
     from fsgateway.gateway_log import log_to_stderr
     from fsgateway.server_behind import ServerBehind
-    from fsgateway.serving import bind, http_server, serve_until_told, url_of
+    from fsgateway.transport.serving import bind, http_server, serve_until_told, url_of
 
     log_to_stderr("json")
     limits = GatewayLimits(**json.loads(limits_json))

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from fsclient.backend.address import NO_ACCESS, Access, parse_address
 from fsclient.backend.server_choice import ServerChoice
 from fsengine.errors import InvalidInputError
-from fsengine.server.token import checked_token, read_token
+from fsengine.server.access.token import checked_token, read_token
 
 SERVER_VARIABLE = "FACESTATS_SERVER"
 """Environment variable that stands for `--server` where that is not given."""

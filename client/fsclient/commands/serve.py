@@ -15,11 +15,11 @@ from fsclient.commands.listening_options import listening_options
 from fsclient.commands.options import models_options
 from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.files.ready_file import holding_address, remove_stale_ready_file
-from fsengine.server.exposure import check_exposure
+from fsengine.server.access.exposure import check_exposure
+from fsengine.server.access.tls import server_tls
+from fsengine.server.access.token import read_token
 from fsengine.server.listening import Listening
 from fsengine.server.log_records import LogFollower, record
-from fsengine.server.tls import server_tls
-from fsengine.server.token import read_token
 from fsengine.terminal.messages import Say, say
 
 if TYPE_CHECKING:

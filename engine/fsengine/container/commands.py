@@ -108,9 +108,9 @@ def start(
     """
     from fsengine.container.start_checks import check_repository
     from fsengine.errors import Action, MissingDependencyError, Remedy
-    from fsengine.server.exposure import check_exposure
-    from fsengine.server.tls import server_tls
-    from fsengine.server.token import read_token
+    from fsengine.server.access.exposure import check_exposure
+    from fsengine.server.access.tls import server_tls
+    from fsengine.server.access.token import read_token
 
     tls = server_tls(tls_cert, tls_key, tls_client_ca)
     authenticated = token_file is not None or tls_client_ca is not None

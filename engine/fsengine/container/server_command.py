@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fsengine.errors import InvalidInputError
 from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
+from fsengine.server.access.tls import ServerTls
 from fsengine.server.listening import access_arguments, tls_arguments
-from fsengine.server.tls import ServerTls
 
 PINNED_MEMORY_MIB = 256
 """Triton's pool of pinned host memory, for what comes from and goes to clients; its own default."""

@@ -18,16 +18,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fsengine.errors import InvalidInputError, ServerError
-from fsengine.front.grpc_front import GrpcFront
 from fsengine.gpu import Gpu, only
 from fsengine.server import binary, shared_memory, start_log
+from fsengine.server.access.token import hide_in_command_line
+from fsengine.server.front.grpc_front import GrpcFront
 from fsengine.server.interpreter import check_machine, default_library_folder
 from fsengine.server.listening import LOOPBACK, Listening, free_port
 from fsengine.server.loopback import channel_options
 from fsengine.server.supervisor import COMMAND_FILE, DRAIN, PID_FILE
 from fsengine.server.surroundings import RunFolder, environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
-from fsengine.server.token import hide_in_command_line
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass, field
 
 from fsengine.errors import InvalidInputError
-from fsengine.server.tls import ServerTls
+from fsengine.server.access.tls import ServerTls
 
 LOOPBACK = "127.0.0.1"
 

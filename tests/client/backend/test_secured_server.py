@@ -16,9 +16,9 @@ from fsclient import AccessDeniedError, Client, InvalidInputError, ServerUnavail
 from fsclient.backend.address import Access
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.models.name_to_repository import served_repository
+from fsengine.server.access.tls import ServerTls
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.server.listening import TOKEN_HEADER, Listening
-from fsengine.server.tls import ServerTls
 
 pytestmark = pytest.mark.triton
 

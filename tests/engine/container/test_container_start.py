@@ -18,7 +18,7 @@ from fsengine.container.start_checks import start_warnings
 from fsengine.errors import InvalidInputError
 from fsengine.repository.assemble import Target
 from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
-from fsengine.server.tls import ServerTls
+from fsengine.server.access.tls import ServerTls
 
 
 @pytest.fixture

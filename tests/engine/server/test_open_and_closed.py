@@ -18,9 +18,9 @@ import pytest
 
 from certificates import Certificate, make_certificate
 from fsengine.errors import InvalidInputError
+from fsengine.server.access.tls import ServerTls
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.server.listening import TOKEN_HEADER, Listening
-from fsengine.server.tls import ServerTls
 
 pytestmark = pytest.mark.triton
 

@@ -10,10 +10,10 @@ import pytest
 
 from certificates import Certificate, make_certificate
 from fsengine.errors import InvalidInputError
-from fsengine.server.exposure import check_exposure
+from fsengine.server.access.exposure import check_exposure
+from fsengine.server.access.tls import server_tls
+from fsengine.server.access.token import checked_token, read_token
 from fsengine.server.listening import Listening, free_port
-from fsengine.server.tls import server_tls
-from fsengine.server.token import checked_token, read_token
 
 TOKEN = "0123456789abcdef-._~+/"
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsengine.server.token import hide_in_command_line
+from fsengine.server.access.token import hide_in_command_line
 
 TIMEOUT_S = 10.0
 TOKEN = "0123456789abcdef.~+/-_XYZ"

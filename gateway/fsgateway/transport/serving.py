@@ -6,20 +6,17 @@ import asyncio
 import contextlib
 import signal
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import h11
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fsengine.errors import InvalidInputError
+from fsengine.server.access.tls import ServerTls
 from fsgateway.gateway_limits import GatewayLimits
 from fsgateway.server_behind import ServerBehind
+from fsgateway.transport.patient_protocol import patient_protocol
 
 _LONGEST_HEAD_BYTES = 32 << 10
 _BACKLOG = 512
@@ -45,34 +42,20 @@ def url_of(listening: socket.socket, host: str, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{shown}:{listening.getsockname()[1]}"
 
 
-def check_tls(cert: Path, key: Path) -> None:
-    """Check that a certificate and its key can be used.
-
-    Raises:
-        InvalidInputError: They cannot.
-    """
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
-    except (OSError, ssl.SSLError) as exc:
-        raise InvalidInputError(
-            f"{cert} and {key} cannot be used: {exc}; expected a certificate chain and its key, in PEM, no password"
-        ) from exc
-
-
 def http_server(
-    app: FastAPI, limits: GatewayLimits, *, tls: tuple[Path, Path] | None, on_started: Callable[[], None]
+    app: FastAPI, limits: GatewayLimits, *, tls: ServerTls | None, on_started: Callable[[], None]
 ) -> uvicorn.Server:
     """Return the server of an application.
 
     Args:
         app: It.
         limits: What callers may ask.
-        tls: Certificate chain and key; None for plain HTTP.
+        tls: What it shows of itself; None for plain HTTP.
         on_started: Called once it answers.
     """
     config = uvicorn.Config(
         app,
-        http=type("_Protocol", (_PatientProtocol,), {"limits": limits}),
+        http=patient_protocol(limits),
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -80,12 +63,11 @@ def http_server(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=limits.connections,
         timeout_keep_alive=limits.keep_alive_s,
         timeout_graceful_shutdown=int(limits.drain_s),
         h11_max_incomplete_event_size=_LONGEST_HEAD_BYTES,
-        ssl_certfile=None if tls is None else tls[0],
-        ssl_keyfile=None if tls is None else str(tls[1]),
+        ssl_certfile=None if tls is None else tls.certificate,
+        ssl_keyfile=None if tls is None else str(tls.key),
     )
     return _Server(config, on_started)
 
@@ -147,53 +129,3 @@ class _Server(uvicorn.Server):
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
-
-
-class _PatientProtocol(H11Protocol):
-    """Closes connections of callers that take too long to send the head of a request, or to read an answer.
-
-    uvicorn waits for both without end, and its other time limits are about connections between two requests.
-    """
-
-    limits: GatewayLimits
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._reading_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._head_timer = self.loop.call_later(self.limits.header_s, transport.abort)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch_head()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._watch_head()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._reading_timer = self.loop.call_later(self.limits.reading_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._reading_timer is not None:
-            self._reading_timer.cancel()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        for timer in (self._head_timer, self._reading_timer):
-            if timer is not None:
-                timer.cancel()
-
-    def _watch_head(self) -> None:
-        """Let the timer run while the head of a request is there in part."""
-        begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
-        if begun and self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.limits.header_s, self.transport.abort)
-        elif not begun and self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None

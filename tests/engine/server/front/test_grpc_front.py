@@ -12,8 +12,8 @@ import grpc
 import pytest
 
 from fsengine.errors import ServerError
-from fsengine.front import forwarding
-from fsengine.front.grpc_front import GrpcFront
+from fsengine.server.front import forwarding
+from fsengine.server.front.grpc_front import GrpcFront
 from fsengine.server.listening import LOOPBACK, TOKEN_HEADER, Listening, free_port
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -123,7 +123,7 @@ def test_beyond_its_bounds_it_says_busy_and_health_is_answered(
 def test_a_message_that_is_too_large_or_does_not_come_is_refused(
     behind: Behind, open_front: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsengine.front.grpc_front.MOST_MESSAGE_BYTES", 1 << 16)
+    monkeypatch.setattr("fsengine.server.front.grpc_front.MOST_MESSAGE_BYTES", 1 << 16)
     monkeypatch.setattr(forwarding, "READ_TIMEOUT_S", 0.2)
     _, channel = open_front()
     assert send(channel, bytes((1 << 16) + 1)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import resource
 import threading
 from typing import TYPE_CHECKING
 
 from fsengine.errors import ServerError
-from fsengine.front.forwarding import MOST_MESSAGE_BYTES, Forwarder
+from fsengine.server.front.forwarding import MOST_MESSAGE_BYTES, Forwarder
+from fsengine.server.front.many_files import allow_many_files
 from fsengine.server.listening import Listening
 from fsengine.server.loopback import channel_options
 
@@ -22,7 +22,6 @@ DRAIN_TIMEOUT_S = 30.0
 """How long requests in flight are waited for."""
 
 _HANDSHAKE_TIMEOUT_MS = 10_000
-_FILES_FOR_CONNECTIONS = 65536
 
 
 class GrpcFront:
@@ -49,7 +48,7 @@ class GrpcFront:
         Raises:
             ServerError: It cannot.
         """
-        _allow_many_files()
+        allow_many_files()
         self._thread.start()
         self._started.result(START_TIMEOUT_S)
 
@@ -117,12 +116,3 @@ class GrpcFront:
             require_client_auth=ca is not None,
         )
         server.add_secure_port(address, credentials)
-
-
-def _allow_many_files() -> None:
-    """Let this process have as many connections as the machine allows it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES_FOR_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, _FILES_FOR_CONNECTIONS)
-    if wanted > soft:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -9,7 +9,7 @@ import pytest
 
 from certificates import Certificate, make_certificate, make_expired_certificate
 from fsengine.errors import InvalidInputError
-from fsengine.server.tls import ServerTls
+from fsengine.server.access.tls import ServerTls
 
 
 def tls(certificate: Path, key: Path, client_ca: Path | None = None) -> ServerTls:

@@ -1,0 +1,1 @@
+"""Who may reach a server and what is shown: exposure, TLS, tokens."""
