@@ -11,7 +11,7 @@ from typing import BinaryIO
 _NO_REGULAR_FILE = "it is no regular file (a pipe or a device)"
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path | str | bytes) -> BinaryIO:
     """Open a file for reading bytes; links are followed.
 
     Raises:
@@ -22,9 +22,9 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, _NO_REGULAR_FILE, str(path))
+            raise OSError(errno.EINVAL, _NO_REGULAR_FILE)
         return open(descriptor, "rb")
     except BaseException:
         os.close(descriptor)

@@ -1,0 +1,104 @@
+"""The faces of photos, cut out of the files as they lie on the disk; each file is read and decoded once."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fsanalysis.crops.cutting import FaceCrop, MissingCrop, cut
+from fsdata.results.source import source_path
+from fsengine.errors import InvalidInputError
+from fsengine.files.regular_file import open_regular
+from fsengine.photo.convert import read_pixels
+from fsengine.photo.gate import too_many_bytes
+
+COLUMNS = ("source", "content_hash", "width", "height", "face_index", "x0", "y0", "x1", "y1")
+"""Of faces, that cutting them out takes."""
+
+GONE = "the photo is gone"
+CHANGED = "the photo has changed since"
+UNREADABLE = "the photo cannot be read"
+
+_AT_ONCE = min(4, os.cpu_count() or 1)
+Face = Mapping[str, Any]
+
+
+def cut_faces(faces: Iterable[Face]) -> Iterator[FaceCrop | MissingCrop]:
+    """Cut faces out, a few photos at a time.
+
+    Args:
+        faces: Rows with `COLUMNS`, those of a photo one after the other.
+
+    Yields:
+        The crop of each face, or why there is none, in their order.
+    """
+    photos = (list(rows) for _, rows in itertools.groupby(faces, key=lambda face: face["source"]))
+    waiting: collections.deque[Future[list[FaceCrop | MissingCrop]]] = collections.deque()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            for photo in photos:
+                waiting.append(pool.submit(faces_of_photo, photo))
+                if len(waiting) > _AT_ONCE:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def faces_of_photo(faces: list[Face]) -> list[FaceCrop | MissingCrop]:
+    """Cut the faces of one photo out; see `cut_faces`."""
+    source = faces[0]["source"]
+    pixels = _pixels(source, faces[0])
+    if isinstance(pixels, str):
+        return [MissingCrop(source=source, face_index=face["face_index"], reason=pixels) for face in faces]
+    found: list[FaceCrop | MissingCrop] = []
+    for face in faces:
+        image, transform = cut(pixels, np.array([face["x0"], face["y0"], face["x1"], face["y1"]]))
+        found.append(
+            FaceCrop(
+                source=source,
+                content_hash=face["content_hash"],
+                face_index=face["face_index"],
+                image=image,
+                transform=transform,
+            )
+        )
+    return found
+
+
+def _pixels(source: str, face: Face) -> Any:
+    """Return a photo's pixels, or why it has none."""
+    try:
+        with open_regular(source_path(source)) as file:
+            if too_many_bytes(os.fstat(file.fileno()).st_size) is not None:
+                return CHANGED
+            data = file.read()
+    except FileNotFoundError:
+        return GONE
+    except (OSError, ValueError):
+        return UNREADABLE
+    # What lies there now may be anybody's: it is shown only where it is the photo that was scored.
+    if hashlib.sha256(data).hexdigest() != face["content_hash"]:
+        return CHANGED
+    try:
+        pixels = read_pixels(data)
+    except InvalidInputError:
+        return UNREADABLE
+    return pixels if pixels.shape[:2] == (face["height"], face["width"]) else CHANGED
+
+
+def rows_of(faces: pa.Table | pa.RecordBatch) -> Iterator[Face]:
+    """Yield the rows of a table of faces with `COLUMNS`."""
+    batches = faces.to_batches(1024) if isinstance(faces, pa.Table) else [faces]
+    for batch in batches:
+        yield from batch.select(list(COLUMNS)).to_pylist()

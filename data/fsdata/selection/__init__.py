@@ -1,0 +1,1 @@
+"""Faces of results by an expression over their columns."""
