@@ -61,7 +61,6 @@ HEAVY = (
     "fastapi",
     "uvicorn",
     "duckdb",
-    "streamlit",
 )
 BUILT_ON = {"gateway/fsgateway": ("fastapi", "uvicorn")}
 """Package to the heavy libraries that it is built on; only its command must do without them."""

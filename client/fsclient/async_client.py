@@ -11,12 +11,12 @@ from types import TracebackType
 
 from fsclient.backend.address import Access
 from fsclient.backend.connection import connect
+from fsclient.backend.event_loop import CallBack
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import LazyServer, ServerChoice
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.session import Session
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
-from fsclient.event_loop import CallBack
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, ProgressTeller
 from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, PathLike, ingest_config

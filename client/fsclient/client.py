@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from fsclient import event_loop
 from fsclient.async_client import AsyncClient
+from fsclient.backend import event_loop
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.triton import REQUEST_TIMEOUT_S

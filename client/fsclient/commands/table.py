@@ -11,8 +11,12 @@ from fsclient.commands.results_text import failure_blocks, gone_text, info_block
 from fsdata.results import open_results
 from fsdata.results.master_table import PHOTOS_FILE, build_table, describe
 from fsdata.results.pruning import find_gone, prune
+from fsdata.selection.exporting import FORMATS, export_faces
+from fsengine.errors import InvalidInputError
+from fsengine.files.output_path import OutputPaths
 from fsengine.terminal.command_group import ExplainedGroup
-from fsengine.terminal.messages import say
+from fsengine.terminal.messages import counted, say
+from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import show
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
@@ -69,6 +73,41 @@ def info(folder: Path, failures: int | None) -> None:
         show(info_blocks(describe(folder)))
     else:
         show(failure_blocks(open_results(folder), failures or None))
+
+
+@table.command("export")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Form of the file.  [default: by the name's ending]")
+@click.option("--where", metavar="SQL", help="Faces to write: one expression over the columns of faces.")
+@click.option("--columns", metavar="NAME,NAME", help="Columns to write.  [default: all; in CSV without the embedding]")
+@click.option("--overwrite", is_flag=True, help="Replace the file where it is there.")
+def export_command(
+    folder: Path, out: Path, form: str | None, where: str | None, columns: str | None, overwrite: bool
+) -> None:
+    r"""Write a row per face as CSV, as lines of JSON, or as Parquet, in the order of the sources.
+
+    \b
+    Example:
+      fsclient table export results --out faces.csv
+      fsclient table export results --where "age_years < 18" --columns source,x0,y0,x1,y1 --out minors.jsonl
+    """
+    form = form or out.suffix.removeprefix(".").lower()
+    if form not in FORMATS:
+        raise InvalidInputError(f"{out} has no ending that says its form; give --format {'|'.join(FORMATS)}")
+    results = open_results(folder)
+    paths = OutputPaths(results.paths, overwrite=overwrite)
+    paths.check(out)
+    wanted = None if columns is None else [name.strip() for name in columns.split(",")]
+    number = 0
+    with progress_bar("writing", None, "faces") as bar:
+
+        def write(path: Path) -> None:
+            nonlocal number
+            number = export_faces(results, path, form, where=where, columns=wanted, on_faces=bar.advance)
+
+        paths.write(out, write)
+    say(f"wrote {counted(number, 'face')} to {out}")
 
 
 @table.command("prune")

@@ -42,6 +42,7 @@ _PORT_ATTEMPTS = 3
 _KEPT_LOGS = 20
 
 _STUBS_LOOKED_AT_S = 0.5
+_LOOKED_AT_S = 0.2
 _SUPERVISOR = "fsengine.server.supervisor"
 _RUN_ISOLATED = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
@@ -162,7 +163,9 @@ class EmbeddedServer:
             ServerError: It did.
         """
         assert self._supervisor is not None
-        self._supervisor.wait()
+        # A signal that another thread gets, such as one of gRPC's, wakes no system call of this one.
+        while self._supervisor.poll() is None:
+            time.sleep(_LOOKED_AT_S)
         raise ServerError(f"the embedded server died{self._log_tail()}")
 
     def stop(self, *, drain: bool = False) -> None:

@@ -1,0 +1,1 @@
+"""Options from a file: `fsclient --config FILE`."""

@@ -1,0 +1,89 @@
+"""A YAML file of options, read so that every mistake in it can be named with its line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsengine.errors import InvalidInputError
+from fsengine.files.regular_file import open_regular
+
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value of the file.
+
+    Attributes:
+        line: Where its key stands, from 1.
+        value: Text, number, bool, None, a list of these, or `Entry` by key.
+    """
+
+    line: int
+    value: Any
+
+
+def read_config(path: Path) -> dict[str, Entry]:
+    """Read a file.
+
+    Args:
+        path: A YAML file: commands as top keys, long names of options below.
+
+    Raises:
+        InvalidInputError: It cannot be read, is no YAML, or holds a key twice, an anchor, or something else than
+            mappings, lists and plain values.
+    """
+    import yaml
+
+    try:
+        with open_regular(path) as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as exc:
+        raise InvalidInputError(f"the configuration {path} cannot be read: {exc.strerror}") from exc
+    if len(data) > _MOST_BYTES:
+        raise InvalidInputError(f"the configuration {path} has more than {_MOST_BYTES} bytes")
+    try:
+        for event in yaml.parse(data, Loader=yaml.SafeLoader):
+            # An alias can stand for itself, or for gigabytes.
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+                raise InvalidInputError(f"{_at(path, event.start_mark)}: anchors and aliases are not read")
+        node = yaml.compose(data, Loader=yaml.SafeLoader)
+        if node is None:
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            raise InvalidInputError(
+                f"{_at(path, node.start_mark)}: expected commands, for example:\ningest:\n  concurrency: 8"
+            )
+        found = _value(path, node)
+        assert isinstance(found, dict)
+        return found
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as exc:
+        mark = getattr(exc, "problem_mark", None)
+        where = str(path) if mark is None else _at(path, mark)
+        raise InvalidInputError(f"{where}: no YAML: {getattr(exc, 'problem', None) or exc}") from exc
+
+
+def _value(path: Path, node: Any) -> Any:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Entry] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise InvalidInputError(f"{_at(path, key.start_mark)}: a key is no text")
+            if key.value in found:
+                raise InvalidInputError(
+                    f"{_at(path, key.start_mark)}: {key.value} stands here a second time, first in line "
+                    f"{found[key.value].line}"
+                )
+            found[key.value] = Entry(key.start_mark.line + 1, _value(path, value))
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(path, item) for item in node.value]
+    return yaml.SafeLoader("").construct_object(node)
+
+
+def _at(path: Path, mark: Any) -> str:
+    return f"{path}, line {mark.line + 1}"

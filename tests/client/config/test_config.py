@@ -1,0 +1,129 @@
+"""Options from a file: what it sets, what the command line still decides, and what of it is refused with its line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fsclient.cli import main
+
+
+def run(*words: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(main, list(words), env={"FACESTATS_CONFIG": "", "FACESTATS_SERVER": "", **(env or {})})
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "facestats.yaml"
+    path.write_text(
+        "# how we run it\n"
+        "ingest:\n  concurrency: 3\n  models: lite\n  without: [ethnicity]\n  no-embedding: true\n"
+        "table:\n  info:\n    failures: 5\n"
+        "serve:\n"
+    )
+    return path
+
+
+def value_of(shown: Result, command: str, option: str) -> list[str]:
+    assert shown.exit_code == 0, shown.output
+    for line in shown.output.splitlines():
+        cells = line.split()
+        words = command.split()
+        if cells[: len(words) + 1] == [*words, option]:
+            return cells[len(words) + 1 :]
+    raise AssertionError(f"no {command} {option} in\n{shown.output}")
+
+
+def test_what_is_in_force_and_from_where(config: Path) -> None:
+    shown = run("--config", str(config), "config", "show")
+    assert value_of(shown, "ingest", "concurrency") == ["3", str(config)]
+    assert value_of(shown, "ingest", "without") == ["ethnicity", str(config)]
+    assert value_of(shown, "ingest", "no-embedding") == ["true", str(config)]
+    assert value_of(shown, "table info", "failures") == ["5", str(config)]
+    whole = run("--config", str(config), "config", "show", "ingest")
+    assert value_of(whole, "ingest", "concurrency") == ["3", str(config)]
+    assert value_of(whole, "ingest", "part-size")[-1] == "default"
+
+
+def test_the_file_may_stand_behind_the_command_or_in_a_variable(config: Path) -> None:
+    for shown in (
+        run("config", "show", "--config", str(config)),
+        run("config", "show", f"--config={config}"),
+        run("config", "show", env={"FACESTATS_CONFIG": str(config)}),
+    ):
+        assert value_of(shown, "ingest", "concurrency") == ["3", str(config)]
+
+
+def test_a_variable_goes_before_the_file_and_says_so(config: Path) -> None:
+    config.write_text("score:\n  server: localhost:1\n")
+    shown = run("--config", str(config), "config", "show", env={"FACESTATS_SERVER": "localhost:2"})
+    assert value_of(shown, "score", "server") == ["localhost:2", "$FACESTATS_SERVER"]
+
+
+def test_a_command_takes_the_value_and_the_command_line_goes_first(config: Path, tmp_path: Path) -> None:
+    config.write_text("table:\n  export:\n    format: csv\n    where: gendr = 1\n")
+    (tmp_path / "empty").mkdir()
+    # The option comes from the file: without it the command would ask for --format first.
+    refused = run("table", "export", str(tmp_path / "empty"), "--out", str(tmp_path / "a.xls"), "--config", str(config))
+    assert "holds no parts" in refused.output + str(refused.exception)
+    wrong = run(
+        *("table", "export", str(tmp_path / "empty"), "--out", str(tmp_path / "a.xls"), "--format", "xls"),
+        *("--config", str(config)),
+    )
+    assert wrong.exit_code == 2
+    assert "'xls' is not one of" in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        ("ingst:\n  concurrency: 8\n", 1, "did you mean ingest"),
+        ("ingest:\n  models: lite\n  concurency: 8\n", 3, "did you mean concurrency"),
+        ("ingest:\n  concurrency: many\n", 2, "'many' is not a valid int"),
+        ("ingest:\n  concurrency: 0\n", 2, "0 is not in the range"),
+        ("ingest:\n  concurrency: [1, 2]\n", 2, "a list of 2"),
+        ("ingest:\n  models: no\n", 2, "quotes"),
+        ("ingest:\n  no-embedding: maybe\n", 2, "true or false"),
+        ("ingest:\n  concurrency: 1\n  models: a\n  concurrency: 2\n", 4, "a second time, first in line 2"),
+        ("ingest: 8\n", 1, "expected its options"),
+        ("ingest:\n  models: {a: 1}\n", 2, "further keys"),
+        ("table:\n  concurrency: 8\n", 2, "table has no command"),
+        ("- ingest\n", 1, "expected commands"),
+        ("ingest: [\n", 2, "no YAML"),
+        ("ingest: &a\n  models: lite\n", 1, "anchors and aliases"),
+        ("ingest:\n  models: !!python/object/apply:os.system ['true']\n", 2, "no YAML|further|list"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, content: str, line: int, said: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(content)
+    refused = run("--config", str(path), "config", "show")
+    assert refused.exit_code == 2
+    assert f"wrong.yaml, line {line}" in refused.output
+    assert any(part in refused.output for part in said.split("|")), refused.output
+
+
+def test_what_is_no_file_of_options_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "large").write_bytes(b"#" * (2 << 20))
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00\x01")
+    for name in ("fifo", "large", "bytes", "none", "."):
+        refused = run("--config", str(tmp_path / name), "config", "show")
+        assert refused.exit_code == 2, name
+        assert "Error" in refused.output
+    (tmp_path / "empty").write_text("")
+    assert run("--config", str(tmp_path / "empty"), "config", "show").exit_code == 0
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    shown = run("config", "show", "score", env={"FACESTATS_TOKEN": "secret-secret-secret"})
+    assert "secret-secret-secret" not in shown.output
+
+
+def test_a_command_that_is_not_there_is_named() -> None:
+    refused = run("config", "show", "ingst")
+    assert refused.exit_code == 2
+    assert "ingst" in refused.output
