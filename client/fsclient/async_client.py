@@ -287,6 +287,9 @@ class AsyncClient:
         include: Iterable[str] = (),
         exclude: Iterable[str] = (),
         strict: bool = False,
+        limit: int | None = None,
+        sample: int | None = None,
+        listed: Iterable[PathLike] = (),
         progress: Callable[[IngestProgress], None] | None = None,
     ) -> IngestSummary:
         """Score photos into Parquet; what earlier runs did is kept.
@@ -300,21 +303,21 @@ class AsyncClient:
             part_size: Photos of one part.
             retry_statuses: Statuses of earlier runs whose photos are done again.
             refresh: Whether results of other models are brought to the served ones first.
-            embedding: Whether embeddings are stored. A folder goes on as it was begun; with `refresh`, embeddings that
-                are stored and not wanted are removed, and a folder without stays without.
+            embedding: Whether embeddings are stored. A folder goes on as it was begun; `refresh` removes them.
             include: Patterns of files and folders to take, by name or path below the source, whatever they are.
             exclude: Patterns of files and folders to leave out.
             strict: Whether every file becomes a row, and none is skipped because it is no photo by its name.
+            limit: How many photos are taken at most, the first.
+            sample: How many are drawn from all, with a fixed seed.
+            listed: Further files and folders; what of them is missing is left out and named.
             progress: Called as photos (or, while refreshing, faces) are done.
 
         Returns:
-            What was done. No server is started where nothing is left to do, but the models that are asked for must
-            be those of `out` all the same.
+            What was done. Where nothing is left to do no server is started; models must be those of `out` all the same.
 
         Raises:
             InvalidInputError: A source names nothing, or `out` cannot be written to.
-            ResultsError: `out` is held by another run or damaged, or holds results of other models, or was started with
-                another choice of `embedding`.
+            ResultsError: `out` is held by another run or damaged, or holds results of other models or `embedding`.
             FaceStatsError: The server cannot be started or reached; see `embedded` and `score`.
         """
         config = ingest_config(
@@ -325,7 +328,8 @@ class AsyncClient:
             retry_statuses=retry_statuses,
             refresh=refresh,
             embedding=embedding,
-            rules=SourceRules(include=tuple(include), exclude=tuple(exclude), strict=strict),
+            rules=SourceRules(tuple(include), tuple(exclude), strict, limit, sample),
+            listed=listed,
         )
         return await self._run(config, progress)
 
@@ -340,14 +344,11 @@ class AsyncClient:
 
         Args:
             config: The run.
-            progress: Called as photos (or, while refreshing, faces) are done.
+            progress: See `ingest`.
             interruption: How the run may be told to stop.
             call_back: Has slow work done, such as starting the client's own server; None for a thread.
-
-        Raises:
-            FaceStatsError: See `ingest`.
         """
-        # what reads and writes Parquet, which those who score a photo need not wait for
+        # Parquet, which those who score a photo need not wait for
         from fsclient.ingest_run import AskedModels, run_ingest
 
         async def do_slowly(work: Callable[[], object]) -> None:

@@ -159,6 +159,9 @@ class Client:
         include: Iterable[str] = (),
         exclude: Iterable[str] = (),
         strict: bool = False,
+        limit: int | None = None,
+        sample: int | None = None,
+        listed: Iterable[PathLike] = (),
         progress: Callable[[IngestProgress], None] | None = None,
     ) -> IngestSummary:
         """Score photos into Parquet; what earlier runs did is kept. See `AsyncClient.ingest`.
@@ -175,7 +178,8 @@ class Client:
             retry_statuses=retry_statuses,
             refresh=refresh,
             embedding=embedding,
-            rules=SourceRules(include=tuple(include), exclude=tuple(exclude), strict=strict),
+            rules=SourceRules(tuple(include), tuple(exclude), strict, limit, sample),
+            listed=listed,
         )
         interruption = Interruption()
 

@@ -69,7 +69,7 @@ async def run_ingest(
             summary = await _ingested(config, found.paths, ask_models, open_server, teller, interruption)
             summary.num_gone = await asyncio.to_thread(count_gone, config, found.paths)
     summary.skipped_files, summary.skipped_folders = found.skipped_files, found.skipped_folders
-    summary.unreadable = found.unreadable
+    summary.unreadable, summary.num_found = found.unreadable, found.num_found
     return summary
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,8 +10,10 @@ import click
 from fsclient.client import Client
 from fsclient.commands.ingest_bar import IngestBar
 from fsclient.commands.options import SERVER_VARIABLE, no_embedding_option, program_name, server_choice, server_options
-from fsclient.ingest.settings import DEFAULT_PART_SIZE
+from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig
 from fsclient.ingest.summary_text import summary_text
+from fsclient.photos.source_list import read_source_list
+from fsclient.photos.source_rules import SourceRules
 from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError
 from fsengine.terminal.messages import say
@@ -53,6 +56,11 @@ from fsengine.terminal.messages import say
     metavar="PATTERN",
     help="Leave out files and folders of this name or path below SOURCE; may be given again.",
 )
+@click.option("--from-file", metavar="LIST", help="File with a path in each line, or - for stdin; no patterns.")
+@click.option("--null", is_flag=True, help="The paths of LIST end with NUL, as find -print0 writes them.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take the first N photos at most.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Take N photos drawn from all, the same each time.")
+@click.option("--dry-run", is_flag=True, help="Count photos, bytes and formats, and write nothing.")
 @click.option("--strict", is_flag=True, help="Make a row of every file, whatever its name says that it is.")
 @server_options
 def ingest(
@@ -65,6 +73,11 @@ def ingest(
     no_embedding: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    from_file: str | None,
+    null: bool,
+    limit: int | None,
+    sample: int | None,
+    dry_run: bool,
     strict: bool,
     server: str | None,
     models: str | None,
@@ -94,8 +107,13 @@ def ingest(
 
     Example: fsclient ingest photos/ --out results
     """
-    if not (sources or refresh):
-        raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh may it be left out.")
+    if not (sources or refresh or from_file):
+        raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh or --from-file may it be left out.")
+    listed = [] if from_file is None else list(map(os.fsdecode, read_source_list(from_file, null=null)))
+    if dry_run:
+        rules = SourceRules(include, exclude, strict, limit, sample)
+        say(_what_it_would_do(sources, out, listed, rules, frozenset(map(Status, retry_statuses))))
+        return
     if refresh and server is None and models is None:
         raise click.UsageError(
             f"--refresh needs --models or --server (or {SERVER_VARIABLE}): it brings results to the models named."
@@ -113,6 +131,9 @@ def ingest(
                 include=include,
                 exclude=exclude,
                 strict=strict,
+                limit=limit,
+                sample=sample,
+                listed=listed,
                 progress=bar,
             )
     except KeyboardInterrupt:
@@ -124,3 +145,14 @@ def ingest(
         raise SystemExit(4) from exc
     say(summary_text(summary, out, program_name()))
     raise SystemExit(summary.exit_code)
+
+
+def _what_it_would_do(
+    sources: tuple[str, ...], out: Path, listed: list[str], rules: SourceRules, again: frozenset[Status]
+) -> str:
+    from fsclient.ingest.dry_run import dry_run, dry_run_text
+
+    config = IngestConfig(
+        sources=sources, out=out, rules=rules, listed=tuple(map(os.fsencode, listed)), retry_statuses=again
+    )
+    return dry_run_text(dry_run(config))

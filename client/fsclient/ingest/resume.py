@@ -49,13 +49,14 @@ def find_inputs(config: IngestConfig) -> FoundPhotos:
         InvalidInputError: A source names nothing, or nothing that it names is to be scored, and the folder of results
             is not to be refreshed.
     """
-    found = find_photos(config.sources, skip=config.out, rules=config.rules)
+    found = find_photos(config.sources, skip=config.out, rules=config.rules, listed=config.listed)
     to_refresh = config.refresh and config.out.is_dir() and part_paths(config.out)
     if not found.paths and not to_refresh:
         why = [f"skipped: {skipped}"] if (skipped := skipped_text(found.skipped_files, found.skipped_folders)) else []
         why += [f"{source}: {reason}" for source, reason in found.unreadable]
         raise InvalidInputError(
-            f"{', '.join(config.sources) or 'SOURCE'} holds no file to score, or none outside of --out {config.out}"
+            f"{', '.join(config.sources) or ('the list' if config.listed else 'SOURCE')} holds no file to score, or "
+            f"none outside of --out {config.out}"
             f"{''.join(f'; {text}' for text in why)}; expected photos (--include PATTERN and --strict take more)"
         )
     return found

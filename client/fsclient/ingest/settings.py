@@ -34,6 +34,7 @@ class IngestConfig:
         refresh: Whether results of other models are brought to the served ones first.
         embedding: Whether embeddings are asked for and stored.
         rules: Which of the files that are found in the sources are taken.
+        listed: Further files and folders, of a list.
     """
 
     sources: tuple[str, ...]
@@ -46,6 +47,7 @@ class IngestConfig:
     refresh: bool = False
     embedding: bool = True
     rules: SourceRules = field(default_factory=SourceRules)
+    listed: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         numbers = {"concurrency": 1 if self.concurrency is None else self.concurrency, "part_size": self.part_size}
@@ -66,6 +68,7 @@ def ingest_config(
     refresh: bool,
     embedding: bool,
     rules: SourceRules,
+    listed: Iterable[PathLike] = (),
 ) -> IngestConfig:
     """Return the arguments of `ingest` as a configuration."""
     given: Iterable[PathLike] = [sources] if isinstance(sources, (str, os.PathLike)) else sources
@@ -78,6 +81,7 @@ def ingest_config(
         refresh=refresh,
         embedding=bool(embedding),
         rules=rules,
+        listed=tuple(map(os.fsencode, listed)),
     )
 
 

@@ -35,6 +35,7 @@ class IngestSummary:
         num_kept: Photos with another time of change and the same content, whose rows were kept.
         num_changed: Photos that were changed since an earlier run and are scored again.
         num_gone: Photos of the results that lay in the sources' folders and are gone.
+        num_found: Files of the sources before `limit` and `sample`; 0 where that is not known.
         refreshed: What was brought to the served models, in words; None where that was not asked for.
     """
 
@@ -55,6 +56,7 @@ class IngestSummary:
     num_kept: int = 0
     num_changed: int = 0
     num_gone: int = 0
+    num_found: int = 0
     refreshed: str | None = None
 
     def count(self, row: PhotoRow) -> None:

@@ -33,6 +33,8 @@ def summary_text(summary: IngestSummary, out: Path, program: str = "fsclient") -
     if summary.num_rows:
         speed = summary.num_rows / summary.seconds if summary.seconds else 0.0
         lines.append(f"{counted(summary.num_faces, 'face')} in {summary.seconds:.1f} s, {speed:.1f} photos/s")
+    if summary.num_found > summary.num_inputs:
+        lines.append(f"{summary.num_found:,} photos were found, of which {summary.num_inputs:,} were taken")
     if skipped := skipped_text(summary.skipped_files, summary.skipped_folders):
         lines.append(f"skipped: {skipped}; --include PATTERN or --strict takes them")
     lines += _failures(summary, f"{program} table info {folder} --failures")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from fsengine.errors import InvalidInputError
 from fsengine.photo.signatures import sniff_format
 
 EXCLUDED = "excluded"
@@ -43,9 +45,10 @@ _NO_PHOTOS = frozenset({None, "PDF", "SVG", "ICO"})
 """What the first bytes may announce that is no photo; all else is one, whether it is read or not."""
 
 _HEAD_BYTES = 64
+_SEED = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SourceRules:
     """Which files that are found in a source are taken; a file that is named itself is, unless it is excluded.
 
@@ -56,11 +59,27 @@ class SourceRules:
         include: Patterns of files and folders that are taken whatever they are.
         exclude: Patterns of files and folders that are left out.
         strict: Whether every file is taken that is not excluded.
+        limit: How many photos are taken at most, the first in the order of the search; None for all.
+        sample: How many are drawn from all, with a fixed seed; None for no drawing.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     strict: bool = False
+    limit: int | None = None
+    sample: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, number in (("limit", self.limit), ("sample", self.sample)):
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise InvalidInputError(f"{name} is {number!r}, expected a whole number, 1 or more")
+
+    def chosen(self, paths: list[bytes]) -> list[bytes]:
+        """Return the photos that `sample` and `limit` leave, in their order."""
+        if self.sample is not None and self.sample < len(paths):
+            drawn = random.Random(_SEED).sample(range(len(paths)), self.sample)
+            paths = [paths[number] for number in sorted(drawn)]
+        return paths[: self.limit]
 
     def excludes(self, relative: bytes) -> bool:
         """Return whether a file, by its path relative to the source, is left out by a pattern."""

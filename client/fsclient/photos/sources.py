@@ -7,7 +7,7 @@ import fnmatch
 import os
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fsclient.photos.source_rules import EXCLUDED, SourceRules
@@ -30,15 +30,23 @@ class FoundPhotos:
         skipped_folders: Folders that are left out with all in them, by name, `hidden`, `excluded` or
             `link to a folder`.
         unreadable: Source and reason of what could not be searched.
+        num_found: Files that a sample or a limit was taken from; as many as there are paths where there is none.
     """
 
     paths: list[bytes]
     skipped_files: collections.Counter[str] = field(default_factory=collections.Counter)
     skipped_folders: collections.Counter[str] = field(default_factory=collections.Counter)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    num_found: int = 0
 
 
-def find_photos(arguments: Iterable[str], *, skip: Path | None = None, rules: SourceRules | None = None) -> FoundPhotos:
+def find_photos(
+    arguments: Iterable[str],
+    *,
+    skip: Path | None = None,
+    rules: SourceRules | None = None,
+    listed: Iterable[bytes] = (),
+) -> FoundPhotos:
     """Search for the photos that the arguments name.
 
     Folders are searched with everything below them; links to folders are not followed, unless they are named. What
@@ -50,13 +58,20 @@ def find_photos(arguments: Iterable[str], *, skip: Path | None = None, rules: So
         skip: A folder whose content is left out, however it is reached: the one that results are written to.
         rules: Which files are taken; None for those that are photos by their names or first bytes.
 
+        listed: Paths of a list: files and folders, in which nothing is a pattern, and what is missing is left out and
+            named.
+
     Raises:
         InvalidInputError: An argument names nothing.
     """
-    search = _Search(skip, rules or SourceRules())
+    rules = rules or SourceRules()
+    search = _Search(skip, rules)
     for argument in arguments:
         search.add(os.fsencode(argument))
-    return search.found()
+    for path in listed:
+        search.add_listed(path)
+    found = search.found()
+    return replace(found, paths=rules.chosen(found.paths), num_found=len(found.paths))
 
 
 def skipped_text(files: collections.Counter[str], folders: collections.Counter[str]) -> str:
@@ -118,6 +133,20 @@ class _Search:
         except OSError as exc:
             self._unreadable[path] = f"cannot be read: {exc.strerror}"
             return
+        self._add_there(path)
+
+    def add_listed(self, listed: bytes) -> None:
+        """Take or search one path of a list."""
+        path = os.path.abspath(listed)
+        try:
+            os.lstat(path)
+        except (OSError, ValueError) as exc:
+            self._unreadable[path] = f"cannot be read: {getattr(exc, 'strerror', None) or exc}"
+            return
+        self._add_there(path)
+
+    def _add_there(self, path: bytes) -> None:
+        """Take a file, or search a folder, that was named itself."""
         if os.path.isdir(path):
             self._search_folder(path)
         else:

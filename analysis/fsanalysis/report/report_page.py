@@ -1,0 +1,148 @@
+"""A report as one HTML file that needs no script and no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fsanalysis.composite.mean_face import Composite, make_composite
+from fsanalysis.crops.crops_of_results import iter_crops
+from fsanalysis.crops.cutting import FaceCrop
+from fsanalysis.crops.photo_faces import COLUMNS
+from fsanalysis.report.charts import figures
+from fsanalysis.report.gathered import gather
+from fsdata.results.master_table import describe
+from fsdata.results.reading import Results
+from fsdata.selection.selected_faces import select_faces
+from fsengine.contracts.steps import HEADS
+from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import printable
+
+SHEET_FACES = 60
+_SHEET_PX = 96
+_COMPOSITE_PX = 192
+_SEED = 20
+_GROUPS = (
+    ("gender = 'female' AND age_years < 20", "gender = 'male' AND age_years < 20"),
+    ("gender = 'female' AND age_years BETWEEN 20 AND 40", "gender = 'male' AND age_years BETWEEN 20 AND 40"),
+    ("gender = 'female' AND age_years > 40", "gender = 'male' AND age_years > 40"),
+)
+
+
+def report_page(
+    results: Results, *, faces: bool = False, composites: bool = False, on_face: Callable[[], object] | None = None
+) -> str:
+    """Return a report of results as HTML. The same results give the same bytes.
+
+    Args:
+        results: What is reported.
+        faces: Whether it shows a sample of the faces.
+        composites: Whether it shows the mean face of each group of age and gender that has twenty or more.
+        on_face: Called after each face that is looked at for these two.
+
+    Raises:
+        MissingDependencyError: The extra `analysis` is not installed.
+        ResultsError: A part is damaged.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("fsanalysis.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = gather(results)
+    made, refused = _composites(results, on_face) if composites and found.num_faces else ([], [])
+    sheet = _sheet(results, on_face) if faces and found.num_faces else []
+    models = results.info.models
+    num_failed = found.num_photos - sum(found.faces_a_photo.values())
+    page: str = environment.get_template("report.html.j2").render(
+        title=f"{found.num_faces:,} faces in {found.num_photos:,} photos",
+        folder=printable(str(results.folder)),
+        made_with=_made_with(results),
+        statuses=[(status, f"{number:,}") for status, number in sorted(found.statuses.items())],
+        num_photos=f"{found.num_photos:,}",
+        num_faces=f"{found.num_faces:,}",
+        num_copies=describe(results.folder).num_copies,
+        num_truncated=found.num_truncated,
+        failures=[tuple(map(printable, failure)) for failure in found.failures],
+        more_failures=num_failed - len(found.failures),
+        missing_heads=", ".join(sorted(HEADS - models.models.keys())),
+        figures=figures(found, results.labels),
+        composites=made,
+        refused=refused,
+        faces=sheet,
+    )
+    return page
+
+
+def _made_with(results: Results) -> list[tuple[str, str]]:
+    models = results.info.models
+    marks = [(f"mark: {mark}", ", ".join(steps)) for mark, steps in sorted(models.marks.items())]
+    return [
+        *marks,
+        ("pack", models.pack),
+        ("model set", models.model_set_id),
+        *((f"model of {step}", name) for step, name in sorted(models.models.items())),
+        ("licences", ", ".join(sorted(set(models.licences.values())))),
+        ("server", results.info.runtime),
+        ("embeddings", "stored" if results.has_embeddings else "not stored"),
+    ]
+
+
+def _composites(results: Results, on_face: Callable[[], object] | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the mean faces of the groups, and why others have none."""
+    columns = results.face_schema().names
+    if not {"gender", "age_years"} <= set(columns):
+        return [], ["Mean faces are made by age and gender, which these results do not have."]
+    made, refused = [], []
+    for where in (where for pair in _GROUPS for where in pair):
+        try:
+            made.append(_shown(make_composite(results, where, side=_COMPOSITE_PX, mask=True, on_face=on_face)))
+        except InvalidInputError as exc:
+            refused.append(str(exc))
+    return made, refused
+
+
+def _shown(composite: Composite) -> dict[str, Any]:
+    left_out = ", ".join(f"{number} {reason}" for reason, number in composite.left_out.items())
+    return {
+        "uri": _uri(composite.picture, "PNG"),
+        "where": composite.where,
+        "number": composite.num_used,
+        "left_out": left_out,
+    }
+
+
+def _sheet(results: Results, on_face: Callable[[], object] | None) -> list[dict[str, str]]:
+    """Return a sample of the faces as small pictures."""
+    every = select_faces(results, None, list(COLUMNS))
+    drawn = np.arange(every.num_rows)
+    if len(drawn) > SHEET_FACES:
+        drawn = np.sort(np.random.default_rng(_SEED).choice(every.num_rows, SHEET_FACES, replace=False))
+    shown = []
+    for crop in iter_crops(results, every.take(pa.array(drawn))):
+        if isinstance(crop, FaceCrop):
+            text = f"face {crop.face_index} of {printable(crop.source)}"
+            shown.append({"uri": _uri(crop.image, "JPEG", _SHEET_PX), "text": text})
+        if on_face is not None:
+            on_face()
+    return shown
+
+
+def _uri(image: Any, form: str, side: int | None = None) -> str:
+    from PIL import Image
+
+    picture = Image.fromarray(image)
+    if side is not None:
+        picture = picture.resize((side, side), Image.Resampling.LANCZOS)
+    written = io.BytesIO()
+    picture.save(written, form)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(written.getvalue()).decode()}"

@@ -1,0 +1,113 @@
+"""Lists of photos, limits, samples, and what an ingest would do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fsclient import Client
+from fsclient.cli import main
+from fsclient.photos.source_list import read_source_list
+from fsclient.photos.source_rules import SourceRules
+from fsclient.photos.sources import find_photos
+from fsclient.testing import FakeBackend
+from fsdata.results import open_results
+from fsengine.errors import InvalidInputError
+
+
+@pytest.fixture
+def folder(photos: Path, tmp_path: Path) -> Path:
+    """Ten photos, a text, and a photo below."""
+    made = tmp_path / "photos"
+    (made / "below").mkdir(parents=True)
+    for number in range(10):
+        shutil.copy(photos / "page.png", made / f"{number}.png")
+    shutil.copy(photos / "hopper.jpg", made / "below" / "h.jpg")
+    (made / "notes.txt").write_text("no photo")
+    return made
+
+
+def names(paths: list[bytes]) -> list[str]:
+    return [os.path.basename(os.fsdecode(path)) for path in paths]
+
+
+def dry(folder: Path, *words: str, stdin: bytes | None = None) -> Result:
+    out = folder.parent / "results"
+    return CliRunner().invoke(main, ["ingest", *words, "--out", str(out), "--dry-run"], input=stdin)
+
+
+def test_a_limit_takes_the_first_and_a_sample_the_same_ones_each_time(folder: Path) -> None:
+    found = find_photos([str(folder)], rules=SourceRules(limit=3))
+    assert (names(found.paths), found.num_found) == (["0.png", "1.png", "2.png"], 11)
+    drawn = names(find_photos([str(folder)], rules=SourceRules(sample=4)).paths)
+    assert drawn == names(find_photos([str(folder)], rules=SourceRules(sample=4)).paths)
+    assert len(drawn) == 4
+    assert drawn == [name for name in names(find_photos([str(folder)]).paths) if name in drawn]
+    assert drawn != names(find_photos([str(folder)], rules=SourceRules(limit=4)).paths)
+    assert len(find_photos([str(folder)], rules=SourceRules(sample=99)).paths) == 11
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(InvalidInputError, match="whole number"):
+            SourceRules(limit=wrong)  # type: ignore[arg-type]
+
+
+def test_a_list_names_files_and_folders_and_nothing_of_it_is_a_pattern(folder: Path) -> None:
+    odd = folder / "[a]*.png"
+    shutil.copy(folder / "0.png", odd)
+    listed = [os.fsencode(odd), os.fsencode(folder / "below"), os.fsencode(folder / "none.png"), b"/a\0b"]
+    found = find_photos([], listed=listed)
+    assert names(found.paths) == ["[a]*.png", "h.jpg"]
+    assert found.unreadable[0][0].endswith("none.png")
+    assert len(found.unreadable) == 2
+
+
+def test_lists_are_read_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(b"/a b.jpg\r\n\n/\xff.jpg\n/last")
+    assert read_source_list(str(path)) == [b"/a b.jpg", b"/\xff.jpg", b"/last"]
+    path.write_bytes(b"/with\nline.jpg\0/b\0")
+    assert read_source_list(str(path), null=True) == [b"/with\nline.jpg", b"/b"]
+    with pytest.raises(InvalidInputError, match="--null"):
+        read_source_list(str(path))
+    for content, said in ((b"\n\n", "is empty"), (b"x" * 5000, "no path")):
+        path.write_bytes(content)
+        with pytest.raises(InvalidInputError, match=said):
+            read_source_list(str(path))
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        read_source_list(str(tmp_path / "none"))
+
+
+def test_a_dry_run_counts_and_writes_nothing(folder: Path) -> None:
+    done = dry(folder, str(folder))
+    assert done.exit_code == 0, done.output
+    assert "11 photos to score: 10 PNG, 1 JPEG" in done.output
+    assert "skipped: 1 file (1 text)" in done.output
+    assert "nothing was written" in done.output
+    assert not (folder.parent / "results").exists()
+    few = dry(folder, str(folder), "--sample", "5", "--limit", "2")
+    assert "2 photos to score" in few.output
+    assert "11 photos were found, of which 2 are taken" in few.output
+
+
+def test_a_list_comes_from_stdin(folder: Path) -> None:
+    listed = b"\n".join(os.fsencode(folder / name) for name in ("3.png", "gone.png")) + b"\n"
+    done = dry(folder, "--from-file", "-", stdin=listed)
+    assert done.exit_code == 0, done.output
+    assert "1 photo to score: 1 PNG" in done.output
+    assert "gone.png: cannot be read" in done.output
+    assert "SOURCE" in dry(folder).output
+
+
+def test_what_was_taken_is_scored_and_the_next_run_goes_on(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    with Client(backend=FakeBackend()) as client:
+        first = client.ingest([folder], out=out, limit=4)
+        assert (first.num_inputs, first.num_found) == (4, 11)
+        client.ingest([], out=out, listed=[folder / "9.png"])
+        assert open_results(out).num_photos == 5
+        whole = client.ingest([folder], out=out)
+    assert (whole.num_done_before, whole.num_rows) == (5, 6)
+    assert dry(folder, str(folder)).output.startswith("0 photos to score")
