@@ -2,7 +2,7 @@
 
     python benchmarks/load/bench.py [--models PACK] [--seconds 10] [--rounds 3]
 
-Starts the embedded server, finds its capacity with eight clients that ask one photo after another, offers it 1, 2 and
+Starts the embedded server as `fsclient serve` does, finds its capacity with eight clients that ask one photo after another, offers it 1, 2 and
 10 times as much, and then half of it. Every request has a deadline of 4 s. Goodput is what is answered a second while
 requests come in. The caller runs on the same machine and takes its share of it. Prints the median of the rounds.
 """
@@ -21,6 +21,7 @@ from PIL import Image
 from fsclient.models.name_to_repository import served_repository
 from fsdata.sample_photos import sample_folder
 from fsengine.server.embedded import EmbeddedServer
+from fsengine.server.listening import Listening
 from fsengine.terminal.tables import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -68,7 +69,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print_machine(PACKAGES)
     repository, photo = served_repository(arguments.models, print), small_photo()
-    with EmbeddedServer(repository) as server:
+    with EmbeddedServer(repository, listening=Listening()) as server:
         rounds = [asyncio.run(one_round(server.url, photo, arguments.seconds)) for _ in range(arguments.rounds)]
     print(f"capacity: {statistics.median(capacity for capacity, _ in rounds):.1f} photos/s")
     rows = []
