@@ -2,9 +2,10 @@
 
     python benchmarks/load/bench.py [--models PACK] [--seconds 10] [--rounds 3]
 
-Starts the embedded server as `fsclient serve` does, finds its capacity with eight clients that ask one photo after another, offers it 1, 2 and
-10 times as much, and then half of it. Every request has a deadline of 4 s. Goodput is what is answered a second while
-requests come in. The caller runs on the same machine and takes its share of it. Prints the median of the rounds.
+Starts the embedded server as `fsclient serve` does, finds its capacity with eight clients that ask one photo after
+another, offers it 1, 2 and 10 times as much, and then half of it. Every request has a deadline of 4 s. Goodput is what
+is answered a second while requests come in. The caller runs on the same machine and takes its share of it. Prints the
+median of the rounds.
 """
 
 from __future__ import annotations
