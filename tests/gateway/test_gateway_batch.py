@@ -60,7 +60,7 @@ def test_a_form_in_lines_out(http: httpx.Client, astronaut: bytes, coffee: bytes
 
 def test_what_is_wrong_with_one_line_is_that_lines_problem(tight: GatewayProcess, coffee: bytes) -> None:
     wrong = [
-        b'{"image": "@@@"}\n',
+        b'{"image": "@@@", "id": "named"}\n',
         b'{"url": "http://example.org/a.jpg"}\n',
         b"no json\n",
         b'{"image": 5}\n',
@@ -74,6 +74,7 @@ def test_what_is_wrong_with_one_line_is_that_lines_problem(tight: GatewayProcess
     found = {one["index"]: one for one in answers(answer.text)}
     statuses = [found[index]["problem"]["status"] for index in range(len(wrong))]
     assert statuses == [422, 422, 400, 422, 422, 422, 413, 413]
+    assert [found[index]["id"] for index in range(len(wrong))] == ["named", *[None] * (len(wrong) - 1)]
     assert found[len(wrong)]["id"] == "last"
     assert found[len(wrong)]["photo"]["status"] == "no_face"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fsanalysis.composite.mean_face import Composite, make_composite
 from fsanalysis.crops.crops_of_results import iter_crops
@@ -18,7 +20,7 @@ from fsanalysis.report.charts import figures
 from fsanalysis.report.gathered import gather
 from fsdata.results.master_table import describe
 from fsdata.results.reading import Results
-from fsdata.selection.selected_faces import select_faces
+from fsdata.selection.selected_faces import scan_selected
 from fsengine.contracts.steps import HEADS
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import printable
@@ -60,12 +62,12 @@ def report_page(
     )
     found = gather(results)
     made, refused = _composites(results, on_face) if composites and found.num_faces else ([], [])
-    sheet = _sheet(results, on_face) if faces and found.num_faces else []
+    sheet, missing = _sheet(results, found.num_faces, on_face) if faces and found.num_faces else ([], Counter())
     models = results.info.models
     num_failed = found.num_photos - sum(found.faces_a_photo.values())
     page: str = environment.get_template("report.html.j2").render(
         title=f"{found.num_faces:,} faces in {found.num_photos:,} photos",
-        folder=printable(str(results.folder)),
+        folder=printable(results.folder.absolute().name),
         made_with=_made_with(results),
         statuses=[(status, f"{number:,}") for status, number in sorted(found.statuses.items())],
         num_photos=f"{found.num_photos:,}",
@@ -79,6 +81,7 @@ def report_page(
         composites=made,
         refused=refused,
         faces=sheet,
+        missing_faces=missing.most_common(),
     )
     return page
 
@@ -121,20 +124,34 @@ def _shown(composite: Composite) -> dict[str, Any]:
     }
 
 
-def _sheet(results: Results, on_face: Callable[[], object] | None) -> list[dict[str, str]]:
-    """Return a sample of the faces as small pictures."""
-    every = select_faces(results, None, list(COLUMNS))
-    drawn = np.arange(every.num_rows)
-    if len(drawn) > SHEET_FACES:
-        drawn = np.sort(np.random.default_rng(_SEED).choice(every.num_rows, SHEET_FACES, replace=False))
-    shown = []
-    for crop in iter_crops(results, every.take(pa.array(drawn))):
+def _sheet(
+    results: Results, num_faces: int, on_face: Callable[[], object] | None
+) -> tuple[list[dict[str, str]], Counter[str]]:
+    """Return a sample of the faces as small pictures, and why others of it have none."""
+    drawn = np.arange(num_faces)
+    if num_faces > SHEET_FACES:
+        drawn = np.sort(np.random.default_rng(_SEED).choice(num_faces, SHEET_FACES, replace=False))
+    shown: list[dict[str, str]] = []
+    missing: Counter[str] = Counter()
+    for crop in iter_crops(results, _rows(results, drawn)):
         if isinstance(crop, FaceCrop):
             text = f"face {crop.face_index} of {printable(crop.source)}"
             shown.append({"uri": _uri(crop.image, "JPEG", _SHEET_PX), "text": text})
+        else:
+            missing[crop.reason] += 1
         if on_face is not None:
             on_face()
-    return shown
+    return shown, missing
+
+
+def _rows(results: Results, numbers: NDArray[np.int64]) -> pa.Table:
+    """Return faces by their numbers in the order of sources; no more of them is held."""
+    taken, start = [], 0
+    for batch in scan_selected(results, None, list(COLUMNS)):
+        here = numbers[(numbers >= start) & (numbers < start + batch.num_rows)] - start
+        taken.append(batch.take(pa.array(here)))
+        start += batch.num_rows
+    return pa.Table.from_batches(taken)
 
 
 def _uri(image: Any, form: str, side: int | None = None) -> str:

@@ -22,10 +22,10 @@ _RESTRICTED_MARK = "protocol is restricted"
 """What Triton writes, as UNAVAILABLE, to who shows no token or a wrong one."""
 
 _TLS_ADVICE = {
-    "CERTIFICATE_VERIFY_FAILED": "nobody that is trusted vouches for its certificate: give the certificate of who does "
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted (self-signed?): give that of who vouches for it "
     "(--tls-ca, Client(..., ca=...))",
-    "is not in peer certificate": "its certificate is about another name: call it by a name that stands in it",
-    "Hostname Verification Check failed": "its certificate is about another name: call it by a name that stands in it",
+    "is not in peer certificate": "its certificate is for another host name: call it by one that is in it",
+    "Hostname Verification Check failed": "its certificate is for another host name: call it by one that is in it",
     "WRONG_VERSION_NUMBER": "it does not speak TLS: write grpc://HOST:PORT, or have it speak TLS",
     "CERTIFICATE_REQUIRED": "it asks for a certificate of the caller: give one (--tls-cert and --tls-key)",
     "CERTIFICATE_UNKNOWN": "it does not trust the certificate of the caller (--tls-cert)",

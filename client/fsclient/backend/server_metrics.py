@@ -50,7 +50,9 @@ def read_metrics(url: str) -> ServerMetrics:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             text = answer.read(16 << 20).decode(errors="replace")
     except (OSError, ValueError, urllib.error.URLError) as exc:
-        raise ServerUnavailableError(f"the metrics at {url} cannot be read: {exc}") from exc
+        raise ServerUnavailableError(
+            f"the metrics at {url} cannot be read: {exc}; was the server started with --metrics-port?"
+        ) from exc
     metrics = ServerMetrics()
     for name, labels, value in _LINE.findall(text):
         if name == _PENDING and (model := _MODEL.search(labels)):

@@ -58,13 +58,14 @@ class BenchConfig:
     """How to measure.
 
     Attributes:
-        concurrencies: Photos in flight, a level for each; 1 to `MAX_CONCURRENCY`.
+        concurrencies: Photos in flight, a level for each; 1 to `MAX_CONCURRENCY`. On a CPU the embedded server
+            refuses what goes far beyond 8.
         seconds: A level sends whole rounds of the photos until so much time has passed, one at least.
         rounds: Rounds of each level whatever time they take; None to go by the time.
         warm_up_photos: Sent before, at the highest level, and not counted.
     """
 
-    concurrencies: tuple[int, ...] = (1, 2, 4, 8, 16)
+    concurrencies: tuple[int, ...] = (1, 2, 4, 8)
     seconds: float = 5.0
     rounds: int | None = None
     warm_up_photos: int = 32

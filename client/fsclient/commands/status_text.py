@@ -34,6 +34,8 @@ def status_blocks(status: ServerStatus) -> list[Block]:
         for name, step in status.steps.items()
     ]
     header = ["step", "instances", "requests", "photos/faces", "executions", "queue ms", "compute ms"]
+    if not any("requests" in step for step in status.steps.values()):
+        blocks.append("statistics are for those who show the server's token (--token-file, FACESTATS_TOKEN)")
     return [*blocks, "since its start", Table(header=header, rows=rows, align="lrrrrrr", indent=2)]
 
 

@@ -82,4 +82,5 @@ def drawn_chart(width: float = 4.6, height: float = 2.6) -> Iterator[Chart]:
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     text = written.getvalue()
     # What stands before the element is about a file of its own, and names hosts.
-    chart.svg = text[text.index("<svg") :].strip()
+    # Whoever shows it says in words what is on it.
+    chart.svg = text[text.index("<svg") :].strip().replace("<svg ", '<svg aria-hidden="true" ', 1)

@@ -102,7 +102,20 @@ async def photos_of_lines(body: RequestBody) -> AsyncIterator[SentPhoto]:
         except Problem as problem:
             if problem.kind == "busy":
                 raise
-            yield SentPhoto(problem=problem)
+            yield SentPhoto(problem=problem, id=_id_of(line))
+
+
+class _LineId(msgspec.Struct):
+    id: str | int | None = None
+
+
+def _id_of(line: bytes) -> str | int | None:
+    """Return what a caller called a photo whose line is wrong otherwise."""
+    try:
+        found = msgspec.json.decode(line, type=_LineId).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if isinstance(found, str) and len(found) > _LONGEST_ID else found
 
 
 async def _lines(body: RequestBody) -> AsyncIterator[bytes | None]:

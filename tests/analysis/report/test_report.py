@@ -79,6 +79,15 @@ def test_names_of_files_are_text_whatever_they_hold(tmp_path: Path) -> None:
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; {{ 7*7 }}" in page
 
 
+@pytest.mark.triton
+def test_faces_whose_photos_are_gone_are_counted(scored: Path, tmp_path: Path) -> None:
+    folder = write_parts(tmp_path, [row_of("/photos/gone.jpg", 3)])
+    page = report_page(open_results(folder), faces=True)
+    assert "3 drawn without a picture: the photo is gone" in page
+    assert str(tmp_path) not in page
+    assert 'aria-hidden="true"' in page
+
+
 def test_many_failures_are_counted_and_the_first_named(tmp_path: Path) -> None:
     rows = [replace(row_of(f"/p/{number:03d}.jpg", 0, status=Status.FAILED), reason="gone") for number in range(50)]
     page = report_page(open_results(write_parts(tmp_path, rows)))

@@ -61,7 +61,7 @@ def checked_token(token: str, origin: str) -> str:
         )
     if not FEWEST_CHARACTERS <= len(token) <= MOST_CHARACTERS:
         raise InvalidInputError(
-            f"{origin} holds a token of {min(len(token), MOST_CHARACTERS + 1)} characters, expected "
+            f"{origin} has {min(len(token), MOST_CHARACTERS + 1)} characters, expected "
             f"{FEWEST_CHARACTERS} to {MOST_CHARACTERS}; {_ADVICE}"
         )
     return token
