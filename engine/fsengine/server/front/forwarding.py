@@ -8,6 +8,8 @@ waited for, and the answer of one that was given up is dropped.
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import hmac
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
@@ -30,6 +32,11 @@ MOST_IN_FLIGHT = 256
 
 MOST_BYTES_IN_FLIGHT = MOST_MESSAGE_BYTES
 """Of all requests that Triton has at once: it copies each into shared memory that it does not give back."""
+
+LARGE_BYTES = 32 << 20
+"""Of a request after which memory is given back to the system: gRPC reads into thousands of small blocks, which the C
+library keeps otherwise."""
+_COLLECTED_AFTER_S = 2.0
 
 READ_TIMEOUT_S = 60.0
 """How long a request may take to arrive."""
@@ -77,6 +84,7 @@ class Forwarder:
         self._metadata = None if token is None else ((TOKEN_HEADER, token),)
         self._in_flight = InFlight()
         self._num_reading = 0
+        self._had_large = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
@@ -91,7 +99,12 @@ class Forwarder:
 
         # As a stream, so that its one message is read when there is room for it.
         async def forward(_: object, context: aio.ServicerContext[bytes, bytes]) -> None:
-            await self._forward(method, context)
+            try:
+                await self._forward(method, context)
+            finally:
+                if self._had_large:
+                    self._had_large = False
+                    asyncio.get_running_loop().call_later(_COLLECTED_AFTER_S, _give_memory_back)
 
         return grpc.stream_stream_rpc_method_handler(forward)
 
@@ -122,13 +135,19 @@ class Forwarder:
             self._num_reading -= 1
         if not isinstance(request, bytes):  # gRPC's mark for the end
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call holds no message, expected one")
+        self._had_large = self._had_large or len(request) > LARGE_BYTES
         if not self._in_flight.has_room_for(request):
+            del request  # what is raised from here on holds on to this frame
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"{_BUSY}: large photos are in flight")
         call = self._channel.unary_unary(method)
+        refused: tuple[grpc.StatusCode, str] | None = None
         try:
             answer = await self._kept(request, call(request, metadata=self._metadata, timeout=ANSWER_TIMEOUT_S))
         except grpc.aio.AioRpcError as exc:
-            await context.abort(exc.code(), exc.details() or "")
+            refused = exc.code(), exc.details() or ""
+        del request
+        if refused is not None:
+            await context.abort(*refused)
         await context.write(answer)
 
     async def _forward_stream(self, _: object, context: aio.ServicerContext[bytes, bytes]) -> None:
@@ -174,6 +193,11 @@ class Forwarder:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, so that nothing is logged of one that nobody waits for
+
+
+def _give_memory_back() -> None:
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _refuse(_: object, context: aio.ServicerContext[bytes, bytes]) -> None:
