@@ -21,6 +21,9 @@ from fsdata.results.reading import Results
 from fsdata.selection.selected_faces import select_faces
 from fsengine.errors import InvalidInputError
 
+COHORT_COLUMNS = (*COLUMNS, "landmarks", "score")
+"""Of faces, that averaging them takes."""
+
 SEED = 20
 _BATCH = 16
 _MOST_TURNED = 0.5
@@ -78,7 +81,18 @@ class Cohort:
         Raises:
             InvalidInputError: It is no expression.
         """
-        found = select_faces(results, where, [*COLUMNS, "landmarks", "score"])
+        return cls.of_faces(results, where, select_faces(results, where, list(COHORT_COLUMNS)), per_photo=per_photo)
+
+    @classmethod
+    def of_faces(cls, results: Results, where: str | None, found: pa.Table, *, per_photo: int) -> Cohort:
+        """Take faces that are found already, and leave out copies and what is too much of one photo.
+
+        Args:
+            results: Whose faces.
+            where: How they were found, in words; None for all faces.
+            found: Rows with `COHORT_COLUMNS`, those of a photo one after the other.
+            per_photo: See `select`.
+        """
         columns = found.select(["content_hash", "source", "face_index", "score"]).to_pydict()
         first: dict[str, str] = {}
         for content, source in zip(columns["content_hash"], columns["source"], strict=True):

@@ -70,6 +70,7 @@ def composite(
       fsclient composite results --where "gender = 'female' AND age_years BETWEEN 20 AND 40" --out mean.png
       fsclient composite results --where "age_years < 30" --compare "age_years > 50" --out ages.png
     """
+    from fsanalysis.composite.cohort import Cohort
     from fsanalysis.composite.eigenfaces import SIDE_PX as PCA_SIDE_PX
     from fsanalysis.composite.preparation import SIDE_PX, Preparation
     from fsdata.results import open_results
@@ -86,9 +87,8 @@ def composite(
     side = size or (SIDE_PX if method == "mean" else PCA_SIDE_PX)
     wheres = [where] if compare is None else [where, compare]
     with progress_bar("looking at faces", None, "faces") as bar:
-        prepared = Preparation(
-            results, wheres, side=side, min_faces=min_faces, per_photo=per_photo, on_face=bar.advance
-        )
+        cohorts = [Cohort.select(results, where, per_photo=per_photo) for where in wheres]
+        prepared = Preparation(results, cohorts, side=side, min_faces=min_faces, on_face=bar.advance)
     total = sum(cohort.faces.num_rows for cohort in prepared.cohorts)
     with progress_bar("averaging", total, "faces") as bar:
         if method == "pca":

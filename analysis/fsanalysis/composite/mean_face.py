@@ -73,8 +73,9 @@ def make_composite(
         MissingDependencyError: The extra `analysis` is not installed.
         ResultsError: Results or crops are damaged.
     """
-    prepared = Preparation(results, [where], side=side, min_faces=min_faces, per_photo=per_photo, on_face=on_face)
-    return mean_of(prepared, prepared.cohorts[0], mask=mask, on_face=on_face)
+    cohort = Cohort.select(results, where, per_photo=per_photo)
+    prepared = Preparation(results, [cohort], side=side, min_faces=min_faces, on_face=on_face)
+    return mean_of(prepared, cohort, mask=mask, on_face=on_face)
 
 
 def mean_of(

@@ -1,4 +1,4 @@
-"""What composites in one frame have in common: the queries that were run, the shape, and the luminance of a face."""
+"""What composites in one frame have in common: the shape, and the luminance of a face."""
 
 from __future__ import annotations
 
@@ -33,30 +33,28 @@ class Preparation:
     def __init__(
         self,
         results: Results,
-        wheres: Sequence[str | None],
+        cohorts: Sequence[Cohort],
         *,
         side: int = SIDE_PX,
         min_faces: int = MIN_FACES,
-        per_photo: int = PER_PHOTO,
         on_face: Callable[[], object] | None = None,
     ) -> None:
-        """Run the queries, and take shape and luminance from a sample of their faces.
+        """Take shape and luminance from a sample of the faces.
 
         Args:
             results: Whose faces.
-            wheres: The queries, one expression each; None for all faces.
+            cohorts: What was selected of them.
             side: Of the frame, in pixels.
             min_faces: The fewest faces that each may have.
-            per_photo: Faces of one photo that count.
             on_face: Called after each face of the samples.
 
         Raises:
-            InvalidInputError: One is no expression, or selects too few faces.
+            InvalidInputError: One has too few faces.
         """
         self._min_faces = min_faces
         self._mesh = FaceMesh()
         self._store = CropStore(results.folder)
-        self.cohorts = [Cohort.select(results, where, per_photo=per_photo) for where in wheres]
+        self.cohorts = list(cohorts)
         for cohort in self.cohorts:
             cohort.check_size(min_faces, cohort.faces.num_rows)
         sample: list[UsableFace] = []

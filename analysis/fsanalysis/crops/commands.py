@@ -25,16 +25,16 @@ def crops(folder: Path, where: str | None) -> None:
       fsclient crops results
       fsclient crops results --where "score > 0.8"
     """
-    from fsanalysis.crops.crop_store import FOLDER
     from fsanalysis.crops.crops_of_results import keep_crops
     from fsdata.results import open_results
+    from fsdata.selection.kept_crops import CROPS_FOLDER
     from fsdata.selection.selected_faces import scan_selected
 
     results = open_results(folder)
     total = sum(batch.num_rows for batch in scan_selected(results, where, ["face_index"]))
     with progress_bar("cutting out", total, "faces") as bar:
         made = keep_crops(results, where=where, on_face=bar.advance)
-    say(f"{counted(made.num_made, 'face')} cut out, {made.num_kept} there already, in {folder / FOLDER}")
+    say(f"{counted(made.num_made, 'face')} cut out, {made.num_kept} there already, in {folder / CROPS_FOLDER}")
     for reason, number in made.missing.most_common():
         say(f"{counted(number, 'face')} left out: {reason}")
-    say(f"these are pictures of people: remove {folder / FOLDER} with the results")
+    say(f"these are pictures of people: remove {folder / CROPS_FOLDER} with the results")

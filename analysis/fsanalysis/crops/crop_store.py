@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 
 from fsanalysis.crops.cutting import FaceCrop, from_jpeg, to_jpeg
 from fsdata.results.parts import results_file, unreadable
+from fsdata.selection.kept_crops import CROPS_FOLDER, PHOTO_HASH, crop_files
 from fsengine.errors import ResultsError
-
-FOLDER = "_crops"
-"""Below a folder of results; readers of a whole folder leave names with an underscore out."""
 
 ROW_GROUP_ROWS = 256
 """About 2 MB: what one thumbnail reads at most, and what a batch of them shares."""
@@ -33,6 +31,7 @@ _SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("content_hash", pa.string(), nullable=False),
         pa.field("face_index", pa.int32(), nullable=False),
+        pa.field(PHOTO_HASH, pa.uint64(), nullable=False),
         pa.field("transform", pa.list_(pa.field("element", pa.float64(), nullable=False), 6), nullable=False),
         pa.field("jpeg", pa.binary(), nullable=False),
     ]
@@ -96,6 +95,7 @@ class CropStore:
             source=source,
             content_hash=content_hash,
             face_index=face_index,
+            photo_hash=group[PHOTO_HASH][place[2]].as_py(),
             image=from_jpeg(group["jpeg"][place[2]].as_py()),
             transform=np.array(group["transform"][place[2]].as_py()).reshape(2, 3),
         )
@@ -112,7 +112,7 @@ class CropStore:
     def _read_group(self, file: int, group: int) -> pa.Table:
         path = self._paths[file]
         with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as opened:
-            return opened.read_row_group(group, columns=["transform", "jpeg"])
+            return opened.read_row_group(group, columns=[PHOTO_HASH, "transform", "jpeg"])
 
 
 class CropWriter:
@@ -126,7 +126,7 @@ class CropWriter:
         """
         paths = crop_files(results_folder)
         number = 1 + max((int(path.stem.partition("-")[2]) for path in paths), default=0)
-        self.path = results_folder / FOLDER / f"crops-{number:06d}.parquet"
+        self.path = results_folder / CROPS_FOLDER / f"crops-{number:06d}.parquet"
         self._rows: list[dict[str, object]] = []
 
     def __len__(self) -> int:
@@ -139,6 +139,7 @@ class CropWriter:
                 "source": crop.source,
                 "content_hash": crop.content_hash,
                 "face_index": crop.face_index,
+                PHOTO_HASH: crop.photo_hash,
                 "transform": crop.transform.ravel().tolist(),
                 "jpeg": to_jpeg(crop.image),
             }
@@ -164,11 +165,6 @@ class CropWriter:
                 use_dictionary=["source", "content_hash"],
             )
         self._rows = []
-
-
-def crop_files(results_folder: Path) -> list[Path]:
-    """Return the files of crops of a folder of results, oldest first."""
-    return sorted((results_folder / FOLDER).glob("crops-[0-9]*.parquet"))
 
 
 def _keys_of(table: pa.Table) -> NDArray[np.uint64]:

@@ -25,6 +25,7 @@ class FaceCrop:
         source: Its photo.
         content_hash: Of the photo.
         face_index: Of the face in the photo.
+        photo_hash: Of how the whole photo looks; see `photo_hash`.
         image: uint8 (224, 224, 3), RGB, upright, in sRGB; black where the photo ends.
         transform: float64 (2, 3): takes (x, y, 1) in pixels of the upright photo to pixels of the crop.
     """
@@ -32,6 +33,7 @@ class FaceCrop:
     source: str
     content_hash: str
     face_index: int
+    photo_hash: int
     image: NDArray[np.uint8]
     transform: NDArray[np.float64]
 
@@ -81,6 +83,23 @@ def cut(pixels: NDArray[np.uint8], box: NDArray[np.floating[Any]]) -> tuple[NDAr
     scale = CROP_PX / side
     image = cv2.resize(square, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     return np.asarray(image, np.uint8), np.array([[scale, 0, -scale * left], [0, scale, -scale * top]])
+
+
+def photo_hash(pixels: NDArray[np.uint8]) -> int:
+    """Return 64 bits of how a photo looks, of which few change where it is resized or compressed anew.
+
+    The lowest 64 frequencies but the mean of its lightness at 32 x 32, each larger than their median or not (the
+    perceptual hash of Zauner 2010, "Implementation and benchmarking of perceptual image hash functions").
+
+    Args:
+        pixels: The photo, uint8 (H, W, 3), RGB, upright.
+    """
+    import cv2
+
+    small = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA)
+    frequencies = cv2.dct(small.astype(np.float32))[1:9, 1:9].ravel()
+    bits = frequencies > np.median(frequencies)
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def to_jpeg(image: NDArray[np.uint8]) -> bytes:

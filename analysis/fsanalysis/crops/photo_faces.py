@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from fsanalysis.crops.cutting import FaceCrop, MissingCrop, cut
+from fsanalysis.crops.cutting import FaceCrop, MissingCrop, cut, photo_hash
 from fsdata.results.source import source_path
 from fsengine.errors import InvalidInputError
 from fsengine.files.regular_file import open_regular
@@ -58,10 +59,11 @@ def cut_faces(faces: Iterable[Face]) -> Iterator[FaceCrop | MissingCrop]:
 def faces_of_photo(faces: list[Face]) -> list[FaceCrop | MissingCrop]:
     """Cut the faces of one photo out; see `cut_faces`."""
     source = faces[0]["source"]
-    pixels = _pixels(source, faces[0])
+    pixels = read_photo(faces[0])
     if isinstance(pixels, str):
         return [MissingCrop(source=source, face_index=face["face_index"], reason=pixels) for face in faces]
     found: list[FaceCrop | MissingCrop] = []
+    looks = photo_hash(pixels)
     for face in faces:
         image, transform = cut(pixels, np.array([face["x0"], face["y0"], face["x1"], face["y1"]]))
         found.append(
@@ -69,6 +71,7 @@ def faces_of_photo(faces: list[Face]) -> list[FaceCrop | MissingCrop]:
                 source=source,
                 content_hash=face["content_hash"],
                 face_index=face["face_index"],
+                photo_hash=looks,
                 image=image,
                 transform=transform,
             )
@@ -76,10 +79,10 @@ def faces_of_photo(faces: list[Face]) -> list[FaceCrop | MissingCrop]:
     return found
 
 
-def _pixels(source: str, face: Face) -> Any:
-    """Return a photo's pixels, or why it has none."""
+def read_photo(face: Face) -> NDArray[np.uint8] | str:
+    """Return the upright pixels of the photo of a face, uint8 (H, W, 3), or why there are none."""
     try:
-        with open_regular(source_path(source)) as file:
+        with open_regular(source_path(face["source"])) as file:
             if too_many_bytes(os.fstat(file.fileno()).st_size) is not None:
                 return CHANGED
             data = file.read()

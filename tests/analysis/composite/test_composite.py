@@ -121,7 +121,7 @@ def test_copies_count_once_and_one_photo_is_capped(results: Results) -> None:
 
 
 def test_a_mean_is_the_mean_of_its_faces_in_linear_light(results: Results) -> None:
-    prepared = Preparation(results, [None], per_photo=40, side=64)
+    prepared = Preparation(results, [Cohort.select(results, None, per_photo=40)], side=64)
     cohort = prepared.cohorts[0]
     faces = [face for _, face in prepared.faces(cohort)]
     weights = np.stack([face.weight for face in faces])[..., None]
@@ -136,10 +136,10 @@ def test_a_mean_is_the_mean_of_its_faces_in_linear_light(results: Results) -> No
 
 
 def test_components_are_those_of_the_data_matrix(results: Results) -> None:
-    prepared = Preparation(results, [None], per_photo=40, side=48)
+    prepared = Preparation(results, [Cohort.select(results, None, per_photo=40)], side=48)
     found = make_eigenfaces(prepared, prepared.cohorts[0], components=4)
     inside = prepared.frame.oval > 0
-    again = Preparation(results, [None], per_photo=40, side=48)
+    again = Preparation(results, [Cohort.select(results, None, per_photo=40)], side=48)
     rows = np.stack(
         [
             (f.light[inside] * (f.weight * again.frame.oval)[inside][:, None]).ravel()

@@ -1,0 +1,1 @@
+"""The faces that a dashboard shows: their table, their places on a map, and which are alike."""

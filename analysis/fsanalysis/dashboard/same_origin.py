@@ -1,0 +1,74 @@
+"""Our pages and this server speak with each other alone.
+
+Requests of other pages of the web are refused, for they could open a session or show crops as theirs; and browsers are
+told to let our pages ask no other host for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+_POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' data: blob:; "
+    "connect-src 'self' data: blob:; frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
+)
+
+
+class SameOrigin:
+    """Middleware that lets requests through which come from our own pages, or from no page.
+
+    Answers carry a policy by which a browser lets them ask this server alone. Streamlit's own check asks a host on the
+    internet for this machine's address, so it is not used.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str] | None) -> None:
+        """Hold what comes behind.
+
+        Args:
+            app: It.
+            names: Names and addresses by which the dashboard may be called, so that a name that somebody points at
+                loopback does not pass for ours; None for any.
+        """
+        self._app = app
+        self._names = None if names is None else {name.lower().strip("[]") for name in names}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 403."""
+        if scope["type"] not in ("http", "websocket") or self._allowed(scope):
+            await self._app(scope, receive, _with_policy(send))
+            return
+        from starlette.responses import PlainTextResponse
+        from starlette.websockets import WebSocketClose
+
+        refusal = "this dashboard answers its own pages alone; open it by the address that `fsclient dashboard` printed"
+        answer = WebSocketClose(1008) if scope["type"] == "websocket" else PlainTextResponse(refusal, 403)
+        await answer(scope, receive, send)
+
+    def _allowed(self, scope: Scope) -> bool:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        called = headers.get(b"host", "")
+        try:
+            name = urlsplit(f"//{called}").hostname
+        except ValueError:
+            return False
+        if self._names is not None and name not in self._names:
+            return False
+        if headers.get(b"sec-fetch-site", "none") not in ("same-origin", "none") and scope["path"] != "/":
+            return False
+        origin = headers.get(b"origin")
+        return origin is None or urlsplit(origin).netloc.lower() == called.lower()
+
+
+def _with_policy(send: Send) -> Send:
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"content-security-policy", _POLICY.encode())]}
+        await send(message)
+
+    return sent

@@ -1,0 +1,111 @@
+"""Cards and learning curves of trained heads, as their training wrote them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from fsanalysis.dashboard.opened import opened_results
+from fsdata.pictures.chart_style import COLOURS, drawn_chart
+from fsengine.errors import InvalidInputError
+from fsengine.files.regular_file import open_regular
+from fsengine.terminal.messages import printable
+
+_MOST_BYTES = 16 << 20
+
+
+def show() -> None:
+    """Show the page."""
+    opened = opened_results()
+    st.title("Models")
+    models = opened.results.info.models
+    st.subheader("Of these results")
+    st.table(dict(sorted(models.models.items())))
+    if not opened.choice.artifacts:
+        st.info("Heads that were trained with `fstrain` are shown here: `fsclient dashboard DIR --artifact PATH`")
+    for folder in opened.choice.artifacts:
+        st.subheader(printable(folder.name))
+        try:
+            _show_artifact(folder)
+        except InvalidInputError as exc:
+            st.error(str(exc))
+
+
+def _show_artifact(folder: Path) -> None:
+    report = read_report(folder)
+    figures = report["figures"]
+    st.dataframe(_figures(figures, report.get("chance", {})), hide_index=True)
+    for name, curve in report.get("curves", {}).items():
+        _show_curve(name, curve)
+    card = folder / "report" / "card.md"
+    if card.is_file():
+        with st.expander("Model card"), open_regular(card) as file:
+            st.markdown(file.read(_MOST_BYTES).decode("utf-8", "replace"))
+
+
+def read_report(folder: Path) -> Mapping[str, Any]:
+    """Read the report of a trained head.
+
+    Raises:
+        InvalidInputError: There is none, or it is damaged.
+    """
+    path = folder / "report" / "report.json"
+    try:
+        with open_regular(path) as file:
+            found = json.loads(file.read(_MOST_BYTES))
+    except FileNotFoundError as exc:
+        raise InvalidInputError(f"{folder} has no report/report.json; expected the --out of `fstrain`") from exc
+    except (OSError, ValueError, RecursionError) as exc:
+        raise InvalidInputError(f"{path} cannot be read: {exc}; expected what `fstrain` wrote") from exc
+    if not isinstance(found, dict) or not isinstance(found.get("figures"), dict):
+        raise InvalidInputError(f"{path} has no figures; expected what `fstrain` wrote")
+    return found
+
+
+def _figures(figures: Mapping[str, Any], chance: Mapping[str, Any]) -> pd.DataFrame:
+    lines = []
+    for name, figure in figures.items():
+        if isinstance(figure, dict) and "value" in figure:
+            low, high = figure.get("interval", (None, None))
+            lines.append(
+                {
+                    "figure": name.replace("_", " "),
+                    "value": figure["value"],
+                    "95 % interval": "" if low is None else f"{low:.3g} to {high:.3g}",
+                    "faces": figure.get("n"),
+                    "best constant answer": chance.get(name),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _show_curve(name: str, curve: Any) -> None:
+    """Draw a list of numbers, or several by name, over `sizes` or `faces` where these are among them."""
+    lines = {name: curve} if isinstance(curve, list) else curve if isinstance(curve, dict) else {}
+    numbers = {key: values for key, values in lines.items() if _is_line(values)}
+    over = next((numbers.pop(key) for key in ("sizes", "faces") if key in numbers), None)
+    if not numbers:
+        return
+    with drawn_chart(width=7, height=3) as chart:
+        for colour, (key, values) in zip(COLOURS, sorted(numbers.items()), strict=False):
+            places = np.arange(1, len(values) + 1) if over is None or len(over) != len(values) else over
+            chart.axes.plot(places, values, color=colour, label=key.replace("_", " "), marker="o" if over else None)
+        chart.axes.set(xlabel="step" if over is None else "faces trained on", ylabel=name.replace("_", " "))
+        chart.axes.legend()
+    st.caption(name.replace("_", " "))
+    st.image(chart.svg)
+
+
+def _is_line(values: Any) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and not isinstance(values, str)
+        and len(values) > 1
+        and all(isinstance(value, int | float) for value in values)
+    )
