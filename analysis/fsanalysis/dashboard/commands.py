@@ -58,8 +58,8 @@ def dashboard(
       fsclient dashboard results
       fsclient dashboard results --port 9000 --artifact heads/age
     """
+    from fsanalysis.dashboard.dashboard_app import check_host, dashboard_app, settings
     from fsanalysis.dashboard.opened import DashboardChoice, OpenedResults, show
-    from fsanalysis.dashboard.serving import check_host, dashboard_app, settings
     from fsengine.server.listening import free_port
     from fsengine.terminal.progress_bar import progress_bar
 

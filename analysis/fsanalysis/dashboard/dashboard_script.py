@@ -7,13 +7,13 @@ import streamlit as st
 from fsanalysis.dashboard.opened import opened_results
 from fsanalysis.dashboard.views import (
     distributions,
-    faces,
-    groups,
+    face_list,
     map_page,
     models,
-    near_duplicates,
     one_photo,
     overview,
+    photo_duplicates,
+    two_groups,
 )
 from fsanalysis.dashboard.views.selection import clear_selection, selection
 from fsengine.contracts.served import marks_text
@@ -27,7 +27,7 @@ _ICON = (
 )
 
 st.set_page_config(page_title="FaceStats", page_icon=_ICON, layout="wide")
-faces_page = st.Page(faces.show, title="Faces", icon=":material/grid_view:", url_path="faces")
+faces_page = st.Page(face_list.show, title="Faces", icon=":material/grid_view:", url_path="faces")
 st.session_state["faces_page"] = faces_page
 page = st.navigation(
     [
@@ -35,8 +35,8 @@ page = st.navigation(
         st.Page(distributions.show, title="Distributions", icon=":material/bar_chart:", url_path="distributions"),
         faces_page,
         st.Page(map_page.show, title="Map", icon=":material/scatter_plot:", url_path="map"),
-        st.Page(groups.show, title="Groups", icon=":material/groups:", url_path="groups"),
-        st.Page(near_duplicates.show, title="Near duplicates", icon=":material/content_copy:", url_path="duplicates"),
+        st.Page(two_groups.show, title="Groups", icon=":material/groups:", url_path="groups"),
+        st.Page(photo_duplicates.show, title="Near duplicates", icon=":material/content_copy:", url_path="duplicates"),
         st.Page(one_photo.show, title="One photo", icon=":material/add_a_photo:", url_path="photo"),
         st.Page(models.show, title="Models", icon=":material/model_training:", url_path="models"),
     ]

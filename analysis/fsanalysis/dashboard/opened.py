@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from fsdata.results.reading import Results, open_results
 
 _CUT_AT_ONCE = 2
 _CUT_HELD = 1000
-_POINTS_HELD = 8
+_MAPS_HELD = 8
 _SIMILAR_HELD = 4
 _PHOTO_PX = 1280
 """Longest side of a photo that is shown whole."""
@@ -44,6 +45,21 @@ class DashboardChoice:
     server: ServerChoice = field(default_factory=ServerChoice)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnMap:
+    """A map as a page draws it.
+
+    Attributes:
+        points: See `packed_points`.
+        colours: Hex colours, one a class, or the steps of a scale.
+        legend: What they mean; see `scatter_map`.
+    """
+
+    points: bytes
+    colours: tuple[str, ...]
+    legend: dict[str, Any]
+
+
 class OpenedResults:
     """Results with what pages ask of them again and again.
 
@@ -51,7 +67,7 @@ class OpenedResults:
         choice: What the command was told.
         results: The results.
         table: Their faces and photos.
-        points: Bytes of maps by the key that a page asks for them with.
+        maps: Maps by the key that a page asks for their points with.
     """
 
     def __init__(self, choice: DashboardChoice, on_face: Callable[[int], object] | None = None) -> None:
@@ -69,7 +85,7 @@ class OpenedResults:
         self.choice = choice
         self.results: Results = open_results(choice.folder)
         self.table = FaceTable(self.results, on_face)
-        self.points: collections.OrderedDict[str, bytes] = collections.OrderedDict()
+        self.maps: collections.OrderedDict[str, DrawnMap] = collections.OrderedDict()
         self._store = CropStore(choice.folder)
         self._cutting = threading.Semaphore(_CUT_AT_ONCE)
         self._cut = functools.lru_cache(_CUT_HELD)(self._cut_out)
@@ -122,13 +138,15 @@ class OpenedResults:
                 self._places[method] = find_places(self.results, self.table.num_faces, method, on_faces)
             return self._places[method]
 
-    def keep_points(self, key: str, make: Callable[[], bytes]) -> None:
-        """Hold the bytes of a map for the page that shows it; the few that were used last are held."""
-        if key not in self.points:
-            self.points[key] = make()
-        self.points.move_to_end(key)
-        while len(self.points) > _POINTS_HELD:
-            self.points.popitem(last=False)
+    def map(self, key: str, make: Callable[[], DrawnMap]) -> DrawnMap:
+        """Return a map by its key, made where it is not held; the few that were used last are."""
+        found = self.maps.get(key)
+        if found is None:
+            found = self.maps[key] = make()
+        self.maps.move_to_end(key)
+        while len(self.maps) > _MAPS_HELD:
+            self.maps.popitem(last=False)
+        return found
 
     def _cut_out(self, row: int) -> bytes | str:
         with self._cutting:

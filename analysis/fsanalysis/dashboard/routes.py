@@ -46,10 +46,10 @@ def _photo(request: Request) -> Response:
 def _points(request: Request) -> Response:
     from starlette.responses import Response
 
-    found = opened_results().points.get(request.path_params["key"])
+    found = opened_results().maps.get(request.path_params["key"])
     if found is None:
         return Response("these points are no longer held; load the page again", 404, _HEADERS)
-    return Response(found, 200, _HEADERS, "application/octet-stream")
+    return Response(found.points, 200, _HEADERS, "application/octet-stream")
 
 
 def _image(found: bytes | str) -> Response:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fsanalysis.dashboard.faces.face_table import Rows, as_floats
 from fsanalysis.dashboard.faces.map_places import METHODS, MapPlaces, umap_installed
-from fsanalysis.dashboard.opened import OpenedResults, opened_results
+from fsanalysis.dashboard.opened import DrawnMap, OpenedResults, opened_results
 from fsanalysis.dashboard.views.one_face import show_face
 from fsanalysis.dashboard.views.selection import choose, selection, where_input
 from fsanalysis.dashboard.widgets.face_grid import face_grid
@@ -22,6 +22,9 @@ from fsanalysis.dashboard.widgets.scatter_map import inside, packed_points, poin
 from fsdata.pictures.chart_style import COLOURS, GREY
 
 _HEIGHT_PX = 560
+_DRAWN = 200_000
+"""Faces that are drawn unless all are asked for: more take seconds a picture in software, without a GPU."""
+_SEED = 20
 _MOST_CLASSES = 10
 _SHOWN = 48
 _MOST_EXPORTED = 200_000
@@ -49,10 +52,20 @@ def show() -> None:
     if not len(rows):
         st.info("No face is selected.")
         return
-    values, colours, legend = _coloured(opened, rows, colour, colour in numbers)
-    key = points_key(method, colour, where)
-    opened.keep_points(key, lambda: packed_points(rows, places.places[rows], values))
-    answer = scatter_map(key, colours, legend, height_px=_HEIGHT_PX, widget="map")
+    every = len(rows) <= _DRAWN or st.checkbox(
+        f"Draw every face, not a sample of {_DRAWN:,}: slow without a GPU; the lasso takes all either way",
+        key="map_every",
+    )
+    key = points_key(method, colour, where, every)
+
+    def draw() -> DrawnMap:
+        values, colours, legend = _coloured(opened, rows, colour, colour in numbers)
+        drawn = np.arange(len(rows)) if every else _sample(len(rows))
+        points = packed_points(rows[drawn], places.places[rows[drawn]], values[drawn])
+        return DrawnMap(points=points, colours=tuple(colours), legend=legend)
+
+    made = opened.map(key, draw)
+    answer = scatter_map(key, made.colours, made.legend, height_px=_HEIGHT_PX, widget="map")
     st.caption(
         f"{places.about}. Wheel: zoom; drag: move; Lasso, or Shift and drag: select; click a point: its photo."
         + ("" if umap_installed() else " UMAP: `pip install 'facestats[map]'`.")
@@ -64,6 +77,10 @@ def show() -> None:
         choose(rows[inside(places.places[rows], answer.lasso)], f"a lasso on the map ({method})")
         st.rerun()
     _show_selection(opened)
+
+
+def _sample(number: int) -> NDArray[np.int64]:
+    return np.sort(np.random.default_rng(_SEED).choice(number, _DRAWN, replace=False))
 
 
 def _places(opened: OpenedResults, method: str) -> MapPlaces:

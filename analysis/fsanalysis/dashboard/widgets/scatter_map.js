@@ -134,8 +134,8 @@ class FaceMap {
     this.plot.subscribe("lassoEnd", ({ coordinates }) => {
       this.drawing = false;
       const corners = coordinates.map((corner) => [Number(corner[0]), Number(corner[1])]);
-      this.say(`${(this.selected ?? 0).toLocaleString("en")} faces in the lasso`);
-      if (corners.length > 2) this.tell.lasso({ key: this.key, corners, seen: this.selected ?? 0 });
+      this.say(`${(this.selected ?? 0).toLocaleString("en")} of the drawn faces in the lasso`);
+      if (corners.length > 2) this.tell.lasso({ key: this.key, corners });
     });
   }
 
@@ -153,7 +153,7 @@ class FaceMap {
       { zDataType: classes ? "categorical" : "continuous" }
     );
     this.explain(legend, colours);
-    this.say(`${rows.length.toLocaleString("en")} faces`);
+    this.say(`${rows.length.toLocaleString("en")} faces are drawn`);
     this.root.dataset.drawn = this.key;
   }
 

@@ -23,12 +23,10 @@ class MapAnswer:
 
     Attributes:
         lasso: Corners of the lasso that was drawn last, [x, y] in places of the map; None for none.
-        seen: Faces that the map counted within it.
         opened: The face that was clicked just now; None for none.
     """
 
     lasso: list[list[float]] | None
-    seen: int
     opened: int | None
 
 
@@ -74,7 +72,7 @@ def scatter_map(
     """Show a map.
 
     Args:
-        key: Of the points; see `OpenedResults.keep_points`.
+        key: Of the points; see `OpenedResults.map`.
         colours: Hex colours, one a class, or the steps of a scale.
         legend: What they mean: `title`, and `labels` with `counts`, or `low` and `high`.
         height_px: Of the map.
@@ -91,6 +89,4 @@ def scatter_map(
         on_opened_change=lambda: None,
     )
     lasso = answer.lasso if answer.lasso and answer.lasso.get("key") == key else None
-    return MapAnswer(
-        lasso=lasso["corners"] if lasso else None, seen=lasso["seen"] if lasso else 0, opened=answer.opened
-    )
+    return MapAnswer(lasso=lasso["corners"] if lasso else None, opened=answer.opened)
