@@ -109,6 +109,8 @@ def ingest(
     """
     if not (sources or refresh or from_file):
         raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh or --from-file may it be left out.")
+    if null and from_file is None:
+        raise click.UsageError("--null is about the list of --from-file, which is not given.")
     listed = [] if from_file is None else list(map(os.fsdecode, read_source_list(from_file, null=null)))
     if dry_run:
         rules = SourceRules(include, exclude, strict, limit, sample)

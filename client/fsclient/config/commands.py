@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import click
@@ -12,6 +13,9 @@ from fsclient.config.option_defaults import option_name, options_of
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.tables import Table, show
+
+_CREDENTIALS = re.compile(r"((?:^|\s)(?:[\w+.-]+://)?)[^\s/@]+:[^\s/@]*@")
+"""A user and a password before a host, as in grpcs://me:secret@host:8001."""
 
 
 @click.group(cls=ExplainedGroup)
@@ -79,7 +83,8 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return _CREDENTIALS.sub(r"\1***@", shown)
 
 
 def _origin(source: ParameterSource, option: click.Option, root: click.Context) -> str:

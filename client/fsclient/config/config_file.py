@@ -9,7 +9,12 @@ from typing import Any
 from fsengine.errors import InvalidInputError
 from fsengine.files.regular_file import open_regular
 
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 256 << 10
+_MOST_EVENTS = 10_000
+
+
+_PLAIN_TAGS = "tag:yaml.org,2002:"
+_PYTHON_TAGS = "tag:yaml.org,2002:python/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,9 @@ def read_config(path: Path) -> dict[str, Entry]:
     if len(data) > _MOST_BYTES:
         raise InvalidInputError(f"the configuration {path} has more than {_MOST_BYTES} bytes")
     try:
-        for event in yaml.parse(data, Loader=yaml.SafeLoader):
+        for number, event in enumerate(yaml.parse(data, Loader=yaml.SafeLoader)):
+            if number > _MOST_EVENTS:
+                raise InvalidInputError(f"the configuration {path} has more than {_MOST_EVENTS} keys and values")
             # An alias can stand for itself, or for gigabytes.
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
                 raise InvalidInputError(f"{_at(path, event.start_mark)}: anchors and aliases are not read")
@@ -68,6 +75,8 @@ def read_config(path: Path) -> dict[str, Entry]:
 def _value(path: Path, node: Any) -> Any:
     import yaml
 
+    if not node.tag.startswith(_PLAIN_TAGS) or node.tag.startswith(_PYTHON_TAGS):
+        raise InvalidInputError(f"{_at(path, node.start_mark)}: tags such as {node.tag} are not read")
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Entry] = {}
         for key, value in node.value:
@@ -82,7 +91,22 @@ def _value(path: Path, node: Any) -> Any:
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_value(path, item) for item in node.value]
-    return yaml.SafeLoader("").construct_object(node)
+    value = yaml.SafeLoader("").construct_object(node)
+    if isinstance(value, int | float) and not isinstance(value, bool) and not _as_people_write(node.value, value):
+        raise InvalidInputError(
+            f"{_at(path, node.start_mark)}: YAML reads {node.value} as {value}; write that, or put text in quotes"
+        )
+    return value
+
+
+def _as_people_write(text: str, value: float) -> bool:
+    """Return whether a number is what its digits say: not octal, sexagesimal or grouped, as in 010, 1:30 and 1_000."""
+    try:
+        digits = text.lstrip("+-")
+        octal = digits.isdigit() and digits.startswith("0") and value != 0
+        return float(text) == value and "_" not in text and not octal
+    except ValueError:
+        return text.lower().lstrip("+-") in (".inf", ".nan")
 
 
 def _at(path: Path, mark: Any) -> str:

@@ -106,7 +106,13 @@ def _checked(option: click.Option, context: click.Context, value: Any) -> Any:
         values = value if isinstance(value, list) else [value]
         return [_single(option, context, item) for item in values]
     if isinstance(value, list):
-        raise InvalidInputError(f"found a list of {len(value)}, expected one value")
+        if isinstance(option.type, click.types.StringParamType | click.Path):
+            raise InvalidInputError(f"found a list of {len(value)}, expected one value")
+        try:
+            # An option that takes several in one text, such as 1,2,4.
+            return _single(option, context, ",".join(_single(option, context, item) for item in value))
+        except (click.BadParameter, InvalidInputError) as exc:
+            raise InvalidInputError(f"found a list of {len(value)}, expected one value") from exc
     return _single(option, context, value)
 
 

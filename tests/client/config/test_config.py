@@ -86,6 +86,9 @@ def test_a_command_takes_the_value_and_the_command_line_goes_first(config: Path,
         ("ingest:\n  concurrency: 0\n", 2, "0 is not in the range"),
         ("ingest:\n  concurrency: [1, 2]\n", 2, "a list of 2"),
         ("ingest:\n  models: no\n", 2, "quotes"),
+        ("ingest:\n  concurrency: 010\n", 2, "YAML reads 010 as 8"),
+        ("ingest:\n  concurrency: 1_0\n", 2, "YAML reads 1_0 as 10"),
+        ("ingest:\n  part-size: 1:30\n", 2, "YAML reads 1:30 as 90"),
         ("ingest:\n  no-embedding: maybe\n", 2, "true or false"),
         ("ingest:\n  concurrency: 1\n  models: a\n  concurrency: 2\n", 4, "a second time, first in line 2"),
         ("ingest: 8\n", 1, "expected its options"),
@@ -118,7 +121,25 @@ def test_what_is_no_file_of_options_is_refused(tmp_path: Path) -> None:
     assert run("--config", str(tmp_path / "empty"), "config", "show").exit_code == 0
 
 
+def test_the_file_to_start_from_is_one() -> None:
+    example = Path(__file__).resolve().parents[3] / "examples" / "facestats.yaml"
+    shown = run("--config", str(example), "config", "show")
+    assert value_of(shown, "ingest", "concurrency") == ["8", str(example)]
+    assert value_of(shown, "bench", "concurrency")[:1] == ["1,2,4,8"]
+
+
+def test_a_file_of_very_many_keys_is_refused_soon(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("ingest:\n" + "".join(f"  k{number}: 1\n" for number in range(15_000)))
+    refused = run("--config", str(path), "config", "show")
+    assert refused.exit_code == 2
+    assert "more than 10000 keys and values" in refused.output
+
+
 def test_no_secret_is_shown(tmp_path: Path) -> None:
+    named = run("config", "show", "score", env={"FACESTATS_SERVER": "grpcs://me:hush@host:8001"})
+    assert "hush" not in named.output
+    assert "***@host:8001" in named.output
     shown = run("config", "show", "score", env={"FACESTATS_TOKEN": "secret-secret-secret"})
     assert "secret-secret-secret" not in shown.output
 

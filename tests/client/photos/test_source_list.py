@@ -111,3 +111,32 @@ def test_what_was_taken_is_scored_and_the_next_run_goes_on(folder: Path, tmp_pat
         whole = client.ingest([folder], out=out)
     assert (whole.num_done_before, whole.num_rows) == (5, 6)
     assert dry(folder, str(folder)).output.startswith("0 photos to score")
+
+
+def test_a_list_that_never_ends_or_never_begins_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for name in (str(tmp_path / "fifo"), "/dev/zero", str(tmp_path)):
+        with pytest.raises(InvalidInputError, match="cannot be read"):
+            read_source_list(name)
+    monkeypatch.setattr("fsclient.photos.source_list.MOST_BYTES", 10)
+    (tmp_path / "list").write_bytes(b"a.jpg\nb.jpg\n")
+    with pytest.raises(InvalidInputError, match="larger than 10 bytes; split it"):
+        read_source_list(str(tmp_path / "list"))
+
+
+def test_a_list_over_stdin_is_not_cut_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsclient.photos.source_list.MOST_BYTES", 10)
+    refused = dry(folder, "--from-file", "-", stdin=b"a.jpg\nb.jpg\n")
+    assert refused.exit_code == 2
+    assert "larger than 10 bytes" in refused.output
+
+
+def test_a_byte_order_mark_is_no_part_of_a_path(tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes("\ufeffa.jpg\r\nb.jpg\r\n".encode())
+    assert read_source_list(str(tmp_path / "list")) == [b"a.jpg", b"b.jpg"]
+
+
+def test_null_without_a_list_is_refused(folder: Path) -> None:
+    refused = dry(folder, str(folder), "--null")
+    assert refused.exit_code == 2
+    assert "--from-file" in refused.output
