@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import bisect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,9 @@ def with_caption(sheet: Any, lines: Sequence[str]) -> Any:
     from PIL import Image, ImageDraw
 
     font = _font()
-    characters = max(20, int((sheet.width - 2 * _GAP_PX) / font.getlength("n")))
     wrapped: list[str] = []
     for line in lines:
-        wrapped += textwrap.wrap(printable(line), characters) or [""]
+        wrapped += _wrapped(printable(line), sheet.width - 2 * _GAP_PX, font)
     if len(wrapped) > _MOST_LINES:
         wrapped = [*wrapped[: _MOST_LINES - 1], "... the whole text stands in the file's metadata"]
     captioned = Image.new("RGB", (sheet.width, sheet.height + len(wrapped) * _LINE_PX + _GAP_PX), _WHITE)
@@ -90,6 +89,24 @@ def model_line(info: PartInfo) -> str:
     models = info.models
     marks = "; ".join(f"{mark}: {', '.join(steps)}" for mark, steps in models.marks.items()) or "no marks"
     return f"pack {models.pack}, {models.model_set_id} ({marks})"
+
+
+def _wrapped(text: str, width: float, font: Any) -> list[str]:
+    """Return a text as lines that are no wider than a picture, in its font; a longer word is broken."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if font.getlength(longer) <= width:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while font.getlength(line) > width and len(lines) <= _MOST_LINES:
+            fitting = bisect.bisect_right(range(len(line)), width, key=lambda end: font.getlength(line[:end])) - 1
+            lines.append(line[: max(fitting, 1)])
+            line = line[max(fitting, 1) :]
+    return [*lines, line]
 
 
 def _font() -> Any:

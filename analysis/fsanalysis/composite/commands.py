@@ -86,11 +86,11 @@ def composite(
         paths.check(path)
     side = size or (SIDE_PX if method == "mean" else PCA_SIDE_PX)
     wheres = [where] if compare is None else [where, compare]
-    with progress_bar("looking at faces", None, "faces") as bar:
+    with progress_bar("looking at faces", None, "face") as bar:
         cohorts = [Cohort.select(results, where, per_photo=per_photo) for where in wheres]
         prepared = Preparation(results, cohorts, side=side, min_faces=min_faces, on_face=bar.advance)
     total = sum(cohort.faces.num_rows for cohort in prepared.cohorts)
-    with progress_bar("averaging", total, "faces") as bar:
+    with progress_bar("averaging", total, "face") as bar:
         if method == "pca":
             _write_eigenfaces(prepared, prepared.cohorts[0], paths, written, components, results, bar.advance)
             return

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsanalysis.composite.light import luminance, photo_mask, to_linear
+from fsanalysis.composite.mesh.face_mesh import LEFT_EYE, RIGHT_EYE
 from fsanalysis.composite.similarity import Points, mean_shape, moved, similarity
 from fsanalysis.composite.thin_plate import ThinPlate, grid_of_similarity, is_folded, pixel_maps
 
@@ -52,7 +53,7 @@ class Frame:
             side: Of the frame, in pixels.
         """
         self.side = side
-        self.shape = mean_shape(shapes, side, FACE_SHARE)
+        self.shape = mean_shape(shapes, side, FACE_SHARE, (LEFT_EYE, RIGHT_EYE))
         self._ring = _ring(self.shape)
         target = np.vstack([self.shape, self._ring])
         self._plates = [ThinPlate(target, side, smoothing) for smoothing in SMOOTHING]

@@ -34,6 +34,7 @@ class Composite:
         left_out: The others by reason.
         methods: Faces by how they were moved: `spline`, `stiff spline` or `similarity`.
         light: The mean in linear light, float64 (S, S, 3), before it was faded and masked.
+        shown: Where it is shown, float64 (S, S): 1, 0 where not, and what is between.
     """
 
     where: str | None
@@ -43,6 +44,7 @@ class Composite:
     left_out: Mapping[str, int]
     methods: Mapping[str, int]
     light: NDArray[np.float64]
+    shown: NDArray[np.float64]
 
 
 def make_composite(
@@ -101,6 +103,7 @@ def mean_of(
         left_out=dict(sorted(cohort.left_out.items())),
         methods=dict(sorted(methods.items())),
         light=light,
+        shown=shown,
     )
 
 
@@ -122,8 +125,10 @@ def on_grey(light: NDArray[np.float64], shown: NDArray[np.floating]) -> NDArray[
 def difference(a: Composite, b: Composite) -> NDArray[np.uint8]:
     """Return how the second composite differs from the first: grey where it does not, brighter where it is brighter.
 
-    Differences of sRGB values are shown twice as large.
+    Differences of sRGB values are shown twice as large, and only where both are shown: else the edges of their photos
+    would look like a difference.
     """
-    values = 127.5 + 2 * (b.picture.astype(np.float64) - a.picture.astype(np.float64))
+    both = np.minimum(a.shown, b.shown)[..., None]
+    values = 127.5 + 2 * both * (to_srgb(b.light).astype(np.float64) - to_srgb(a.light))
     shown: NDArray[np.uint8] = np.clip(np.round(values), 0, 255).astype(np.uint8)
     return shown

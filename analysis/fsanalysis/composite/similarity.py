@@ -33,22 +33,30 @@ def moved(points: Points, move: NDArray[np.float64]) -> Points:
     return result
 
 
-def mean_shape(shapes: Sequence[Points], side: float, share: float) -> Points:
+def mean_shape(shapes: Sequence[Points], side: float, share: float, level: tuple[int, int]) -> Points:
     """Return the median shape of many after each was moved onto it, six rounds.
 
     Args:
         shapes: One or more, (N, 2) each.
         side: Of the square frame that it lies in.
         share: Height of the shape as a share of the side.
+        level: Two points that lie at one height in it, the left one first; else it would lean as the first shape does.
 
     Returns:
         (N, 2), its box in the middle of the frame.
     """
-    mean = _framed(shapes[0], side, share)
+    mean = _framed(_levelled(shapes[0], level), side, share)
     for _ in range(_ROUNDS):
         aligned = np.stack([moved(shape, similarity(shape, mean)) for shape in shapes])
-        mean = _framed(np.median(aligned, axis=0), side, share)
+        mean = _framed(_levelled(np.median(aligned, axis=0), level), side, share)
     return mean
+
+
+def _levelled(shape: Points, level: tuple[int, int]) -> Points:
+    across = shape[level[1]] - shape[level[0]]
+    cosine, sine = across / max(float(np.linalg.norm(across)), 1e-9)
+    turned: Points = shape @ np.array([[cosine, -sine], [sine, cosine]])
+    return turned
 
 
 def _framed(shape: Points, side: float, share: float) -> Points:

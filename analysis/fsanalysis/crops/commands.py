@@ -32,7 +32,7 @@ def crops(folder: Path, where: str | None) -> None:
 
     results = open_results(folder)
     total = sum(batch.num_rows for batch in scan_selected(results, where, ["face_index"]))
-    with progress_bar("cutting out", total, "faces") as bar:
+    with progress_bar("cutting out", total, "face") as bar:
         made = keep_crops(results, where=where, on_face=bar.advance)
     say(f"{counted(made.num_made, 'face')} cut out, {made.num_kept} there already, in {folder / CROPS_FOLDER}")
     for reason, number in made.missing.most_common():

@@ -38,7 +38,7 @@ def report(folder: Path, out: Path, composites: bool, faces: bool, overwrite: bo
     results = open_results(folder)
     paths = OutputPaths(results.paths, overwrite=overwrite)
     paths.check(out)
-    with progress_bar("looking at faces", None, "faces") as bar:
+    with progress_bar("looking at faces", None, "face") as bar:
         page = report_page(results, faces=faces, composites=composites, on_face=bar.advance)
     paths.write(out, lambda path: path.write_text(page, encoding="utf-8"))
     say(f"wrote {out} ({len(page.encode()) / 1e6:.1f} MB)")

@@ -100,7 +100,7 @@ def export_command(
     paths.check(out)
     wanted = None if columns is None else [name.strip() for name in columns.split(",")]
     number = 0
-    with progress_bar("writing", None, "faces") as bar:
+    with progress_bar("writing", None, "face") as bar:
 
         def write(path: Path) -> None:
             nonlocal number

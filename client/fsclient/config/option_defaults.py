@@ -106,7 +106,7 @@ def _checked(option: click.Option, context: click.Context, value: Any) -> Any:
         values = value if isinstance(value, list) else [value]
         return [_single(option, context, item) for item in values]
     if isinstance(value, list):
-        if isinstance(option.type, click.types.StringParamType | click.Path):
+        if "," not in (option.metavar or ""):
             raise InvalidInputError(f"found a list of {len(value)}, expected one value")
         try:
             # An option that takes several in one text, such as 1,2,4.

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from fsanalysis.composite.captioned import panels, with_caption
 from fsanalysis.composite.cohort import COPY, Cohort
 from fsanalysis.composite.commands import composite
 from fsanalysis.composite.eigenfaces import make_eigenfaces
@@ -98,6 +99,14 @@ def test_two_means_stand_in_one_frame_with_their_difference(results: Results, tm
     assert "B: face_index < 29" in done.output
 
 
+def test_captions_stay_within_the_picture_whatever_they_say() -> None:
+    for text in ("WWWW " * 60, "W" * 300, "i" * 300, "gender = 'female' AND age_years BETWEEN 20 AND 40 " * 4):
+        image = with_caption(panels([[np.zeros((64, 64, 3), np.uint8)]], [["n = 20"]]), [text, "the end"])
+        pixels = np.asarray(image)
+        assert (pixels[:, -12:] == 255).all()  # the margin
+        assert (pixels[-30:-12] < 255).any()
+
+
 def test_too_few_faces_are_refused_and_nothing_is_written(results: Results, tmp_path: Path) -> None:
     for where, said in (
         ("source LIKE '%obama%'", "1 of 1 faces"),
@@ -140,17 +149,16 @@ def test_components_are_those_of_the_data_matrix(results: Results) -> None:
     found = make_eigenfaces(prepared, prepared.cohorts[0], components=4)
     inside = prepared.frame.oval > 0
     again = Preparation(results, [Cohort.select(results, None, per_photo=40)], side=48)
-    rows = np.stack(
-        [
-            (f.light[inside] * (f.weight * again.frame.oval)[inside][:, None]).ravel()
-            for _, f in again.faces(again.cohorts[0])
-        ]
-    ).astype(np.float64)
-    centred = rows - rows.mean(axis=0)
+    faces = [face for _, face in again.faces(again.cohorts[0])]
+    light = np.stack([face.light[inside] for face in faces]).astype(np.float64)
+    weights = np.stack([face.weight[inside] for face in faces])[..., None]
+    # Where a face has no photo it is as the mean of those that have: padding is no difference of faces.
+    mean = (light * weights).sum(axis=0) / np.maximum(weights.sum(axis=0), 1e-6)
+    centred = ((light - mean) * weights * prepared.frame.oval[inside][:, None]).reshape(len(faces), -1)
     _, singular, vectors = np.linalg.svd(centred, full_matrices=False)
     np.testing.assert_allclose(found.shares, (singular**2 / (singular**2).sum())[:4], rtol=1e-3)
     parts = np.stack([found.coefficients[f"pc{n}"].to_numpy() for n in range(1, 5)], axis=1)
-    expected = centred @ vectors[:4].T / (singular[:4] / np.sqrt(len(rows) - 1))
+    expected = centred @ vectors[:4].T / (singular[:4] / np.sqrt(len(faces) - 1))
     np.testing.assert_allclose(np.abs(parts), np.abs(expected), atol=1e-2)
     np.testing.assert_allclose(parts.std(axis=0, ddof=1), 1, rtol=1e-3)
 

@@ -54,9 +54,11 @@ def test_pixels_lie_between_the_points_of_the_grid() -> None:
 
 def test_the_mean_shape_is_that_of_copies_moved_about() -> None:
     shapes = [moved(TARGET, MOVE * scale) for scale in (0.5, 1.0, 2.0)]
-    found = mean_shape(shapes, 256, 0.5)
+    found = mean_shape(shapes, 256, 0.5, (3, 8))
     np.testing.assert_allclose(moved(TARGET, similarity(TARGET, found)), found, atol=1e-6)
     assert found[:, 1].max() - found[:, 1].min() == pytest.approx(128)
+    assert found[3, 1] == pytest.approx(found[8, 1])  # upright, though the first shape leans
+    assert found[3, 0] < found[8, 0]
 
 
 def test_light_goes_there_and_back() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NUM_POINTS = 468
 NOSE_TIP, LEFT_EDGE, RIGHT_EDGE = 1, 234, 454
 """Points of the mesh: the tip of the nose, and where the face ends at both sides, left as one sees it."""
+LEFT_EYE, RIGHT_EYE = 33, 263
+"""Points of the mesh: the outer corners of the eyes, left as one sees it."""
 
 _INPUT_PX = 192
 _SIDE = 3.9
