@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fsanalysis.crops.cutting import FaceCrop, MissingCrop, cut
+from fsdata.pictures.cutting import FaceCrop, MissingCrop, cut
 from fsdata.results.source import source_path
 from fsengine.errors import InvalidInputError
 from fsengine.files.regular_file import open_regular
