@@ -41,7 +41,8 @@ def test_the_wheel_holds_code_models_and_photos_and_little_else(wheel: Path) -> 
         "fsengine/shipped/packs/lite/pack.json",
         "fsengine/shipped/packs/lite/embed/model.onnx",
         "fsdata/photos/solvay_conference_1927.jpg",
-        "fstraining/evaluate/templates/report.md.j2",
+        "fsdata/pictures/templates/page.html.j2",
+        "fstraining/evaluate/templates/training.html.j2",
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("tests/", "docs/", "tools/")) or "__pycache__" in name]

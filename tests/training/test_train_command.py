@@ -51,7 +51,7 @@ def test_a_class_of_one_face_is_left_out_of_our_own_table(shared: Path, tmp_path
     record = json.loads((tmp_path / "head" / "artifact.json").read_text())
     assert len(record["labels"]["ethnicity"]) == 7
     assert record["reads"] == "enc-0123456789ab"
-    text = (tmp_path / "head" / "report" / "report.md").read_text()
+    text = (tmp_path / "head" / "report" / "report.html").read_text()
     assert "a class without a face in every split" in text
     assert "by path" in text
 

@@ -59,6 +59,7 @@ def _options(function: F) -> F:
                 "--folds", type=click.IntRange(2, 20), default=5, show_default=True, help="Of cross-validation."
             ),
             click.option("--trials", type=click.IntRange(0), default=0, show_default=True, help="Of a search."),
+            click.option("--no-faces", is_flag=True, help="Show no face in the report, so that it may be passed on."),
         ]
     ):
         function = option(function)
@@ -113,6 +114,37 @@ def age_gender(**values: Any) -> None:
     from fstraining.heads.age_gender import train_age_gender
 
     _train(train_age_gender, values, None)
+
+
+@main.command("compare")
+@click.argument("first", type=_EXISTING)
+@click.argument("second", type=_EXISTING)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="compare.html",
+    show_default=True,
+    metavar="HTML",
+    help="Page to write.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the page where it is there.")
+def compare(first: Path, second: Path, out: Path, overwrite: bool) -> None:
+    r"""Put two trainings of one head beside each other: FIRST and SECOND are folders of heads.
+
+    On the faces that both kept out, it says how much better the second is, with an interval, and which answers changed.
+
+    \b
+    Example:
+      fstrain compare heads/ethnicity heads/ethnicity-2 --out compare.html
+    """
+    from fsengine.files.output_path import OutputPaths
+    from fstraining.evaluate.comparison import comparison_page, read_run
+
+    paths = OutputPaths([], overwrite=overwrite)
+    paths.check(out)
+    page = comparison_page(read_run(first), read_run(second))
+    paths.write(out, lambda path: path.write_text(page, encoding="utf-8"))
+    say(f"wrote {out}")
 
 
 def _train(train: Callable[..., object], values: dict[str, Any], columns: dict[str, str] | None) -> None:
@@ -205,4 +237,5 @@ def _training_options(values: dict[str, Any]) -> TrainingOptions:
         data_licence=values["licence"],
         commercial_use=values["commercial_use"],
         threshold=values.get("threshold"),
+        shows_faces=not values["no_faces"],
     )

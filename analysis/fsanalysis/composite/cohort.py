@@ -14,8 +14,8 @@ from fsanalysis.composite.mesh.face_mesh import FaceMesh
 from fsanalysis.composite.similarity import Points
 from fsanalysis.crops.crop_store import CropStore
 from fsanalysis.crops.crops_of_results import iter_crops
-from fsanalysis.crops.cutting import FaceCrop, MissingCrop
-from fsanalysis.crops.photo_faces import COLUMNS
+from fsdata.pictures.cutting import FaceCrop, MissingCrop
+from fsdata.pictures.photo_faces import COLUMNS
 from fsdata.results.flat_faces import matrix_of
 from fsdata.results.reading import Results
 from fsdata.selection.selected_faces import select_faces

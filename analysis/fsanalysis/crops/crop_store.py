@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fsanalysis.crops.cutting import FaceCrop, from_jpeg, to_jpeg
+from fsdata.pictures.cutting import FaceCrop, from_jpeg, to_jpeg
 from fsdata.results.parts import results_file, unreadable
 from fsdata.selection.kept_crops import CROPS_FOLDER, PHOTO_HASH, crop_files
 from fsengine.errors import ResultsError

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from fsanalysis.crops.crop_store import CropStore, CropWriter
-from fsanalysis.crops.cutting import FaceCrop, MissingCrop
-from fsanalysis.crops.photo_faces import COLUMNS, Face, cut_faces, rows_of
+from fsdata.pictures.cutting import FaceCrop, MissingCrop
+from fsdata.pictures.photo_faces import COLUMNS, Face, cut_faces, rows_of
 from fsdata.results.reading import Results
 from fsdata.selection.selected_faces import scan_selected
 from fsengine.errors import FaceStatsError

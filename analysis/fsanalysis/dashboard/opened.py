@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsanalysis.crops.crop_store import CropStore
-from fsanalysis.crops.cutting import MissingCrop, to_jpeg
-from fsanalysis.crops.photo_faces import COLUMNS, faces_of_photo, read_photo, rows_of
 from fsanalysis.dashboard.faces.alike import similarities
 from fsanalysis.dashboard.faces.face_table import FaceTable, Rows
 from fsanalysis.dashboard.faces.map_places import MapPlaces, find_places
 from fsclient.backend.server_choice import ServerChoice
+from fsdata.pictures.cutting import MissingCrop, to_jpeg
+from fsdata.pictures.photo_faces import COLUMNS, faces_of_photo, read_photo, rows_of
 from fsdata.results.reading import Results, open_results
 
 _CUT_AT_ONCE = 2

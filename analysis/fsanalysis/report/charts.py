@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fsanalysis.report.gathered import Gathered, Histogram
 from fsdata.pictures.chart_style import COLOURS, GREY, drawn_chart
+from fsdata.pictures.html_page import PageFigure
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A chart of a page.
-
-    Attributes:
-        title: What it shows.
-        svg: The SVG element.
-        text: What it shows, for those who do not see it.
-        note: What a reader must know of it; empty for nothing.
-    """
-
-    title: str
-    svg: str
-    text: str
-    note: str = ""
-
-
-def figures(found: Gathered, classes: Mapping[str, Sequence[str]]) -> list[Figure]:
+def figures(found: Gathered, classes: Mapping[str, Sequence[str]]) -> list[PageFigure]:
     """Return the charts that results allow, in the order of a page.
 
     Args:
@@ -57,7 +40,7 @@ def figures(found: Gathered, classes: Mapping[str, Sequence[str]]) -> list[Figur
     return made
 
 
-def _faces_a_photo(found: Gathered) -> Figure:
+def _faces_a_photo(found: Gathered) -> PageFigure:
     most = max(found.faces_a_photo, default=0)
     numbers = [found.faces_a_photo[number] for number in range(most + 1)]
     labels = [f"{number}{'+' if number == 10 else ''}" for number in range(most + 1)]
@@ -66,10 +49,10 @@ def _faces_a_photo(found: Gathered) -> Figure:
         chart.axes.set(xlabel="faces in a photo", ylabel="photos")
         chart.axes.grid(False, axis="x")
     listed = ", ".join(f"{number} with {label}" for label, number in zip(labels, numbers, strict=True) if number)
-    return Figure("Faces a photo", chart.svg, f"Photos by number of faces: {listed or 'none'}")
+    return PageFigure("Faces a photo", chart.svg, f"Photos by number of faces: {listed or 'none'}")
 
 
-def _sizes(sizes: Histogram) -> Figure:
+def _sizes(sizes: Histogram) -> PageFigure:
     labels = [f"{low:.0f}" for low in sizes.edges[:-1]]
     with drawn_chart() as chart:
         places = np.arange(len(labels))
@@ -79,10 +62,10 @@ def _sizes(sizes: Histogram) -> Figure:
         chart.axes.grid(False, axis="x")
     largest = int(np.argmax(sizes.counts))
     text = f"Most faces have a longer side of {sizes.edges[largest]:.0f} to {sizes.edges[largest + 1]:.0f} pixels"
-    return Figure("Size of faces", chart.svg, text)
+    return PageFigure("Size of faces", chart.svg, text)
 
 
-def _bars_between(title: str, unit: str, histogram: Histogram, noun: str, *, ticks: int, note: str = "") -> Figure:
+def _bars_between(title: str, unit: str, histogram: Histogram, noun: str, *, ticks: int, note: str = "") -> PageFigure:
     edges = histogram.edges
     with drawn_chart() as chart:
         chart.axes.bar(edges[:-1], histogram.counts, width=np.diff(edges) * 0.95, align="edge", color=COLOURS[0])
@@ -94,12 +77,12 @@ def _bars_between(title: str, unit: str, histogram: Histogram, noun: str, *, tic
     text = f"{title}: {number} {noun}" + ("" if mean is None else f", mean {mean:.2f} {unit}")
     if histogram.missing:
         note = "; ".join(filter(None, [note, f"{histogram.missing} {noun} without a number"]))
-    return Figure(title, chart.svg, text, note)
+    return PageFigure(title, chart.svg, text, note)
 
 
 def _classes(
     title: str, counts: Mapping[str, int], head: str, found: Gathered, classes: Mapping[str, Sequence[str]]
-) -> Figure:
+) -> PageFigure:
     known = [name for name in classes.get(head, ()) if name in counts or head in found.probabilities]
     names = [*known, *sorted(set(counts) - set(known))]
     total = max(sum(counts.values()), 1)
@@ -119,10 +102,10 @@ def _classes(
         chart.axes.grid(False, axis="y")
     listed = ", ".join(f"{name} {share:.1f} %" for name, share in zip(names, shares, strict=True))
     note = "uncertain: no class reaches the threshold of the pack" if "uncertain" in counts else ""
-    return Figure(title, chart.svg, f"{title}: {listed}", note)
+    return PageFigure(title, chart.svg, f"{title}: {listed}", note)
 
 
-def _age_by_gender(found: Gathered) -> Figure:
+def _age_by_gender(found: Gathered) -> PageFigure:
     with drawn_chart() as chart:
         for colour, (name, histogram) in zip(COLOURS, sorted(found.age_by_gender.items()), strict=False):
             number = int(histogram.counts.sum())
@@ -133,10 +116,10 @@ def _age_by_gender(found: Gathered) -> Figure:
     means = ", ".join(
         f"{name} {histogram.mean:.1f}" for name, histogram in sorted(found.age_by_gender.items()) if histogram.mean
     )
-    return Figure("Age by gender", chart.svg, f"Mean age by gender: {means}")
+    return PageFigure("Age by gender", chart.svg, f"Mean age by gender: {means}")
 
 
-def _map(found: Gathered) -> Figure:
+def _map(found: Gathered) -> PageFigure:
     assert found.places is not None
     classes = np.array(found.place_classes, dtype=object)
     with drawn_chart(height=3.6) as chart:
@@ -154,6 +137,6 @@ def _map(found: Gathered) -> Figure:
             chart.axes.legend(markerscale=3)
     number = len(found.places)
     note = f"{number} of {found.num_faces} faces, drawn with a fixed seed; near each other means alike to the encoder"
-    return Figure(
+    return PageFigure(
         "Map of the embeddings", chart.svg, "Faces on the first two principal components of their embeddings", note
     )

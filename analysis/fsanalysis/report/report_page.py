@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +12,11 @@ from numpy.typing import NDArray
 
 from fsanalysis.composite.mean_face import Composite, make_composite
 from fsanalysis.crops.crops_of_results import iter_crops
-from fsanalysis.crops.cutting import FaceCrop
-from fsanalysis.crops.photo_faces import COLUMNS
 from fsanalysis.report.charts import figures
 from fsanalysis.report.gathered import gather
+from fsdata.pictures.cutting import FaceCrop
+from fsdata.pictures.html_page import picture_uri, rendered_page
+from fsdata.pictures.photo_faces import COLUMNS
 from fsdata.results.master_table import describe
 from fsdata.results.reading import Results
 from fsdata.selection.selected_faces import scan_selected
@@ -51,39 +50,30 @@ def report_page(
         MissingDependencyError: The extra `analysis` is not installed.
         ResultsError: A part is damaged.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("fsanalysis.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = gather(results)
     made, refused = _composites(results, on_face) if composites and found.num_faces else ([], [])
     sheet, missing = _sheet(results, found.num_faces, on_face) if faces and found.num_faces else ([], Counter())
     models = results.info.models
     num_failed = found.num_photos - sum(found.faces_a_photo.values())
-    page: str = environment.get_template("report.html.j2").render(
-        title=f"{found.num_faces:,} faces in {found.num_photos:,} photos",
-        folder=printable(results.folder.absolute().name),
-        made_with=_made_with(results),
-        statuses=[(status, f"{number:,}") for status, number in sorted(found.statuses.items())],
-        num_photos=f"{found.num_photos:,}",
-        num_faces=f"{found.num_faces:,}",
-        num_copies=describe(results.folder).num_copies,
-        num_truncated=found.num_truncated,
-        failures=[tuple(map(printable, failure)) for failure in found.failures],
-        more_failures=num_failed - len(found.failures),
-        missing_heads=", ".join(sorted(HEADS - models.models.keys())),
-        figures=figures(found, results.labels),
-        composites=made,
-        refused=refused,
-        faces=sheet,
-        missing_faces=missing.most_common(),
-    )
-    return page
+    values = {
+        "title": f"{found.num_faces:,} faces in {found.num_photos:,} photos",
+        "folder": printable(results.folder.absolute().name),
+        "made_with": _made_with(results),
+        "statuses": [(status, f"{number:,}") for status, number in sorted(found.statuses.items())],
+        "num_photos": f"{found.num_photos:,}",
+        "num_faces": f"{found.num_faces:,}",
+        "num_copies": describe(results.folder).num_copies,
+        "num_truncated": found.num_truncated,
+        "failures": [tuple(map(printable, failure)) for failure in found.failures],
+        "more_failures": num_failed - len(found.failures),
+        "missing_heads": ", ".join(sorted(HEADS - models.models.keys())),
+        "figures": figures(found, results.labels),
+        "composites": made,
+        "refused": refused,
+        "faces": sheet,
+        "missing_faces": missing.most_common(),
+    }
+    return rendered_page("fsanalysis.report", "report.html.j2", values)
 
 
 def _made_with(results: Results) -> list[tuple[str, str]]:
@@ -117,7 +107,7 @@ def _composites(results: Results, on_face: Callable[[], object] | None) -> tuple
 def _shown(composite: Composite) -> dict[str, Any]:
     left_out = ", ".join(f"{number} {reason}" for reason, number in composite.left_out.items())
     return {
-        "uri": _uri(composite.picture, "PNG"),
+        "uri": picture_uri(composite.picture, "PNG"),
         "where": composite.where,
         "number": composite.num_used,
         "left_out": left_out,
@@ -136,7 +126,7 @@ def _sheet(
     for crop in iter_crops(results, _rows(results, drawn)):
         if isinstance(crop, FaceCrop):
             text = f"face {crop.face_index} of {printable(crop.source)}"
-            shown.append({"uri": _uri(crop.image, "JPEG", _SHEET_PX), "text": text})
+            shown.append({"uri": picture_uri(crop.image, "JPEG", _SHEET_PX), "text": text})
         else:
             missing[crop.reason] += 1
         if on_face is not None:
@@ -152,14 +142,3 @@ def _rows(results: Results, numbers: NDArray[np.int64]) -> pa.Table:
         taken.append(batch.take(pa.array(here)))
         start += batch.num_rows
     return pa.Table.from_batches(taken)
-
-
-def _uri(image: Any, form: str, side: int | None = None) -> str:
-    from PIL import Image
-
-    picture = Image.fromarray(image)
-    if side is not None:
-        picture = picture.resize((side, side), Image.Resampling.LANCZOS)
-    written = io.BytesIO()
-    picture.save(written, form)
-    return f"data:image/{form.lower()};base64,{base64.b64encode(written.getvalue()).decode()}"

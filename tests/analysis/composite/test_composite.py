@@ -21,7 +21,7 @@ from fsanalysis.composite.mean_face import make_composite
 from fsanalysis.composite.mesh.face_mesh import FaceMesh
 from fsanalysis.composite.preparation import Preparation
 from fsanalysis.crops.crops_of_results import iter_crops, keep_crops
-from fsanalysis.crops.cutting import FaceCrop
+from fsdata.pictures.cutting import FaceCrop
 from fsdata.results import open_results
 from fsdata.results.reading import Results
 from fsdata.selection.selected_faces import select_faces

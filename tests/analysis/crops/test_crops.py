@@ -14,9 +14,9 @@ from PIL import Image
 from fsanalysis.crops.commands import crops
 from fsanalysis.crops.crop_store import CropStore, crop_files
 from fsanalysis.crops.crops_of_results import iter_crops, keep_crops
-from fsanalysis.crops.cutting import CROP_PX, FaceCrop, MissingCrop, cut, from_jpeg
-from fsanalysis.crops.photo_faces import CHANGED, GONE
 from fsclient import Client
+from fsdata.pictures.cutting import CROP_PX, FaceCrop, MissingCrop, cut, from_jpeg
+from fsdata.pictures.photo_faces import CHANGED, GONE
 from fsdata.results import open_results
 from fsdata.selection.selected_faces import select_faces
 from fsengine.errors import ResultsError

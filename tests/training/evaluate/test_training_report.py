@@ -1,15 +1,19 @@
-"""Report and card, letter for letter, from the templates that ship."""
+"""The page of a training, and its card letter for letter, from the templates that ship."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fsdata.pictures.html_page import PageFigure
 from fstraining.evaluate.training_report import TrainingData, TrainingReport, write_report
+from fstraining.evaluate.worst_faces import WorstFace
 
 pytest.importorskip("jinja2", reason="jinja2 is missing; it writes the reports")
+pytest.importorskip("matplotlib", reason="matplotlib is missing; it draws the reports")
 
 ACCURACY = {"n": 31, "value": 0.9, "interval": [0.8, 0.95]}
 LOSS = {"n": 31, "value": 0.3, "interval": [0.1, 0.5]}
@@ -34,7 +38,9 @@ REPORT = TrainingReport(
     ],
     curves={},
     limits=("One limit.", "Another."),
-    pictures={"one.png": "First", "two.png": "Second"},
+    leading={"accuracy": ""},
+    charts=[PageFigure("First", "<svg></svg>", "A chart")],
+    worst=[("ethnicity", [WorstFace("", "labelled <a>, predicted c (0.90)", "1.jpg", "the photo is gone")])],
 )
 SECTIONS = """\
 ## Data
@@ -64,16 +70,23 @@ GROUPS = """\
 def written(report: TrainingReport, folder: Path) -> tuple[str, str]:
     lines: list[str] = []
     write_report(report, folder, lines.append)
-    assert lines == [f"report: {folder / 'report.md'}"]
-    return (folder / "report.md").read_text(), (folder / "card.md").read_text()
+    assert lines == [f"report: {folder / 'report.html'}"]
+    return (folder / "report.html").read_text(), (folder / "card.md").read_text()
 
 
-def test_the_report_is_written_letter_for_letter(tmp_path: Path) -> None:
-    text, _ = written(REPORT, tmp_path)
-    head = "# ethnicity: training report\n\nA forest <of trees> & more.\n\n"
-    pictures = "\n![First](one.png)\n\n![Second](two.png)\n"
-    settings = '\n## Settings\n\n```\n{\n "hidden": [\n  4,\n  2\n ],\n "seed": 0\n}\n```\n'
-    assert text == head + SECTIONS + "\n" + GROUPS + pictures + settings
+def test_the_page_shows_the_figure_that_counts_first_and_asks_no_network(tmp_path: Path) -> None:
+    page, _ = written(REPORT, tmp_path)
+    assert page == written(REPORT, tmp_path)[0]
+    assert "A forest &lt;of trees&gt; &amp; more." in page
+    assert page.index("<strong>0.90</strong>") < page.index("<table>")
+    assert "the best constant answer has 0.40" in page
+    assert "0.80 to 0.95" in page
+    for title in ("By group: accuracy", "First"):
+        assert f"<h3>{title}</h3>" in page
+    assert "labelled &lt;a&gt;, predicted c (0.90)<br>1.jpg" in page
+    assert "the photo is gone" in page
+    assert "default-src 'none'" in page
+    assert not re.search(r"<script|<link|file:|src=\"(?!data:)", page)
 
 
 def test_the_card_is_written_letter_for_letter(tmp_path: Path) -> None:
@@ -87,10 +100,10 @@ def test_the_card_is_written_letter_for_letter(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said_or_left_out(tmp_path: Path) -> None:
-    bare = replace(REPORT, data=replace(REPORT.data, reads="", left_out={}), groups=[], pictures={})
+    bare = replace(REPORT, data=replace(REPORT.data, reads="", left_out={}), groups=[], charts=[], worst=[])
     text, card = written(bare, tmp_path)
-    for found in (text, card):
-        assert "Labelled photos left out: none.\nEmbeddings of encoder `not stated`. Faces" in found
-        assert "## By group\n\nToo few faces in every group for figures.\n" in found
-    assert "figures.\n\n## Settings" in text
-    assert "![" not in text
+    assert "Labelled photos left out: none.\nEmbeddings of encoder `not stated`. Faces" in card
+    assert "## By group\n\nToo few faces in every group for figures.\n" in card
+    assert "<td>not stated</td>" in text
+    assert "Too few faces in every group for figures." in text
+    assert "Largest errors" not in text

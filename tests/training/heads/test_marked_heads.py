@@ -68,8 +68,8 @@ def test_a_head_that_learnt_nothing_says_so_wherever_it_is_served(
     assert read_exported(tmp_path / "head") == exported
     report = json.loads((tmp_path / "head" / "report" / "report.json").read_text())
     assert tuple(report["marks"]) == marks
-    for name in ("report.md", "card.md"):
-        assert f"**Marked: {marks[0]}.**" in (tmp_path / "head" / "report" / name).read_text()
+    assert f"**Marked: {marks[0]}.**" in (tmp_path / "head" / "report" / "card.md").read_text()
+    assert f"<strong>{marks[0]}</strong>" in (tmp_path / "head" / "report" / "report.html").read_text()
     assert [line for line in lines if "warning" in line and MARK in line]
     header = next(number for number, line in enumerate(lines) if "best constant answer" in line)
     shown = {line.split("  ")[1]: line for line in lines[header + 1 :] if line.startswith("  ")}
@@ -116,7 +116,7 @@ def test_a_class_without_a_face_in_every_split_is_left_out_and_told(tmp_path: Pa
     assert [line for line in lines if line.startswith("warning: left out") and "Martian (1 face)" in line]
     data = json.loads((tmp_path / "report" / "report.json").read_text())["data"]
     assert data["left_out"] == {"of Martian, a class without a face in every split": 1}
-    for name in ("report.md", "card.md"):
+    for name in ("report.html", "card.md"):
         assert "1 of Martian" in (tmp_path / "report" / name).read_text()
 
 

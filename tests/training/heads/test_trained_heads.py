@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from drawn_faces import ENCODER, FACES, KINDS, TRAIN, WIDTH, drawn_faces, options, say
 from fsengine.contracts.preprocessing import CropKind, CropSpec
@@ -50,8 +50,6 @@ from fstraining.evaluate.metrics import calibration_error
 
 for library in ("torch", "lightgbm", "matplotlib", "optuna"):
     pytest.importorskip(library, reason=f"{library} is missing; training needs it")
-
-SMALLEST_PICTURE = 5_000
 
 
 LEAST_COVERED, MOST_COVERED = COVERAGE - 0.05, COVERAGE + 0.07
@@ -154,29 +152,50 @@ def test_a_report_is_strict_json_whose_figures_are_better_than_chance(heads: dic
 
 
 @pytest.mark.parametrize("step", TRAIN)
-def test_report_and_card_name_data_licence_and_use_and_show_every_picture(heads: dict[str, Trained], step: str) -> None:
+def test_page_and_card_name_data_licence_and_use_and_show_every_figure(heads: dict[str, Trained], step: str) -> None:
     folder = heads[step].folder / "report"
-    report, card = (folder / "report.md").read_text(), (folder / "card.md").read_text()
-    for text in (report, card):
+    page, card = (folder / "report.html").read_text(), (folder / "card.md").read_text()
+    for text in (page, card):
         assert "Drawn Faces" in text
         assert "Licence of a Test" in text
         assert ENCODER in text
-        assert "nan" not in re.findall(r"\w+", text.lower())
-        for name, figure in heads[step].report["figures"].items():
-            assert f"| {name.replace('_', ' ')} | {figure['value']} |" in text
+        assert "nan" not in re.findall(r"\w+", re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL).lower())
+        for limit in heads[step].report["limits"]:
+            assert limit in text
+    for name, figure in heads[step].report["figures"].items():
+        assert f"| {name.replace('_', ' ')} | {figure['value']} |" in card
+        assert f'{name.replace("_", " ")}</th><td class="number">{figure["value"]:.2f}</td>' in page
     assert "## Intended use" in card
     assert "## Not for" in card
-    for limit in heads[step].report["limits"]:
-        assert limit in card
-    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", report)
-    assert sorted(shown) == sorted(path.name for path in folder.glob("*.png"))
-    assert len(shown) >= 3
-    for name in shown:
-        assert (folder / name).stat().st_size > SMALLEST_PICTURE
-        with Image.open(folder / name) as picture:
-            picture.load()
-            assert min(picture.size) > 400
-            assert len(np.unique(np.asarray(picture.convert("L")))) > 5
+    assert page.count("<svg ") >= 4
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "card.md",
+        "predictions.parquet",
+        "report.html",
+        "report.json",
+    ]
+    assert not [row for row in heads[step].report["groups"] if row["attribute"] == "age" and "age_r_squared" in row]
+
+
+@pytest.mark.parametrize("step", TRAIN)
+def test_predictions_are_those_that_the_figures_are_of(heads: dict[str, Trained], step: str) -> None:
+    table = pq.read_table(heads[step].folder / "report" / "predictions.parquet")
+    assert table.schema.metadata[b"facestats.model"].decode() == heads[step].exported.sha256
+    assert table.num_rows == heads[step].report["data"]["counts"]["figures"]
+    assert set(table["split"].to_pylist()) == {"test"}
+    assert {"source", "face_index", "group_gender", "group_age", "group_ethnicity"} <= set(table.column_names)
+    figures = heads[step].report["figures"]
+    for answer, figure in (
+        ("ethnicity", "accuracy"),
+        ("gender", "gender_accuracy"),
+        ("age_years", "age_mean_absolute_error"),
+        ("attractiveness", "mean_absolute_error"),
+    ):
+        if f"{answer}_truth" not in table.column_names:
+            continue
+        truth, told = (table[f"{answer}_{name}"].to_numpy() for name in ("truth", "predicted"))
+        found = (truth == told).mean() if figure.endswith("accuracy") else np.abs(truth - told).mean()
+        assert found == pytest.approx(figures[figure]["value"], abs=1e-3)
 
 
 @pytest.mark.parametrize("step", TRAIN)
@@ -185,8 +204,8 @@ def test_training_again_gives_the_same_artifact_and_report(
 ) -> None:
     again = TRAIN[step](drawn_faces(), options(tmp_path), say)
     assert again.sha256 == heads[step].exported.sha256
-    for name in ("report.json", "report.md", "card.md"):
-        assert (tmp_path / "report" / name).read_text() == (heads[step].folder / "report" / name).read_text()
+    for name in ("report.json", "report.html", "card.md", "predictions.parquet"):
+        assert (tmp_path / "report" / name).read_bytes() == (heads[step].folder / "report" / name).read_bytes()
     record = (tmp_path / RECORD_FILE).read_text()
     assert record == (heads[step].folder / RECORD_FILE).read_text()
     # Training on top of it keeps it.

@@ -26,6 +26,33 @@ SEVERAL_PLACES = "with copies in the results"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FacePlace:
+    """Where a face is, by the names that `fsdata.pictures.photo_faces.COLUMNS` has.
+
+    Attributes:
+        source: Its photo.
+        content_hash: Of the photo.
+        width: Of the upright photo, in pixels.
+        height: Of the upright photo, in pixels.
+        face_index: Of the face in the photo.
+        x0: Left end of its box, in pixels of the upright photo.
+        y0: Top of its box.
+        x1: Right end of its box.
+        y1: Bottom of its box.
+    """
+
+    source: str
+    content_hash: str
+    width: int
+    height: int
+    face_index: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingFaces:
     """One face of each labelled photo.
 
@@ -36,6 +63,7 @@ class TrainingFaces:
         encoder_id: What the embeddings mean; empty where the table does not say.
         left_out: Photos that have labels and no face here, by reason.
         joined: How photos with labels were found in results: `by path`, `by content`.
+        places: Where each face is; empty of a table of embeddings.
     """
 
     embeddings: NDArray[np.float32]
@@ -44,10 +72,13 @@ class TrainingFaces:
     encoder_id: str
     left_out: Counter[str] = field(default_factory=Counter)
     joined: Counter[str] = field(default_factory=Counter)
+    places: Sequence[FacePlace] = ()
 
     def __post_init__(self) -> None:
         if not len(self.embeddings) == len(self.records) == len(self.content_hashes):
             raise ValueError("embeddings, records and hashes differ in number")
+        if self.places and len(self.places) != len(self.records):
+            raise ValueError(f"{len(self.places)} places of {len(self.records)} faces, expected one each or none")
 
     def take(self, rows: NDArray[np.int64], reason: str) -> TrainingFaces:
         """Return some of the faces; the others are counted as left out for a reason."""
@@ -61,6 +92,7 @@ class TrainingFaces:
             encoder_id=self.encoder_id,
             left_out=left_out,
             joined=self.joined,
+            places=[self.places[row] for row in rows] if self.places else (),
         )
 
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from fsdata.labels.photo_paths import is_file
 from fsdata.labels.record import LabelledPhoto
+from fsdata.pictures.photo_faces import COLUMNS
 from fsdata.results import Results, open_results
-from fsdata.results.flat_faces import BOX_COLUMNS
 from fsdata.results.master_reading import MasterTable
 from fsdata.results.source import source_text
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.hashing import file_sha256
-from fstraining.data.faces import BY_CONTENT, BY_PATH, SEVERAL_PLACES, TrainingFaces
+from fstraining.data.faces import BY_CONTENT, BY_PATH, SEVERAL_PLACES, FacePlace, TrainingFaces
 
 _READERS = 8
 """Files hashed at once."""
@@ -37,6 +37,14 @@ class StoredPhoto:
     source: str
     content_hash: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Face:
+    """A stored face: where it is, and its embedding, float32 (D,)."""
+
+    place: FacePlace
+    embedding: NDArray[np.float32]
 
 
 class FaceStore(Protocol):
@@ -61,7 +69,7 @@ class FaceStore(Protocol):
         ...
 
     def faces(self, sources: set[str]) -> Iterable[tuple[pa.RecordBatch, NDArray[np.float32]]]:
-        """Return `source`, `x0` to `y1` and embeddings of the faces of some photos, in batches."""
+        """Return the columns `COLUMNS` and embeddings of the faces of some photos, in batches."""
         ...
 
 
@@ -108,7 +116,7 @@ class _Parts:
         return {size for batch in self._results.scan_photos(["bytes"]) for size in batch.column(0).unique().to_pylist()}
 
     def faces(self, sources: set[str]) -> Iterable[tuple[pa.RecordBatch, NDArray[np.float32]]]:
-        return self._results.embeddings(["source", *BOX_COLUMNS], sources=sources)
+        return self._results.embeddings(list(COLUMNS), sources=sources)
 
 
 class _Table:
@@ -131,7 +139,7 @@ class _Table:
         return None
 
     def faces(self, sources: set[str]) -> Iterable[tuple[pa.RecordBatch, NDArray[np.float32]]]:
-        return self._table.embeddings(["source", *BOX_COLUMNS], sources)
+        return self._table.embeddings(list(COLUMNS), sources)
 
 
 def _join(store: FaceStore, records: Sequence[LabelledPhoto]) -> TrainingFaces:
@@ -140,18 +148,18 @@ def _join(store: FaceStore, records: Sequence[LabelledPhoto]) -> TrainingFaces:
     joined: Counter[str] = Counter()
     moved = _by_content(store, [r.path for r, path in zip(records, paths, strict=True) if path not in photos], joined)
     places = [photos.get(path) or moved.get(record.path) for record, path in zip(records, paths, strict=True)]
-    embeddings = _largest_faces(store, {photo.source for photo in places if photo is not None})
+    largest = _largest_faces(store, {photo.source for photo in places if photo is not None})
     left_out: Counter[str] = Counter()
-    found: dict[str, list[tuple[LabelledPhoto, NDArray[np.float32]]]] = {}
+    found: dict[str, list[tuple[LabelledPhoto, _Face]]] = {}
     for record, path, photo in zip(records, paths, places, strict=True):
         if photo is None:
             left_out["not in the results"] += 1
-        elif photo.source not in embeddings:
+        elif photo.source not in largest:
             left_out[f"no face ({photo.status})"] += 1
         else:
             joined[BY_PATH if photo.source == path else BY_CONTENT] += 1
-            found.setdefault(photo.content_hash, []).append((record, embeddings[photo.source]))
-    kept: list[tuple[LabelledPhoto, str, NDArray[np.float32]]] = []
+            found.setdefault(photo.content_hash, []).append((record, largest[photo.source]))
+    kept: list[tuple[LabelledPhoto, str, _Face]] = []
     for content_hash, copies in found.items():
         if len({_labels(record) for record, _ in copies}) > 1:
             left_out["copies with different labels"] += len(copies)
@@ -165,12 +173,13 @@ def _join(store: FaceStore, records: Sequence[LabelledPhoto]) -> TrainingFaces:
             "labelled photos themselves: paths must be the same, or what the files hold"
         )
     return TrainingFaces(
-        embeddings=np.array([embedding for _, _, embedding in kept], np.float32),
+        embeddings=np.array([face.embedding for _, _, face in kept], np.float32),
         records=[record for record, _, _ in kept],
         content_hashes=[content_hash for _, content_hash, _ in kept],
         encoder_id=store.encoder_id,
         left_out=left_out,
         joined=joined,
+        places=[face.place for _, _, face in kept],
     )
 
 
@@ -214,16 +223,16 @@ def _labels(record: LabelledPhoto) -> tuple[object, ...]:
     return record.gender, record.age_low_years, record.age_high_years, record.ethnicity, record.rating
 
 
-def _largest_faces(store: FaceStore, sources: set[str]) -> dict[str, NDArray[np.float32]]:
-    """Return the embedding of the largest face of each photo that has any; the first of equals."""
-    largest: dict[str, tuple[float, NDArray[np.float32]]] = {}
+def _largest_faces(store: FaceStore, sources: set[str]) -> dict[str, _Face]:
+    """Return the largest face of each photo that has any; the first of equals."""
+    largest: dict[str, tuple[float, _Face]] = {}
     for batch, embeddings in store.faces(sources):
-        x0, y0, x1, y1 = (batch.column(name).to_numpy().astype(np.float64) for name in BOX_COLUMNS)
-        areas = (x1 - x0) * (y1 - y0)
-        for row, source in enumerate(batch.column("source").to_pylist()):
-            if source not in largest or areas[row] > largest[source][0]:
-                largest[source] = float(areas[row]), embeddings[row].copy()
-    return {source: embedding for source, (_, embedding) in largest.items()}
+        for row, values in enumerate(batch.select(list(COLUMNS)).to_pylist()):
+            place = FacePlace(**values)
+            area = (place.x1 - place.x0) * (place.y1 - place.y0)
+            if place.source not in largest or area > largest[place.source][0]:
+                largest[place.source] = area, _Face(place, embeddings[row].copy())
+    return {source: face for source, (_, face) in largest.items()}
 
 
 def _encoder_id(results: Results) -> str:

@@ -109,7 +109,10 @@ def group_table(
             rows = np.array([row for row, found in enumerate(names) if found == name], np.int64)
             entry: dict[str, Any] = {"attribute": attribute, "group": name, "n": len(rows)}
             if len(rows) >= LEAST_GROUP:
-                entry.update(meaningful(figures(rows)))
+                found = meaningful(figures(rows))
+                # Within a decade of age, how much of the age's variance is explained says nothing of the head.
+                within = {f"{attribute}_pearson", f"{attribute}_r_squared"}
+                entry.update({key: value for key, value in found.items() if key not in within})
                 if len(rows) < LEAST_CALIBRATION:
                     entry = {key: value for key, value in entry.items() if not key.endswith("calibration_error")}
             table.append(entry)

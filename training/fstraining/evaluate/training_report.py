@@ -1,4 +1,4 @@
-"""What was trained and how good it is: JSON for programs, Markdown for people, pictures, a model card."""
+"""What was trained and how good it is: JSON for programs, a page for people, a model card."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from fsdata.pictures.html_page import PageFigure, rendered_page
 from fsengine.errors import MissingDependencyError
 from fsengine.files.atomic import temporary_file
+from fstraining.evaluate.charts import group_bars
 from fstraining.evaluate.metrics import LEAST_GROUP
+from fstraining.evaluate.worst_faces import WorstFace
 
 REPORT_FOLDER = "report"
 """Below the folder of the artifact."""
+REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,10 @@ class TrainingReport:
         groups: Every figure for every group.
         curves: Name to numbers, as drawn.
         limits: What a reader must know, a sentence each.
-        pictures: File name to what it shows.
+        leading: The figures that are shown first, the one that counts most at the top, with their units.
+        model: Hash of the artifact.
+        charts: What a page shows.
+        worst: Faces with the largest errors of each answer; empty where none may be shown.
     """
 
     head: str
@@ -66,35 +74,60 @@ class TrainingReport:
     groups: Sequence[Mapping[str, Any]]
     curves: Mapping[str, Any]
     limits: Sequence[str] = ()
-    pictures: Mapping[str, str] = field(default_factory=dict)
     marks: Sequence[str] = ()
+    leading: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    charts: Sequence[PageFigure] = ()
+    worst: Sequence[tuple[str, Sequence[WorstFace]]] = ()
 
 
 def write_report(report: TrainingReport, folder: Path, say: Callable[[str], None]) -> None:
-    """Write `report.json`, `report.md` and `card.md` beside the pictures, and say where.
+    """Write `report.json`, `report.html` and `card.md`, and say where.
 
     Raises:
-        MissingDependencyError: jinja2 is not installed.
+        MissingDependencyError: jinja2 or matplotlib is not installed.
     """
-    texts = {
-        "report.json": _json(report),
-        "report.md": _rendered(report, "report"),
-        "card.md": _rendered(report, "card"),
-    }
+    texts = {REPORT_FILE: _json(report), PAGE_FILE: training_page(report), "card.md": _card(report)}
     for name, text in texts.items():
         with temporary_file(folder / name) as temporary:
-            temporary.write_text(text)
-    say(f"report: {folder / 'report.md'}")
+            temporary.write_text(text, encoding="utf-8")
+    say(f"report: {folder / PAGE_FILE}")
+
+
+def training_page(report: TrainingReport) -> str:
+    """Return a report as one HTML file. The same report gives the same bytes.
+
+    Raises:
+        MissingDependencyError: jinja2 or matplotlib is not installed.
+    """
+    leading = {name: unit for name, unit in report.leading.items() if name in report.figures}
+    bars = [group_bars(name, unit, report.groups, report.figures[name]) for name, unit in leading.items()]
+    values = {
+        **_values(report),
+        "title": f"{report.head}: training report",
+        "leading": leading,
+        "bars": [bar for bar in bars if bar is not None],
+    }
+    return rendered_page("fstraining.evaluate", "training.html.j2", values)
 
 
 def _json(report: TrainingReport) -> str:
     record = asdict(report)
-    del record["pictures"]
+    for shown in ("charts", "worst"):
+        del record[shown]
     return json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _rendered(report: TrainingReport, name: str) -> str:
-    """Return a report as Markdown by the template `templates/<name>.md.j2`."""
+def _values(report: TrainingReport) -> dict[str, Any]:
+    """Return what templates show."""
+    # A figure that no group has enough faces for has no column.
+    columns = [figure for figure in report.figures if any(figure in row for row in report.groups)]
+    values = {item.name: getattr(report, item.name) for item in fields(report)}
+    return {**values, "group_figures": columns, "least_group": LEAST_GROUP}
+
+
+def _card(report: TrainingReport) -> str:
+    """Return a model card as Markdown."""
     try:
         import jinja2
     except ImportError as exc:
@@ -107,8 +140,4 @@ def _rendered(report: TrainingReport, name: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["words"] = lambda name: name.replace("_", " ")
-    environment.filters["sorted_json"] = lambda value: json.dumps(value, indent=1, sort_keys=True)
-    # A figure that no group has enough faces for has no column.
-    columns = [figure for figure in report.figures if any(figure in row for row in report.groups)]
-    values = {item.name: getattr(report, item.name) for item in fields(report)}
-    return environment.get_template(f"{name}.md.j2").render(**values, group_figures=columns, least_group=LEAST_GROUP)
+    return environment.get_template("card.md.j2").render(**_values(report))

@@ -21,10 +21,11 @@ from fsexport.heads.linear_age_gender import (
 )
 from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import age_bucket
+from fstraining.evaluate.charts import confusion_matrix, reliability_diagram, scatter, size_curve
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width
 from fstraining.evaluate.figures import constant_error, constant_share, share_with_interval
 from fstraining.evaluate.metrics import Figure, class_figures, confusion, regression_figures, reliability
-from fstraining.evaluate.plots import confusion_matrix, reliability_diagram, scatter, size_curve
+from fstraining.evaluate.predictions import Answer
 from fstraining.fits.linear import fit_age_gender
 from fstraining.heads.course import Findings, Head, Served, Task, train
 from fstraining.heads.training_options import TrainingOptions
@@ -87,6 +88,7 @@ class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
         "gender": ("gender_accuracy",),
         "age": ("age_mean_absolute_error",),
     }
+    leading: ClassVar[Mapping[str, str]] = {"age_mean_absolute_error": "years", "gender_accuracy": ""}
     limits = (
         "Gender is what annotators saw in a photo, in two classes; it is neither sex nor what a person says of "
         "themselves.",
@@ -186,15 +188,9 @@ class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
                 "age_interval_coverage": share_with_interval(hits[rows]),
             }
 
-        folder, steps = task.options.report_folder, sizes["sizes"]
+        steps, names = sizes["sizes"], task.labels.names
         shares, errors = {"kept out": sizes["gender accuracy"]}, {"kept out": sizes["age error, years"]}
-        curve = reliability(genders, probabilities)
-        matrix = confusion(genders, probabilities.argmax(axis=1), 2)
-        size_curve(folder / "sizes_gender.png", steps, shares, "share of genders right")
-        size_curve(folder / "sizes_age.png", steps, errors, "mean absolute error, years")
-        confusion_matrix(folder / "confusion.png", matrix, task.labels.names)
-        reliability_diagram(folder / "reliability.png", curve)
-        scatter(folder / "age.png", years, ages, fit.half_width_years, "years")
+        curve, second = reliability(genders, probabilities), probabilities.argmax(axis=1)
         return Findings(
             about=f"Linear heads on the embedding; the age with a conformal interval of {COVERAGE:.0%}, plus or minus "
             f"{fit.half_width_years:.1f} years.",
@@ -210,13 +206,31 @@ class _AgeGenderHead(Head[AgeGenderLabels, Ridges, AgeGenderFit]):
                 "age_mean_absolute_error": constant_error(years, 4),
             },
             curves={"reliability": curve},
-            pictures={
-                "sizes_gender.png": "Share of genders right over the number of faces trained on",
-                "sizes_age.png": "Error of the age over the number of faces trained on",
-                "confusion.png": "Confusion matrix of the gender",
-                "reliability.png": "Reliability of the served gender",
-                "age.png": "Predicted over labelled age",
-            },
+            charts=[
+                scatter(years, ages, fit.half_width_years, "Age", "years"),
+                confusion_matrix(confusion(genders, second, 2), names, "Confusion of the genders"),
+                reliability_diagram(curve, "Reliability of the served gender"),
+                size_curve(steps, errors, "age error, years"),
+                size_curve(steps, shares, "share of genders right"),
+            ],
+            predictions=[
+                Answer(
+                    name="age_years",
+                    title="age",
+                    truth=years.tolist(),
+                    predicted=ages.tolist(),
+                    intervals=served[AGE_INTERVAL.name],
+                    unit="years",
+                ),
+                Answer(
+                    name="gender",
+                    title="gender",
+                    truth=[names[number] for number in genders],
+                    predicted=[names[number] for number in second],
+                    probabilities=probabilities,
+                    classes=names,
+                ),
+            ],
         )
 
 

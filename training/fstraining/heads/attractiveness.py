@@ -17,10 +17,11 @@ from fsexport.artifact.exported import Exported
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
 from fsexport.heads.rating_mlp import layer_scores
 from fstraining.data.faces import TrainingFaces
+from fstraining.evaluate.charts import loss_curve, scatter, size_curve
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width, label_weights
 from fstraining.evaluate.figures import constant_error, share_with_interval
 from fstraining.evaluate.metrics import Figure, regression_figures
-from fstraining.evaluate.plots import loss_curve, scatter, size_curve
+from fstraining.evaluate.predictions import Answer
 from fstraining.fits.mlp import MlpFit, MlpSettings, Rows, fit_mlp
 from fstraining.heads.course import Findings, Head, Served, Task, train
 from fstraining.heads.training_options import TrainingOptions
@@ -63,6 +64,7 @@ class _AttractivenessHead(Head[Ratings, MlpSettings, RatingFit]):
     title = "attractiveness"
     unlabelled = "without a rating"
     answers: ClassVar[Mapping[str, Sequence[str]]] = {"": ("mean_absolute_error",)}
+    leading: ClassVar[Mapping[str, str]] = {"mean_absolute_error": "on the scale of the ratings"}
     limits = (
         "A score repeats what the raters of its data set preferred in photos, with their taste and their prejudice.",
         "Scores of different heads, encoders or crops do not compare; the percentile is among the faces it was trained "
@@ -168,12 +170,8 @@ class _AttractivenessHead(Head[Ratings, MlpSettings, RatingFit]):
                 "interval_coverage": share_with_interval(hits[rows]),
             }
 
-        folder = task.options.report_folder
         losses = {"train": fit.network.train_losses, "validation": fit.network.validation_losses}
         errors = {name: sizes[name] for name in ("train", "kept out")}
-        loss_curve(folder / "epochs.png", losses, fit.network.best_epoch, "mean squared error")
-        size_curve(folder / "sizes.png", sizes["sizes"], errors, "mean absolute error")
-        scatter(folder / "scatter.png", targets, predicted, fit.half_width, "rating")
         return Findings(
             about=f"An MLP {' - '.join(str(width) for width in settings.hidden)} on the embedding, with a conformal "
             f"interval of {COVERAGE:.0%} (plus or minus {fit.half_width:.3g}) and a percentile among "
@@ -187,11 +185,20 @@ class _AttractivenessHead(Head[Ratings, MlpSettings, RatingFit]):
             figures=figures,
             chance={"mean_absolute_error": constant_error(targets, 4)},
             curves={"epochs": losses},
-            pictures={
-                "epochs.png": "Error over epochs",
-                "sizes.png": "Error over the number of faces trained on",
-                "scatter.png": "Predicted over labelled scores",
-            },
+            charts=[
+                scatter(targets, predicted, fit.half_width, "Rating", "rating"),
+                loss_curve(losses, fit.network.best_epoch, "mean squared error"),
+                size_curve(sizes["sizes"], errors, "mean absolute error"),
+            ],
+            predictions=[
+                Answer(
+                    name="attractiveness",
+                    title="attractiveness",
+                    truth=targets.tolist(),
+                    predicted=predicted.tolist(),
+                    intervals=served[ATTRACTIVENESS_INTERVAL.name],
+                )
+            ],
         )
 
 

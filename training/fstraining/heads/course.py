@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
+from fsdata.pictures.html_page import PageFigure
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import Say, counted
 from fsengine.terminal.tables import Table
@@ -23,7 +24,9 @@ from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import groups_of
 from fstraining.evaluate.constant import constant_marks
 from fstraining.evaluate.metrics import Figure, group_table, meaningful
+from fstraining.evaluate.predictions import PREDICTIONS_FILE, Answer, write_predictions
 from fstraining.evaluate.training_report import TrainingData, TrainingReport, write_report
+from fstraining.evaluate.worst_faces import worst_faces
 from fstraining.fits.search import search
 from fstraining.heads.training_options import TrainingOptions, describe_data
 
@@ -117,6 +120,7 @@ class Findings:
 
     Attributes:
         figures: Gives the figures of some of the faces kept out of training, by their position among these.
+        predictions: What is answered for the faces kept out of training, what counts most first.
     """
 
     about: str
@@ -124,7 +128,8 @@ class Findings:
     figures: Callable[[NDArray[np.int64]], dict[str, Figure]]
     chance: Mapping[str, float]
     curves: Mapping[str, Any]
-    pictures: Mapping[str, str]
+    charts: Sequence[PageFigure]
+    predictions: Sequence[Answer]
 
 
 class Head(ABC, Generic[LabelsT, SettingsT, FitT]):
@@ -137,6 +142,7 @@ class Head(ABC, Generic[LabelsT, SettingsT, FitT]):
         stops_early: Whether the faces for stopping and calibration are kept out of the fit.
         answers: What it answers (an empty text for one thing alone) to the figures that show whether it is better than
             a constant; see `constant_marks`.
+        leading: The figures that a report shows first, the one that counts most at the top, with their units.
         limits: What a reader of its report must know, a sentence each.
     """
 
@@ -145,6 +151,7 @@ class Head(ABC, Generic[LabelsT, SettingsT, FitT]):
     unlabelled: ClassVar[str]
     stops_early: ClassVar[bool] = True
     answers: ClassVar[Mapping[str, Sequence[str]]]
+    leading: ClassVar[Mapping[str, str]]
     limits: ClassVar[Sequence[str]]
 
     @abstractmethod
@@ -246,6 +253,7 @@ def _train(head: Head[LabelsT, SettingsT, FitT], faces: TrainingFaces, options: 
     figures = meaningful(findings.figures(np.arange(len(splits.test))))
     marks = tuple(constant_marks(head.answers, figures, findings.chance))
     exported = note_measured_marks(exported, options.out, marks)
+    kept_out = faces.take(splits.test, "")
     report = TrainingReport(
         head=head.title,
         about=findings.about,
@@ -254,12 +262,17 @@ def _train(head: Head[LabelsT, SettingsT, FitT], faces: TrainingFaces, options: 
         figures=figures,
         chance=findings.chance,
         marks=marks,
-        groups=group_table(groups_of([faces.records[row] for row in splits.test]), findings.figures),
+        groups=group_table(groups_of(kept_out.records), findings.figures),
         curves={**findings.curves, "sizes": sizes},
         limits=head.limits,
-        pictures=findings.pictures,
+        charts=findings.charts,
+        leading=head.leading,
+        model=exported.sha256,
+        worst=worst_faces(kept_out, findings.predictions) if options.shows_faces else (),
     )
     write_report(report, options.report_folder, say)
+    about = {"head": head.title, "model": exported.sha256, "encoder": faces.encoder_id, "data": task.data.digest}
+    write_predictions(options.report_folder / PREDICTIONS_FILE, kept_out, findings.predictions, about)
     _say_figures(report, len(splits.test), say)
     return exported
 

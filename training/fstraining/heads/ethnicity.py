@@ -19,9 +19,10 @@ from fsexport.artifact.exported import Exported, file_hashes
 from fsexport.heads.forest_artifact import export_forest_artifact
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities, fold_temperature, import_lightgbm
 from fstraining.data.faces import TrainingFaces
+from fstraining.evaluate.charts import confusion_matrix, loss_curve, reliability_diagram, size_curve
 from fstraining.evaluate.figures import constant_share, share_with_interval
 from fstraining.evaluate.metrics import Figure, class_figures, confusion, reliability
-from fstraining.evaluate.plots import confusion_matrix, loss_curve, reliability_diagram, size_curve
+from fstraining.evaluate.predictions import Answer
 from fstraining.fits.forest import ClassRows, ForestFit, ForestSettings, best_temperature, best_threshold, grow_forest
 from fstraining.heads.course import Findings, Head, Served, Task, train
 from fstraining.heads.training_options import TrainingOptions
@@ -61,6 +62,7 @@ class _EthnicityHead(Head[EthnicityLabels, ForestSettings, EthnicityFit]):
     title = "ethnicity"
     unlabelled = "without an ethnicity"
     answers: ClassVar[Mapping[str, Sequence[str]]] = {"": ("accuracy", "balanced_accuracy")}
+    leading: ClassVar[Mapping[str, str]] = {"balanced_accuracy": "", "accuracy": ""}
     limits = (
         "The classes are those that annotators of the data set gave to photos; they are no fact about a person's "
         "origin.",
@@ -164,12 +166,8 @@ class _EthnicityHead(Head[EthnicityLabels, ForestSettings, EthnicityFit]):
                 found["accuracy_where_not_abstained"] = share_with_interval(predicted[accepted] == truth[accepted])
             return found
 
-        folder, curve = task.options.report_folder, reliability(truth, probabilities)
+        curve = reliability(truth, probabilities)
         shares = {name: sizes[name] for name in ("train", "kept out")}
-        loss_curve(folder / "rounds.png", fit.forest.losses, fit.forest.best_round, "log loss", "round")
-        size_curve(folder / "sizes.png", sizes["sizes"], shares, "share right")
-        confusion_matrix(folder / "confusion.png", confusion(truth, predicted, len(names)), names)
-        reliability_diagram(folder / "reliability.png", curve)
         return Findings(
             about=f"LightGBM on the embedding, {len(names)} classes, temperature {fit.temperature:.3f} folded into the "
             f"leaves; it abstains below a probability of {fit.threshold:.3f}.",
@@ -183,12 +181,22 @@ class _EthnicityHead(Head[EthnicityLabels, ForestSettings, EthnicityFit]):
             figures=figures,
             chance={"accuracy": constant_share(truth, 4), "balanced_accuracy": round(1 / len(names), 4)},
             curves={"rounds": fit.forest.losses, "reliability": curve},
-            pictures={
-                "rounds.png": "Log loss over rounds of growing",
-                "sizes.png": "Share right over the number of faces trained on",
-                "confusion.png": "Confusion matrix",
-                "reliability.png": "Reliability of the served head",
-            },
+            charts=[
+                confusion_matrix(confusion(truth, predicted, len(names)), names, "Confusion of the classes"),
+                reliability_diagram(curve, "Reliability of the served head"),
+                loss_curve(fit.forest.losses, fit.forest.best_round, "log loss", "round"),
+                size_curve(sizes["sizes"], shares, "share right"),
+            ],
+            predictions=[
+                Answer(
+                    name="ethnicity",
+                    title="ethnicity",
+                    truth=[names[number] for number in truth],
+                    predicted=[names[number] for number in predicted],
+                    probabilities=probabilities,
+                    classes=names,
+                )
+            ],
         )
 
 

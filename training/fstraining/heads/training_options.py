@@ -34,6 +34,7 @@ class TrainingOptions:
         commercial_use: Whether that licence allows commercial use.
         threshold: Probability below which a head of classes that can abstain names none, 0 to 1; None finds the one
             at which right answers outnumber wrong ones by the most.
+        shows_faces: Whether the report shows the faces that the head is most wrong about.
     """
 
     out: Path
@@ -44,6 +45,7 @@ class TrainingOptions:
     data_licence: str
     commercial_use: bool = False
     threshold: float | None = None
+    shows_faces: bool = True
 
     def __post_init__(self) -> None:
         if self.folds < 2 or self.trials < 0:

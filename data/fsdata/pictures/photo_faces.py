@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsanalysis.crops.cutting import FaceCrop, MissingCrop, cut, photo_hash
+from fsdata.pictures.cutting import FaceCrop, MissingCrop, cut, photo_hash
 from fsdata.results.source import source_path
 from fsengine.errors import InvalidInputError
 from fsengine.files.regular_file import open_regular
