@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fsclient.cli import main
-from fsclient.commands.results_text import info_blocks
+from fsclient.commands.results.results_text import info_blocks
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig

@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from fsclient.commands.options import program_name
-from fsclient.commands.results_text import failure_blocks, gone_text, info_blocks
+from fsclient.commands.results.duplicates import duplicates
+from fsclient.commands.results.results_text import failure_blocks, gone_text, info_blocks
 from fsdata.results import open_results
 from fsdata.results.master_table import PHOTOS_FILE, build_table, describe
 from fsdata.results.pruning import find_gone, prune
+from fsdata.selection.crop_export import INDEX, export_crops
 from fsdata.selection.exporting import FORMATS, export_faces
 from fsengine.errors import InvalidInputError
 from fsengine.files.output_path import OutputPaths
@@ -21,6 +23,7 @@ from fsengine.terminal.tables import show
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 _ALL = 0
+_CROPS = "crops"
 
 
 class _InfoCommand(click.Command):
@@ -77,21 +80,32 @@ def info(folder: Path, failures: int | None) -> None:
 
 @table.command("export")
 @click.argument("folder", metavar="DIR", type=_FOLDER)
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Form of the file.  [default: by the name's ending]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write, or folder.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([*FORMATS, _CROPS]),
+    help="Form of the file; crops: a folder of JPEGs.  [default: by the name's ending]",
+)
 @click.option("--where", metavar="SQL", help="Faces to write: one expression over the columns of faces.")
 @click.option("--columns", metavar="NAME,NAME", help="Columns to write.  [default: all; in CSV without the embedding]")
 @click.option("--overwrite", is_flag=True, help="Replace the file where it is there.")
 def export_command(
     folder: Path, out: Path, form: str | None, where: str | None, columns: str | None, overwrite: bool
 ) -> None:
-    r"""Write a row per face as CSV, as lines of JSON, or as Parquet, in the order of the sources.
+    r"""Write a row per face as CSV, as lines of JSON, or as Parquet, in the order of the sources; or its crop.
+
+    Crops are those that `fsclient crops DIR` keeps, and index.csv beside them says which face each is.
 
     \b
     Example:
       fsclient table export results --out faces.csv
+      fsclient table export results --where "score > 0.9" --format crops --out crops/
       fsclient table export results --where "age_years < 18" --columns source,x0,y0,x1,y1 --out minors.jsonl
     """
+    if form == _CROPS:
+        _export_crops(folder, out, where, columns)
+        return
     form = form or out.suffix.removeprefix(".").lower()
     if form not in FORMATS:
         raise InvalidInputError(f"{out} has no ending that says its form; give --format {'|'.join(FORMATS)}")
@@ -108,6 +122,20 @@ def export_command(
 
         paths.write(out, write)
     say(f"wrote {counted(number, 'face')} to {out}")
+
+
+def _export_crops(folder: Path, out: Path, where: str | None, columns: str | None) -> None:
+    if columns is not None:
+        raise click.UsageError("--columns is about rows, and --format crops writes pictures.")
+    with progress_bar("writing", None, "face") as bar:
+        made = export_crops(open_results(folder), out, where=where, on_faces=bar.advance)
+    say(f"wrote {counted(made.num_written, 'crop')} and {INDEX} to {out}")
+    if made.num_missing:
+        say(f"{counted(made.num_missing, 'face')} without a kept crop: fsclient crops {folder}")
+    say(f"these are pictures of people: remove {out} with the results")
+
+
+table.add_command(duplicates)
 
 
 @table.command("prune")

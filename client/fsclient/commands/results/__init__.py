@@ -1,0 +1,1 @@
+"""Commands about a folder of results."""
