@@ -53,6 +53,12 @@ def test_a_class_of_one_face_is_left_out_of_our_own_table(shared: Path, tmp_path
     assert record["reads"] == "enc-0123456789ab"
     text = (tmp_path / "head" / "report" / "report.html").read_text()
     assert "a class without a face in every split" in text
+    assert "data:image/jpeg" in text
+    hidden = train("--table", table, "--labels", labels, "--out", tmp_path / "head", "--no-faces")
+    assert hidden.exit_code == 0, hidden.output
+    text = (tmp_path / "head" / "report" / "report.html").read_text()
+    assert "data:image" not in text
+    assert str(tmp_path) not in text
     assert "by path" in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def test_a_report_is_strict_json_whose_figures_are_better_than_chance(heads: dic
 @pytest.mark.parametrize("step", TRAIN)
 def test_page_and_card_name_data_licence_and_use_and_show_every_figure(heads: dict[str, Trained], step: str) -> None:
     folder = heads[step].folder / "report"
-    page, card = (folder / "report.html").read_text(), (folder / "card.md").read_text()
+    page, card = html.unescape((folder / "report.html").read_text()), (folder / "card.md").read_text()
     for text in (page, card):
         assert "Drawn Faces" in text
         assert "Licence of a Test" in text

@@ -11,8 +11,8 @@ from typing import Any
 from fsdata.pictures.html_page import PageFigure, rendered_page
 from fsengine.errors import MissingDependencyError
 from fsengine.files.atomic import temporary_file
-from fstraining.evaluate.charts import group_bars
 from fstraining.evaluate.metrics import LEAST_GROUP
+from fstraining.evaluate.training_charts import group_bars
 from fstraining.evaluate.worst_faces import WorstFace
 
 REPORT_FOLDER = "report"

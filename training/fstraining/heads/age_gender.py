@@ -21,11 +21,11 @@ from fsexport.heads.linear_age_gender import (
 )
 from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import age_bucket
-from fstraining.evaluate.charts import confusion_matrix, reliability_diagram, scatter, size_curve
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width
 from fstraining.evaluate.figures import constant_error, constant_share, share_with_interval
 from fstraining.evaluate.metrics import Figure, class_figures, confusion, regression_figures, reliability
 from fstraining.evaluate.predictions import Answer
+from fstraining.evaluate.training_charts import confusion_matrix, reliability_diagram, scatter, size_curve
 from fstraining.fits.linear import fit_age_gender
 from fstraining.heads.course import Findings, Head, Served, Task, train
 from fstraining.heads.training_options import TrainingOptions

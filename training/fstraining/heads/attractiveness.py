@@ -17,11 +17,11 @@ from fsexport.artifact.exported import Exported
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
 from fsexport.heads.rating_mlp import layer_scores
 from fstraining.data.faces import TrainingFaces
-from fstraining.evaluate.charts import loss_curve, scatter, size_curve
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width, label_weights
 from fstraining.evaluate.figures import constant_error, share_with_interval
 from fstraining.evaluate.metrics import Figure, regression_figures
 from fstraining.evaluate.predictions import Answer
+from fstraining.evaluate.training_charts import loss_curve, scatter, size_curve
 from fstraining.fits.mlp import MlpFit, MlpSettings, Rows, fit_mlp
 from fstraining.heads.course import Findings, Head, Served, Task, train
 from fstraining.heads.training_options import TrainingOptions

@@ -19,10 +19,10 @@ from fsexport.artifact.exported import Exported, file_hashes
 from fsexport.heads.forest_artifact import export_forest_artifact
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities, fold_temperature, import_lightgbm
 from fstraining.data.faces import TrainingFaces
-from fstraining.evaluate.charts import confusion_matrix, loss_curve, reliability_diagram, size_curve
 from fstraining.evaluate.figures import constant_share, share_with_interval
 from fstraining.evaluate.metrics import Figure, class_figures, confusion, reliability
 from fstraining.evaluate.predictions import Answer
+from fstraining.evaluate.training_charts import confusion_matrix, loss_curve, reliability_diagram, size_curve
 from fstraining.fits.forest import ClassRows, ForestFit, ForestSettings, best_temperature, best_threshold, grow_forest
 from fstraining.heads.course import Findings, Head, Served, Task, train
 from fstraining.heads.training_options import TrainingOptions
