@@ -168,7 +168,8 @@ class CropWriter:
 
 def crop_files(results_folder: Path) -> list[Path]:
     """Return the files of crops of a folder of results, oldest first."""
-    return sorted((results_folder / FOLDER).glob("crops-[0-9]*.parquet"))
+    found = (results_folder / FOLDER).glob("crops-[0-9]*.parquet")
+    return sorted(path for path in found if path.stem.partition("-")[2].isdecimal())  # no `crops-000001 (copy)`
 
 
 def _keys_of(table: pa.Table) -> NDArray[np.uint64]:
