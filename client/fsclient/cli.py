@@ -22,7 +22,7 @@ _COMMANDS = {
 }
 """Name of each subcommand to its line in the help; its module is `fsclient.commands.<name>` unless said below."""
 
-_ELSEWHERE = {"config": "fsclient.config.commands"}
+_ELSEWHERE = {"config": "fsclient.config.commands", "table": "fsclient.commands.results.table"}
 
 
 CONFIG_META = "fsclient.config"
