@@ -79,6 +79,8 @@ def composite(
 
     if method == "pca" and compare is not None:
         raise InvalidInputError("--compare is about means; expected it without --method pca")
+    if out.suffix.lower() != ".png":
+        raise InvalidInputError(f"{out} does not end in .png; expected a name that does, as the picture is a PNG")
     results = open_results(folder)
     paths = OutputPaths(results.paths, overwrite=overwrite)
     written = [out] if method == "mean" else [out, out.with_suffix(".parquet")]

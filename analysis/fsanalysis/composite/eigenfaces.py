@@ -78,6 +78,7 @@ def make_eigenfaces(
     mean = centred.sum(axis=0, dtype=np.float64) / np.repeat(np.maximum(weights.sum(axis=0), 1e-6), 3)
     for row, weight in zip(centred, weights, strict=True):
         row[:] = space.deviation(row, weight, mean)
+    del weights
     # Of n faces, n - 1 components differ from nothing.
     count = min(components, len(centred) - 1)
     values, vectors = np.linalg.eigh(centred @ centred.T)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from fsdata.results.reading import Results
 from fsdata.results.schema import EMBEDDING_COLUMN
 from fsdata.selection.selected_faces import scan_selected
+from fsengine.errors import InvalidInputError
 
 FORMATS = ("csv", "jsonl", "parquet")
 
@@ -42,11 +43,13 @@ def export_faces(
         on_faces: Called with the number of faces after each batch of them.
 
     Raises:
-        InvalidInputError: `where` is no expression, or there is no such column.
+        InvalidInputError: `where` is no expression, or there is no such column, or one is named twice.
         OSError: It cannot be written.
     """
     if columns is None and form == "csv":
         columns = [name for name in results.face_schema().names if name != EMBEDDING_COLUMN]
+    if columns is not None and (not all(columns) or len(set(columns)) < len(columns)):
+        raise InvalidInputError(f"columns are {', '.join(map(repr, columns))}; expected names, each once")
     batches = scan_selected(results, where, columns)
     write = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}[form]
     return write(path, results.face_schema(columns), _told(batches, on_faces))

@@ -19,7 +19,8 @@ PHOTO_HASH = "photo_hash"
 
 def crop_files(results_folder: Path) -> list[Path]:
     """Return the files of crops of a folder of results, oldest first."""
-    return sorted((results_folder / CROPS_FOLDER).glob("crops-[0-9]*.parquet"))
+    found = (results_folder / CROPS_FOLDER).glob("crops-[0-9]*.parquet")
+    return sorted(path for path in found if path.stem.partition("-")[2].isdecimal())  # no `crops-000001 (copy)`
 
 
 def photo_hashes(results_folder: Path) -> pa.Table:

@@ -29,12 +29,17 @@ def temporary_file(path: Path) -> Iterator[Path]:
         OSError: It cannot be written there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
+    temporary = temporary_path(path)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path) -> Path:
+    """Return the name that a file has until it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
 
 
 @contextmanager

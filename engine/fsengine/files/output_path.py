@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError
-from fsengine.files.atomic import temporary_file
+from fsengine.files.atomic import temporary_file, temporary_path
 
 FileId = tuple[int, int]
 """Device and number of a file: the same for every name and link of it."""
@@ -34,12 +36,17 @@ class OutputPaths:
         """Refuse a path that must not be written; nothing is made or changed.
 
         Raises:
-            InvalidInputError: It is an input, or a file that is there without `overwrite`, or cannot be written.
+            InvalidInputError: It is an input, or a file that is there without `overwrite`, or leads to what is no file,
+                such as a pipe or a device, or cannot be written.
         """
+        _check_name(path)
         if _file_id(path) in self._inputs:
             raise InvalidInputError(f"{path} is one of the files that are read; choose another name for the output")
         if path.is_dir():
             raise InvalidInputError(f"{path} is a folder, expected a file to write")
+        # It would be replaced by a file: /dev/null for everybody, where root asks.
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidInputError(f"{path} is a pipe, a device or a socket, expected a file to write")
         if os.path.lexists(path) and not self._overwrite:
             raise InvalidInputError(f"{path} is there already; choose another name, or replace it with --overwrite")
         parent = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
@@ -62,6 +69,20 @@ class OutputPaths:
         with temporary_file(path) as temporary:
             write(temporary)
             self.check(path)
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that no file can have, or none while it is written."""
+    try:
+        os.lstat(temporary_path(path))
+    except ValueError as exc:
+        raise InvalidInputError(f"{str(path)!r} is no path: {exc}; choose another name") from exc
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            shown = f"...{str(path)[-40:]}"
+            raise InvalidInputError(
+                f"{shown} is too long for a file; expected a name of at most 230 bytes, and a path of 4000"
+            ) from exc
 
 
 def _file_id(path: Path | bytes) -> FileId | None:

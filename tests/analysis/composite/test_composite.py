@@ -119,6 +119,11 @@ def test_too_few_faces_are_refused_and_nothing_is_written(results: Results, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_composite_is_named_as_the_png_that_it_is(results: Results, tmp_path: Path) -> None:
+    for name in ("mean.jpg", "pca.parquet", "mean"):
+        assert "expected a name that does" in str(run(results, tmp_path / name).exception)
+
+
 def test_copies_count_once_and_one_photo_is_capped(results: Results) -> None:
     cohort = Cohort.select(results, None, per_photo=5)
     of_solvay = select_faces(results, "source LIKE '%solvay%'").num_rows
