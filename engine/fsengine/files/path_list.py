@@ -86,6 +86,8 @@ def _paths(file: BinaryIO, what: str, null: bool) -> Iterator[bytes]:
             )
         if not null and b"\0" in chunk:
             raise InvalidInputError(f"the list {what} holds NUL bytes; is it no list, or was --null meant?")
+        if len(chunk) == _CHUNK_BYTES and not chunk.strip(end):
+            raise InvalidInputError(f"the list {what} has {_CHUNK_BYTES:,} empty paths in a row; it is no list")
         *lines, rest = (rest + chunk).split(end)
         for line in lines:
             number += 1

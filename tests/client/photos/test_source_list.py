@@ -143,8 +143,8 @@ def test_null_without_a_list_is_refused(folder: Path) -> None:
 
 
 def test_a_stream_without_an_end_is_refused_when_that_shows(folder: Path) -> None:
-    for byte, said in ((b"\0", "NUL"), (b"x", "line 1")):
-        refused = dry(folder, "--from-file", "-", stdin=byte * (3 << 20))
+    for byte, words, said in ((b"\0", (), "NUL"), (b"\0", ("--null",), "empty paths in a row"), (b"x", (), "line 1")):
+        refused = dry(folder, "--from-file", "-", *words, stdin=byte * (3 << 20))
         assert refused.exit_code == 2
         assert said in refused.output
 
