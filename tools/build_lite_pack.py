@@ -18,6 +18,7 @@ import numpy as np
 
 from fsclient import Client
 from fsclient.commands.ingest_bar import IngestBar
+from fsdata.labels.joining import join_results
 from fsdata.labels.readers.data_sets import Kind, read_labels
 from fsengine.contracts.served import RECOGNISES_PEOPLE
 from fsengine.contracts.steps import AGE_GENDER, DETECT, EMBED, ETHNICITY, FACE_BATCH_LIMIT
@@ -32,7 +33,6 @@ from fsexport.embed.face_api_artifact import CROP, Projection, export_face_api_a
 from fsexport.inputs.decoded_photos import default_photos
 from fsexport.inputs.real_faces import all_faces
 from fsexport.packs.pack_builder import build_pack
-from fstraining.data.joining import join_results
 from fstraining.heads.age_gender import train_age_gender
 from fstraining.heads.ethnicity import train_ethnicity
 from fstraining.heads.training_options import TrainingOptions

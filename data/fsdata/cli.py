@@ -1,4 +1,4 @@
-"""The `fsdata` command: labelled data sets, checked."""
+"""The `fsdata` command: labelled data sets, checked, split, sampled and looked at."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 
 import click
 
+from fsdata.label_options import label_options
+from fsdata.preparing.commands import sample_command, sheet_command, split_command
 from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import show
-
-# Typed here, so that `--help` reads no table library; a test compares them with the enums.
-KINDS = ("fairface", "utkface", "scut", "adience", "table", "folder")
-_ATTRIBUTES = ("gender", "age", "ethnicity", "rating", "identity")
 
 EXIT_PROBLEMS = 3
 
@@ -21,7 +19,7 @@ EXIT_PROBLEMS = 3
 @click.group(cls=ExplainedGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facestats", prog_name="fsdata")
 def main() -> None:
-    """Read labelled photos of faces, and say what is wrong with them.
+    """Read labelled photos of faces: say what is wrong with them, split them, draw some, look at them.
 
     Example: fsdata check fairface/fairface_label_train.csv
     """
@@ -29,20 +27,7 @@ def main() -> None:
 
 @main.command("check")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
-@click.option("--kind", type=click.Choice(KINDS), help="What PATH is.  [default: told by names and columns]")
-@click.option(
-    "--attribute",
-    type=click.Choice(_ATTRIBUTES),
-    help="What the names of sub-folders say, for --kind folder.  [default: told by the names]",
-)
-@click.option(
-    "--column",
-    "columns",
-    nargs=2,
-    multiple=True,
-    metavar="WHAT NAME",
-    help="Column of a table that has another name, such as --column ethnicity Herkunft; repeatable.",
-)
+@label_options
 @click.option(
     "--rating-range",
     nargs=2,
@@ -93,3 +78,7 @@ def check(
         show(report.to_blocks())
     if report.problems:
         raise SystemExit(EXIT_PROBLEMS)
+
+
+for _command in (split_command, sample_command, sheet_command):
+    main.add_command(_command)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import (
     AGE_GENDER,
     ATTRACTIVENESS,
 )
 from fsexport.artifact.exported import Exported
-from fstraining.data.faces import TrainingFaces
 from fstraining.heads.age_gender import train_age_gender
 from fstraining.heads.attractiveness import train_attractiveness
 from fstraining.heads.ethnicity import train_ethnicity

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fsdata.cli import KINDS
+from fsdata.label_options import KINDS
 from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.messages import say
 from fsengine.terminal.option_checks import finite
 
 if TYPE_CHECKING:
     from fsdata.labels.record import LabelledPhoto, ReaderNote
-    from fstraining.data.faces import TrainingFaces
+    from fsdata.labels.training_faces import TrainingFaces
     from fstraining.heads.training_options import TrainingOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -158,7 +158,7 @@ def _train(train: Callable[..., object], values: dict[str, Any], columns: dict[s
 
 def _faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFaces:
     """Read the faces that the options name."""
-    from fstraining.data.joining import join_master_table, join_results
+    from fsdata.labels.joining import join_master_table, join_results
 
     if (values["results"] is None) == (values["table"] is None):
         raise click.UsageError("give --results with --labels, or --table")
@@ -196,7 +196,7 @@ def _is_master_table(path: Path) -> bool:
 def _table_faces(values: dict[str, Any], columns: dict[str, str] | None) -> TrainingFaces:
     """Read embeddings that lie beside their labels."""
     from fsdata.labels.readers.data_sets import Kind
-    from fstraining.data.faces import read_embedding_table
+    from fsdata.labels.training_faces import read_embedding_table
 
     if values["labels"] is not None:
         raise click.UsageError(

@@ -12,10 +12,10 @@ from fsclient.commands.ingest_bar import IngestBar
 from fsclient.commands.options import SERVER_VARIABLE, no_embedding_option, program_name, server_choice, server_options
 from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig
 from fsclient.ingest.summary_text import summary_text
-from fsclient.photos.source_list import read_source_list
 from fsclient.photos.source_rules import SourceRules
 from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError
+from fsengine.files.path_list import read_path_list
 from fsengine.terminal.messages import say
 
 
@@ -59,7 +59,12 @@ from fsengine.terminal.messages import say
 @click.option("--from-file", metavar="LIST", help="File with a path in each line, or - for stdin; no patterns.")
 @click.option("--null", is_flag=True, help="The paths of LIST end with NUL, as find -print0 writes them.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take the first N photos at most.")
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Take N photos drawn from all, the same each time.")
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Take N photos drawn from all, the same each time.  [drawn before --limit]",
+)
 @click.option("--dry-run", is_flag=True, help="Count photos, bytes and formats, and write nothing.")
 @click.option("--strict", is_flag=True, help="Make a row of every file, whatever its name says that it is.")
 @server_options
@@ -111,7 +116,7 @@ def ingest(
         raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh or --from-file may it be left out.")
     if null and from_file is None:
         raise click.UsageError("--null is about the list of --from-file, which is not given.")
-    listed = [] if from_file is None else list(map(os.fsdecode, read_source_list(from_file, null=null)))
+    listed = [] if from_file is None else list(map(os.fsdecode, read_path_list(from_file, null=null)))
     if dry_run:
         rules = SourceRules(include, exclude, strict, limit, sample)
         say(_what_it_would_do(sources, out, listed, rules, frozenset(map(Status, retry_statuses))))

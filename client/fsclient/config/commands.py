@@ -14,8 +14,12 @@ from fsengine.errors import InvalidInputError
 from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.tables import Table, show
 
-_CREDENTIALS = re.compile(r"((?:^|\s)(?:[\w+.-]+://)?)[^\s/@]+:[^\s/@]*@")
-"""A user and a password before a host, as in grpcs://me:secret@host:8001."""
+_CREDENTIALS = (
+    (re.compile(r"(\w[\w+.-]*://)[^\s'\"]*@"), r"\1***@"),
+    (re.compile(r"((?:^|[\s,]))[^\s/@:,]+:[^\s@,]*@"), r"\1***@"),
+    (re.compile(r"((?:token|password|passwd|secret|api[_-]?key)=)[^\s&,;]+", re.IGNORECASE), r"\1***"),
+)
+"""What is shown as stars: who calls, as in grpcs://me:secret@host:8001 or me:secret@host, and what follows `token=`."""
 
 
 @click.group(cls=ExplainedGroup)
@@ -84,7 +88,9 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return _CREDENTIALS.sub(r"\1***@", shown)
+    for pattern, instead in _CREDENTIALS:
+        shown = pattern.sub(instead, shown)
+    return shown
 
 
 def _origin(source: ParameterSource, option: click.Option, root: click.Context) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from fsengine.files.regular_file import open_regular
 
 _MOST_BYTES = 256 << 10
 _MOST_EVENTS = 10_000
-
 
 _PLAIN_TAGS = "tag:yaml.org,2002:"
 _PYTHON_TAGS = "tag:yaml.org,2002:python/"
@@ -23,7 +23,7 @@ class Entry:
 
     Attributes:
         line: Where its key stands, from 1.
-        value: Text, number, bool, None, a list of these, or `Entry` by key.
+        value: Text, a number as it is written, bool, None, a list of these, or `Entry` by key.
     """
 
     line: int
@@ -91,12 +91,22 @@ def _value(path: Path, node: Any) -> Any:
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_value(path, item) for item in node.value]
-    value = yaml.SafeLoader("").construct_object(node)
-    if isinstance(value, int | float) and not isinstance(value, bool) and not _as_people_write(node.value, value):
+    try:
+        value = yaml.SafeLoader("").construct_object(node)
+    except ValueError as exc:
+        raise InvalidInputError(
+            f"{_at(path, node.start_mark)}: YAML cannot read {node.value} ({exc}); put text in quotes"
+        ) from exc
+    if isinstance(value, date):
+        raise InvalidInputError(f"{_at(path, node.start_mark)}: YAML reads {node.value} as a date; put text in quotes")
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return value
+    if not _as_people_write(node.value, value):
         raise InvalidInputError(
             f"{_at(path, node.start_mark)}: YAML reads {node.value} as {value}; write that, or put text in quotes"
         )
-    return value
+    # A number that stands for a name, such as a pack 1.10, must not become 1.1.
+    return node.value
 
 
 def _as_people_write(text: str, value: float) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,7 @@ def _single(option: click.Option, context: click.Context, value: Any) -> str:
     """Return one value as the command line would have it."""
     if isinstance(value, bool):
         raise InvalidInputError(f"found {_shown(value)}; YAML reads yes, no, on and off as that: put text in quotes")
-    if isinstance(value, (dict, list, date, bytes)) or value is None:
+    if isinstance(value, (dict, list, bytes)) or value is None:
         raise InvalidInputError(f"found {_shown(value)}, expected text or a number; put text in quotes")
     text = str(value)
     option.type.convert(text, option, context)

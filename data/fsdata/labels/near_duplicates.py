@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ def group_ids(
     identities: Sequence[str | None],
     embeddings: NDArray[np.float32] | None = None,
     near_duplicate_cosine: float = 0.97,
+    pairs: Iterable[tuple[int, int]] = (),
 ) -> NDArray[np.int64]:
     """Return which photos must stay on one side of a split.
 
@@ -34,6 +35,7 @@ def group_ids(
         identities: N identities, unique over all data sets; None where it is not known.
         embeddings: float32 (N, D), L2-normalized; a row of zeros for a photo without one. None compares no pictures.
         near_duplicate_cosine: From this cosine on, two photos count as one picture.
+        pairs: Rows of photos that belong together for another reason.
 
     Returns:
         int64 (N,), equal numbers for photos of one group, not negative.
@@ -51,6 +53,8 @@ def group_ids(
     forest = _Forest(count)
     forest.join_equal(content_hashes)
     forest.join_equal(identities)
+    for one, other in pairs:
+        forest.join(one, np.array([other]))
     if embeddings is not None:
         _check_embeddings(embeddings, count)
         if not 0 < near_duplicate_cosine <= 1:

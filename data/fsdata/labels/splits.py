@@ -4,12 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsdata.labels.near_duplicates import group_ids
 from fsengine.errors import InvalidInputError
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+FRACTIONS = {TRAIN: 0.65, VALIDATION: 0.15, TEST: 0.2}
+"""Shares of groups, wherever labelled photos are split."""
+
+
+def split_photos(
+    content_hashes: Sequence[str],
+    identities: Sequence[str | None],
+    embeddings: NDArray[np.float32] | None,
+    seed: int,
+    pairs: Iterable[tuple[int, int]] = (),
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the group and the split of each photo, as training and `fsdata split` have them.
+
+    Args:
+        content_hashes: See `group_ids`, as for all but the seed.
+        identities: The same.
+        embeddings: The same.
+        seed: Another seed gives another split.
+        pairs: The same.
+
+    Returns:
+        int64 (N,), and N names of `FRACTIONS`.
+    """
+    groups = group_ids(content_hashes, identities, embeddings, pairs=pairs)
+    return groups, assign_splits(groups, FRACTIONS, seed)
 
 
 def assign_splits(groups: NDArray[np.int64], fractions: Mapping[str, float], seed: int) -> list[str]:

@@ -112,7 +112,7 @@ def _grouped(photos: pa.Table, keys: NDArray[np.int64], distances: NDArray[np.in
 def _leaders(values: NDArray[np.uint64], first_rows: NDArray[np.int64], distance: int) -> NDArray[np.int64]:
     """Return for each hash the number of the hash that its group is around; the one of the earliest photo leads."""
     near: dict[int, set[int]] = {}
-    for one, other in _near_pairs(values, distance):
+    for one, other in near_pairs(values, distance):
         near.setdefault(one, set()).add(other)
         near.setdefault(other, set()).add(one)
     leaders = np.arange(len(values), dtype=np.int64)
@@ -127,11 +127,18 @@ def _leaders(values: NDArray[np.uint64], first_rows: NDArray[np.int64], distance
     return leaders
 
 
-def _near_pairs(values: NDArray[np.uint64], distance: int) -> list[tuple[int, int]]:
+def near_pairs(values: NDArray[np.uint64], distance: int) -> list[tuple[int, int]]:
     """Return the pairs of hashes within a distance, exactly; a pair may come more than once.
 
     Of `distance` + 2 pieces of a hash two at least are untouched by so many different bits; so only hashes that agree
     in two pieces are compared (Manku, Jain, Das Sarma 2007, "Detecting near-duplicates for web crawling").
+
+    Args:
+        values: uint64 (N,), each different.
+        distance: In bits.
+
+    Returns:
+        Two numbers of hashes each.
     """
     found: list[tuple[int, int]] = []
     edges = np.linspace(0, _BITS, distance + 3).round().astype(int)

@@ -89,6 +89,8 @@ def test_a_command_takes_the_value_and_the_command_line_goes_first(config: Path,
         ("ingest:\n  concurrency: 010\n", 2, "YAML reads 010 as 8"),
         ("ingest:\n  concurrency: 1_0\n", 2, "YAML reads 1_0 as 10"),
         ("ingest:\n  part-size: 1:30\n", 2, "YAML reads 1:30 as 90"),
+        ("ingest:\n  models: 2024-01-01\n", 2, "as a date"),
+        ("ingest:\n  models: 2024-99-01\n", 2, "cannot read 2024-99-01"),
         ("ingest:\n  no-embedding: maybe\n", 2, "true or false"),
         ("ingest:\n  concurrency: 1\n  models: a\n  concurrency: 2\n", 4, "a second time, first in line 2"),
         ("ingest: 8\n", 1, "expected its options"),
@@ -121,6 +123,12 @@ def test_what_is_no_file_of_options_is_refused(tmp_path: Path) -> None:
     assert run("--config", str(tmp_path / "empty"), "config", "show").exit_code == 0
 
 
+def test_a_name_that_looks_like_a_number_stays_as_it_is_written(config: Path) -> None:
+    config.write_text("ingest:\n  models: 1.10\n  concurrency: +8\n")
+    shown = run("--config", str(config), "config", "show")
+    assert value_of(shown, "ingest", "models")[0] == "1.10"
+
+
 def test_the_file_to_start_from_is_one() -> None:
     example = Path(__file__).resolve().parents[3] / "examples" / "facestats.yaml"
     shown = run("--config", str(example), "config", "show")
@@ -137,9 +145,19 @@ def test_a_file_of_very_many_keys_is_refused_soon(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_shown(tmp_path: Path) -> None:
-    named = run("config", "show", "score", env={"FACESTATS_SERVER": "grpcs://me:hush@host:8001"})
+    for server in (
+        "grpcs://me:hush@host:8001",
+        "grpcs://me:hu/sh@hush@host:8001",
+        "grpcs://hush@host:8001",
+        "a:1,me:hush@host:8001",
+        "me:hush@host:8001",
+    ):
+        named = run("config", "show", "score", env={"FACESTATS_SERVER": server})
+        assert "hush" not in named.output
+        assert "hu/sh" not in named.output
+        assert "***@host:8001" in named.output
+    named = run("config", "show", "score", env={"FACESTATS_SERVER": "host:8001?token=hush"})
     assert "hush" not in named.output
-    assert "***@host:8001" in named.output
     shown = run("config", "show", "score", env={"FACESTATS_TOKEN": "secret-secret-secret"})
     assert "secret-secret-secret" not in shown.output
 

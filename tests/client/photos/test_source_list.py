@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 
 from fsclient import Client
 from fsclient.cli import main
-from fsclient.photos.source_list import read_source_list
 from fsclient.photos.source_rules import SourceRules
 from fsclient.photos.sources import find_photos
 from fsclient.testing import FakeBackend
 from fsdata.results import open_results
 from fsengine.errors import InvalidInputError
+from fsengine.files.path_list import path_list, read_path_list
 
 
 @pytest.fixture
@@ -67,17 +67,17 @@ def test_a_list_names_files_and_folders_and_nothing_of_it_is_a_pattern(folder: P
 def test_lists_are_read_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "list"
     path.write_bytes(b"/a b.jpg\r\n\n/\xff.jpg\n/last")
-    assert read_source_list(str(path)) == [b"/a b.jpg", b"/\xff.jpg", b"/last"]
+    assert read_path_list(str(path)) == [b"/a b.jpg", b"/\xff.jpg", b"/last"]
     path.write_bytes(b"/with\nline.jpg\0/b\0")
-    assert read_source_list(str(path), null=True) == [b"/with\nline.jpg", b"/b"]
+    assert read_path_list(str(path), null=True) == [b"/with\nline.jpg", b"/b"]
     with pytest.raises(InvalidInputError, match="--null"):
-        read_source_list(str(path))
+        read_path_list(str(path))
     for content, said in ((b"\n\n", "is empty"), (b"x" * 5000, "no path")):
         path.write_bytes(content)
         with pytest.raises(InvalidInputError, match=said):
-            read_source_list(str(path))
+            read_path_list(str(path))
     with pytest.raises(InvalidInputError, match="cannot be read"):
-        read_source_list(str(tmp_path / "none"))
+        read_path_list(str(tmp_path / "none"))
 
 
 def test_a_dry_run_counts_and_writes_nothing(folder: Path) -> None:
@@ -117,15 +117,15 @@ def test_a_list_that_never_ends_or_never_begins_is_refused(tmp_path: Path, monke
     os.mkfifo(tmp_path / "fifo")
     for name in (str(tmp_path / "fifo"), "/dev/zero", str(tmp_path)):
         with pytest.raises(InvalidInputError, match="cannot be read"):
-            read_source_list(name)
-    monkeypatch.setattr("fsclient.photos.source_list.MOST_BYTES", 10)
+            read_path_list(name)
+    monkeypatch.setattr("fsengine.files.path_list.MOST_BYTES", 10)
     (tmp_path / "list").write_bytes(b"a.jpg\nb.jpg\n")
     with pytest.raises(InvalidInputError, match="larger than 10 bytes; split it"):
-        read_source_list(str(tmp_path / "list"))
+        read_path_list(str(tmp_path / "list"))
 
 
 def test_a_list_over_stdin_is_not_cut_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsclient.photos.source_list.MOST_BYTES", 10)
+    monkeypatch.setattr("fsengine.files.path_list.MOST_BYTES", 10)
     refused = dry(folder, "--from-file", "-", stdin=b"a.jpg\nb.jpg\n")
     assert refused.exit_code == 2
     assert "larger than 10 bytes" in refused.output
@@ -133,10 +133,31 @@ def test_a_list_over_stdin_is_not_cut_short(folder: Path, monkeypatch: pytest.Mo
 
 def test_a_byte_order_mark_is_no_part_of_a_path(tmp_path: Path) -> None:
     (tmp_path / "list").write_bytes("\ufeffa.jpg\r\nb.jpg\r\n".encode())
-    assert read_source_list(str(tmp_path / "list")) == [b"a.jpg", b"b.jpg"]
+    assert read_path_list(str(tmp_path / "list")) == [b"a.jpg", b"b.jpg"]
 
 
 def test_null_without_a_list_is_refused(folder: Path) -> None:
     refused = dry(folder, str(folder), "--null")
     assert refused.exit_code == 2
     assert "--from-file" in refused.output
+
+
+def test_a_stream_without_an_end_is_refused_when_that_shows(folder: Path) -> None:
+    for byte, words, said in ((b"\0", (), "NUL"), (b"\0", ("--null",), "empty paths in a row"), (b"x", (), "line 1")):
+        refused = dry(folder, "--from-file", "-", *words, stdin=byte * (3 << 20))
+        assert refused.exit_code == 2
+        assert said in refused.output
+
+
+def test_a_list_that_is_written_is_read_again_as_it_was(tmp_path: Path) -> None:
+    paths = [tmp_path / "a b.jpg", Path(os.fsdecode(b"/\xff.jpg")), tmp_path / ("x" * 250)]
+    (tmp_path / "list").write_bytes(path_list(paths))
+    assert list(map(os.fsdecode, read_path_list(str(tmp_path / "list")))) == list(map(str, paths))
+    with pytest.raises(InvalidInputError, match="end of a line"):
+        path_list([tmp_path / "a\nb.jpg"])
+
+
+def test_a_list_in_utf_16_says_so(tmp_path: Path) -> None:
+    (tmp_path / "list").write_bytes("a.jpg\n".encode("utf-16"))
+    with pytest.raises(InvalidInputError, match="save it as UTF-8"):
+        read_path_list(str(tmp_path / "list"))

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from fsdata import cli
+from fsdata import cli, label_options
 from fsdata.labels.check.check_report import PROBLEMS, FindingKind
 from fsdata.labels.check.checks import check_records
 from fsdata.labels.check.suspect_labels import shown_scale
@@ -208,6 +208,6 @@ def test_the_command_maps_columns_and_reads_sub_folders(tmp_path: Path) -> None:
 
 
 def test_the_command_offers_what_the_library_knows() -> None:
-    assert set(cli.KINDS) == {kind.value for kind in Kind}
-    assert set(cli._ATTRIBUTES) == {attribute.value for attribute in Attribute}
+    assert set(label_options.KINDS) == {kind.value for kind in Kind}
+    assert set(label_options.ATTRIBUTES) == {attribute.value for attribute in Attribute}
     assert set(FindingKind) >= PROBLEMS

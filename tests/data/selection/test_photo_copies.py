@@ -9,7 +9,7 @@ import pytest
 
 from fsdata.results import open_results
 from fsdata.selection.kept_crops import bits_apart
-from fsdata.selection.photo_copies import _leaders, _near_pairs, find_copies, find_near_duplicates
+from fsdata.selection.photo_copies import _leaders, find_copies, find_near_duplicates, near_pairs
 from fsengine.errors import InvalidInputError
 from results_for_tests import row_of, write_parts
 
@@ -21,7 +21,7 @@ def test_pairs_are_those_of_comparing_each_with_each(distance: int) -> None:
     near = [seed ^ np.uint64(1 << int(rng.integers(64))) ^ np.uint64(1 << int(rng.integers(64))) for seed in seeds]
     further = [seed ^ np.uint64(rng.integers(1 << 20)) for seed in seeds]
     values = np.unique(np.array([*seeds, *near, *further], np.uint64))
-    found = {tuple(sorted(pair)) for pair in _near_pairs(values, distance)}
+    found = {tuple(sorted(pair)) for pair in near_pairs(values, distance)}
     apart = bits_apart(values[:, None], values[None])
     assert found == {(int(a), int(b)) for a, b in zip(*np.nonzero(np.triu(apart <= distance, 1)), strict=True)}
 

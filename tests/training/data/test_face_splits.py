@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.splits import FRACTIONS
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.errors import InvalidInputError
-from fstraining.data.face_splits import FRACTIONS, LEAST_FACES, split_faces
-from fstraining.data.faces import TrainingFaces
+from fstraining.data.face_splits import LEAST_FACES, split_faces
 
 
 def drawn(count: int, people: int | None = None, seed: int = 0) -> TrainingFaces:

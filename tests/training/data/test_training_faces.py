@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from fsdata.labels.joining import join_results
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.training_faces import TrainingFaces, read_embedding_table
 from fsdata.results.schema import METADATA_KEY, part_schema
 from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.errors import InvalidInputError
-from fstraining.data.faces import TrainingFaces, read_embedding_table
-from fstraining.data.joining import join_results
 from stored_faces import ENCODER, OUTPUTS, SERVED, WIDTH, axis, face, photo, write_part
 
 

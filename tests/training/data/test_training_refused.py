@@ -11,13 +11,13 @@ import pytest
 
 from drawn_faces import ENCODER, KINDS, TRAIN, drawn_faces, options, say
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import (
     AGE_GENDER,
     ATTRACTIVENESS,
 )
 from fsengine.errors import InvalidInputError
-from fstraining.data.faces import TrainingFaces
 
 for library in ("torch", "lightgbm", "matplotlib", "optuna"):
     pytest.importorskip(library, reason=f"{library} is missing; training needs it")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from drawn_faces import drawn_faces
-from fstraining.data.faces import FacePlace, TrainingFaces
+from fsdata.labels.training_faces import FacePlace, TrainingFaces
 from fstraining.evaluate.predictions import Answer
 from fstraining.evaluate.worst_faces import FACE_PX, MOST_FACES, worst_faces
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from drawn_faces import KINDS, TRAIN, WIDTH, drawn_faces, options, say
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import AGE_GENDER, ATTRACTIVENESS, EMBED, detect_spec, embed_spec
@@ -18,7 +19,6 @@ from fsengine.errors import InvalidInputError
 from fsexport.artifact.exported import ExportJob, ExportResult, Origin, export_artifact, read_exported
 from fsexport.artifact.parity import Parity
 from fsexport.packs.pack_builder import build_pack
-from fstraining.data.faces import TrainingFaces
 from fstraining.evaluate.constant import beats_constant, constant_marks
 
 for library in ("torch", "lightgbm", "matplotlib", "optuna"):

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from drawn_faces import ENCODER, FACES, KINDS, TRAIN, WIDTH, drawn_faces, options, say
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.contracts.preprocessing import CropKind, CropSpec
 from fsengine.contracts.served import ETHNICITY, GENDER
 from fsengine.contracts.steps import (
@@ -45,7 +46,6 @@ from fsexport.artifact.onnx_file import run_graph
 from fsexport.artifact.parity import Parity
 from fsexport.heads.trees import checkpoint_probabilities
 from fsexport.packs.pack_builder import build_pack
-from fstraining.data.faces import TrainingFaces
 from fstraining.evaluate.conformal import COVERAGE
 from fstraining.evaluate.metrics import calibration_error
 

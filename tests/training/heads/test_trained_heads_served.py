@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from built_full_size_pack import full_size_artifacts
+from fsdata.labels.joining import join_results
 from fsengine.contracts.served import ETHNICITY
 from fsengine.contracts.steps import (
     ATTRACTIVENESS,
@@ -31,7 +32,6 @@ from fsexport.artifact.exported import read_exported
 from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities
 from fsexport.packs.pack_builder import build_pack, change_heads
-from fstraining.data.joining import join_results
 
 pytestmark = pytest.mark.triton
 

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fsdata.labels.near_duplicates import group_ids
-from fsdata.labels.splits import assign_splits, fold_numbers
+from fsdata.labels.splits import FRACTIONS, TEST, TRAIN, VALIDATION, fold_numbers, split_photos
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.errors import InvalidInputError
-from fstraining.data.faces import TrainingFaces
 
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-FRACTIONS = {TRAIN: 0.65, VALIDATION: 0.15, TEST: 0.2}
 SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Shares of the faces to train on, of a learning curve over their number."""
 LEAST_FACES = 60
@@ -65,8 +62,8 @@ def split_faces(faces: TrainingFaces, seed: int) -> FaceSplits:
             f"{len(faces.records)} faces have labels, expected at least {LEAST_FACES}; left out: {dict(faces.left_out)}"
         )
     identities = [record.identity_key for record in faces.records]
-    groups = group_ids(list(faces.content_hashes), identities, faces.embeddings)
-    sides = np.array(assign_splits(groups, FRACTIONS, seed))
+    groups, named = split_photos(list(faces.content_hashes), identities, faces.embeddings, seed)
+    sides = np.array(named)
     rows = {side: np.flatnonzero(sides == side) for side in FRACTIONS}
     if min(len(found) for found in rows.values()) < 5:
         raise InvalidInputError(

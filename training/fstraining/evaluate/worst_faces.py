@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from fsdata.labels.training_faces import TrainingFaces
 from fsdata.pictures.cutting import FaceCrop, MissingCrop
 from fsdata.pictures.html_page import picture_uri
 from fsdata.pictures.photo_faces import cut_faces
 from fsengine.terminal.messages import printable
-from fstraining.data.faces import TrainingFaces
 from fstraining.evaluate.predictions import Answer
 
 MOST_FACES = 24

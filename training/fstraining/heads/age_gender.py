@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.contracts.steps import AGE_GENDER, AGE_INTERVAL, AGE_YEARS, gender_probability
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import Say
@@ -19,7 +20,6 @@ from fsexport.heads.linear_age_gender import (
     export_linear_age_gender_artifact,
     predict_age_gender,
 )
-from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import age_bucket
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width
 from fstraining.evaluate.figures import constant_error, constant_share, share_with_interval

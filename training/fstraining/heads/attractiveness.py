@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.contracts.steps import ATTRACTIVENESS, ATTRACTIVENESS_INTERVAL, ATTRACTIVENESS_SCORE
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import Say
 from fsexport.artifact.exported import Exported
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
 from fsexport.heads.rating_mlp import layer_scores
-from fstraining.data.faces import TrainingFaces
 from fstraining.evaluate.conformal import COVERAGE, covered, half_width, label_weights
 from fstraining.evaluate.figures import constant_error, share_with_interval
 from fstraining.evaluate.metrics import Figure, regression_figures

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.training_faces import TrainingFaces
 from fsdata.pictures.html_page import PageFigure
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import Say, counted
@@ -20,7 +21,6 @@ from fsexport.artifact.exported import Exported, note_measured_marks
 from fsexport.artifact.onnx_file import run_graph
 from fsexport.heads.head_inputs import HeadInputs
 from fstraining.data.face_splits import FaceSplits, growing_parts, split_faces
-from fstraining.data.faces import TrainingFaces
 from fstraining.data.groups import groups_of
 from fstraining.evaluate.constant import constant_marks
 from fstraining.evaluate.metrics import Figure, group_table, meaningful

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.contracts.steps import ETHNICITY
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import Say
 from fsexport.artifact.exported import Exported, file_hashes
 from fsexport.heads.forest_artifact import export_forest_artifact
 from fsexport.heads.trees import FAIRFACE_CLASSES, checkpoint_probabilities, fold_temperature, import_lightgbm
-from fstraining.data.faces import TrainingFaces
 from fstraining.evaluate.figures import constant_share, share_with_interval
 from fstraining.evaluate.metrics import Figure, class_figures, confusion, reliability
 from fstraining.evaluate.predictions import Answer

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fsdata.labels.training_faces import TrainingFaces
 from fsengine.errors import InvalidInputError
 from fsexport.artifact.exported import RECORD_FILE, Origin, exported_step
 from fstraining.data.face_splits import FaceSplits
-from fstraining.data.faces import TrainingFaces
 from fstraining.evaluate.training_report import REPORT_FOLDER, TrainingData
 
 ENCODER_NOT_STATED = "encoder not stated"

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from fsdata.labels.joining import join_master_table, join_results
 from fsdata.labels.record import LabelledPhoto
 from fsdata.results.master_table import build_table
 from fsengine.errors import InvalidInputError
-from fstraining.data.joining import join_master_table, join_results
 from stored_faces import ENCODER, axis, face, photo, write_part
 
 

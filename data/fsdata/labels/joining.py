@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from fsdata.labels.photo_paths import is_file
 from fsdata.labels.record import LabelledPhoto
+from fsdata.labels.training_faces import BY_CONTENT, BY_PATH, SEVERAL_PLACES, FacePlace, TrainingFaces
 from fsdata.pictures.photo_faces import COLUMNS
 from fsdata.results import Results, open_results
 from fsdata.results.master_reading import MasterTable
 from fsdata.results.source import source_text
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.hashing import file_sha256
-from fstraining.data.faces import BY_CONTENT, BY_PATH, SEVERAL_PLACES, FacePlace, TrainingFaces
 
 _READERS = 8
 """Files hashed at once."""

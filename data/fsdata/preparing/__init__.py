@@ -1,0 +1,1 @@
+"""Labelled photos made ready for work: split, sampled, looked at."""
