@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _KEYS = ("source", "face_index")
-_ROW = "face_row"
+FACE_ROW = "face_row"
+"""Number of a face: its place in the order of `Results.scan`, from 0, which is that of `Results.embeddings` too."""
 
 
 def select_faces(results: Results, where: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -41,10 +42,9 @@ def selected_rows(results: Results, where: str) -> NDArray[np.int64]:
     with connect() as connection:
         parsed = parse_where(where, results.face_schema().names, connection)
         columns = list(parsed.columns) or [results.face_schema().names[0]]
-        schema = results.face_schema(columns).append(pa.field(_ROW, pa.int64()))
-        connection.register("faces", pa.RecordBatchReader.from_batches(schema, _numbered(results, columns, schema)))
+        connection.register("faces", scan_numbered(results, columns))
         found = _rows_where(connection, parsed)
-        return np.sort(found[_ROW].to_numpy())
+        return np.sort(found[FACE_ROW].to_numpy())
 
 
 def scan_selected(
@@ -88,9 +88,9 @@ def _run(
 ) -> Iterator[pa.RecordBatch]:
     import duckdb
 
-    wanted = ", ".join(_named(name) for name in schema.names)
+    wanted = ", ".join(quoted(name) for name in schema.names)
     condition = "" if where is None else f"WHERE (\n{where.text}\n)"
-    order = ", ".join(map(_named, _KEYS))
+    order = ", ".join(map(quoted, _KEYS))
     with connection:
         connection.register("faces", faces)
         try:
@@ -100,34 +100,52 @@ def _run(
         except duckdb.Error as exc:
             if where is None and not isinstance(exc, duckdb.OutOfMemoryException):
                 raise
-            raise _cannot_run(where or Where("", ()), exc) from exc
+            raise cannot_run("" if where is None else where.text, exc) from exc
 
 
-def _numbered(results: Results, columns: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Yield faces with their numbers."""
-    start = 0
-    for batch in results.scan(columns):
-        rows = pa.array(np.arange(start, start + batch.num_rows))
-        start += batch.num_rows
-        yield pa.RecordBatch.from_arrays([*batch.columns, rows], schema=schema)
+def scan_numbered(
+    results: Results, columns: Sequence[str], on_faces: Callable[[int], object] | None = None
+) -> pa.RecordBatchReader:
+    """Return faces in batches, in the order of the parts, with `FACE_ROW` behind their columns.
+
+    Args:
+        results: Whose faces.
+        columns: Columns wanted.
+        on_faces: Called with the number of faces after each batch of them.
+    """
+    schema = results.face_schema(columns).append(pa.field(FACE_ROW, pa.int64(), nullable=False))
+
+    def numbered() -> Iterator[pa.RecordBatch]:
+        start = 0
+        for batch in results.scan(columns):
+            rows = pa.array(np.arange(start, start + batch.num_rows))
+            start += batch.num_rows
+            yield pa.RecordBatch.from_arrays([*batch.columns, rows], schema=schema)
+            if on_faces is not None:
+                on_faces(batch.num_rows)
+
+    return pa.RecordBatchReader.from_batches(schema, numbered())
 
 
 def _rows_where(connection: DuckDBPyConnection, where: Where) -> pa.Table:
     import duckdb
 
     try:
-        return connection.sql(f"SELECT {_ROW} FROM faces WHERE (\n{where.text}\n)").to_arrow_table()
+        return connection.sql(f"SELECT {FACE_ROW} FROM faces WHERE (\n{where.text}\n)").to_arrow_table()
     except duckdb.Error as exc:
-        raise _cannot_run(where, exc) from exc
+        raise cannot_run(where.text, exc) from exc
 
 
-def _cannot_run(where: Where, error: Exception) -> InvalidInputError:
+def cannot_run(where: str, error: Exception) -> InvalidInputError:
+    """Return the error for an expression that is one and fails where it is run, from what DuckDB says."""
     import duckdb
 
     if isinstance(error, duckdb.OutOfMemoryException):
         return InvalidInputError(f"the query needs more than {MEMORY_LIMIT}; select fewer faces, or fewer columns")
-    return InvalidInputError(f"{where.text!r} cannot be run: {str(error).partition(chr(10))[0]}")
+    told = " ".join(str(error).partition("\n")[0].split())
+    return InvalidInputError(f"{where!r} cannot be run: {told}")
 
 
-def _named(column: str) -> str:
+def quoted(column: str) -> str:
+    """Return a column's name as SQL has it."""
     return '"' + column.replace('"', '""') + '"'

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +13,13 @@ from numpy.typing import NDArray
 
 from fsdata.results.reading import Results
 from fsdata.results.schema import EMBEDDING_COLUMN
+from fsdata.selection.selected_faces import FACE_ROW, cannot_run, quoted, scan_numbered
 from fsdata.selection.where import MEMORY_LIMIT, connect, parse_where
 from fsengine.contracts.served import ETHNICITY, GENDER
 from fsengine.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-ROW = "face_row"
-"""Number of a face: its place in the order of the parts, from 0, which is that of `Results.embeddings` too."""
 
 Rows = NDArray[np.int64]
 
@@ -61,11 +58,10 @@ class FaceTable:
         self.schema = pa.schema([whole.field(name) for name in names])
         self._database = connect()
         self._lock = threading.Lock()
-        numbered = self.schema.append(pa.field(ROW, pa.int64(), nullable=False))
         photos = results.photo_schema(_PHOTO_COLUMNS)
         try:
-            self._load("faces", numbered, _numbered(results, names, numbered, on_face))
-            self._load("photos", photos, results.scan_photos(_PHOTO_COLUMNS))
+            self._load("faces", scan_numbered(results, names, on_face))
+            self._load("photos", pa.RecordBatchReader.from_batches(photos, results.scan_photos(_PHOTO_COLUMNS)))
         except duckdb.OutOfMemoryException as exc:
             raise InvalidInputError(
                 f"the table of these faces needs more than {MEMORY_LIMIT} of memory; look at a part of them: "
@@ -94,9 +90,9 @@ class FaceTable:
         with self._cursor() as cursor:
             condition = "" if where is None else f"WHERE (\n{parse_where(where, self.schema.names, cursor).text}\n)"
             way = "DESC" if descending else "ASC"
-            sorting = f"{ROW}" if order is None else f"{_named(order)} {way} NULLS LAST, {ROW}"
-            found = _run(cursor, f"SELECT {ROW} FROM faces {condition} ORDER BY {sorting}", where)
-            rows: Rows = found[ROW].to_numpy()
+            sorting = f"{FACE_ROW}" if order is None else f"{quoted(order)} {way} NULLS LAST, {FACE_ROW}"
+            found = _run(cursor, f"SELECT {FACE_ROW} FROM faces {condition} ORDER BY {sorting}", where)
+            rows: Rows = found[FACE_ROW].to_numpy()
             return rows
 
     def take(self, rows: Rows, columns: Sequence[str] | None = None) -> pa.Table:
@@ -107,16 +103,16 @@ class FaceTable:
             columns: Columns wanted; None for all.
         """
         names = [self._check(name) for name in (self.schema.names if columns is None else columns)]
-        wanted = pa.table({ROW: pa.array(rows, pa.int64()), "place": pa.array(np.arange(len(rows)))})
-        listed = ", ".join(f"f.{_named(name)}" for name in names)
+        wanted = pa.table({FACE_ROW: pa.array(rows, pa.int64()), "place": pa.array(np.arange(len(rows)))})
+        listed = ", ".join(f"f.{quoted(name)}" for name in names)
         with self._cursor() as cursor:
             cursor.register("wanted", wanted)
-            return _run(cursor, f"SELECT {listed} FROM wanted w JOIN faces f USING ({ROW}) ORDER BY w.place", None)
+            return _run(cursor, f"SELECT {listed} FROM wanted w JOIN faces f USING ({FACE_ROW}) ORDER BY w.place", None)
 
     def values(self, column: str) -> pa.ChunkedArray:
         """Return one column of all faces, in the order of their numbers."""
         with self._cursor() as cursor:
-            found = _run(cursor, f"SELECT {_named(self._check(column))} AS v FROM faces ORDER BY {ROW}", None)
+            found = _run(cursor, f"SELECT {quoted(self._check(column))} AS v FROM faces ORDER BY {FACE_ROW}", None)
             return found["v"]
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
@@ -138,9 +134,9 @@ class FaceTable:
         ]
         return sorted(names, key=lambda name: (name not in HEAD_CLASSES, names.index(name)))
 
-    def _load(self, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    def _load(self, name: str, given: pa.RecordBatchReader) -> None:
         with self._database.cursor() as cursor:
-            cursor.register("given", pa.RecordBatchReader.from_batches(schema, batches))
+            cursor.register("given", given)
             cursor.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
 
     def _count(self, name: str) -> int:
@@ -157,39 +153,20 @@ class FaceTable:
         return column
 
 
-def _numbered(
-    results: Results, names: Sequence[str], schema: pa.Schema, on_face: Callable[[int], object] | None
-) -> Iterator[pa.RecordBatch]:
-    start = 0
-    for batch in results.scan(names):
-        rows = pa.array(np.arange(start, start + batch.num_rows))
-        start += batch.num_rows
-        yield pa.RecordBatch.from_arrays([*batch.columns, rows], schema=schema)
-        if on_face is not None:
-            on_face(batch.num_rows)
-
-
 def _run(cursor: DuckDBPyConnection, sql: str, where: str | None) -> pa.Table:
     """Run a query; what DuckDB says of a user's expression becomes an `InvalidInputError`."""
     import duckdb
 
     try:
         return cursor.sql(sql).to_arrow_table()
-    except duckdb.OutOfMemoryException as exc:
-        raise InvalidInputError(f"the query needs more than {MEMORY_LIMIT}; select fewer faces") from exc
     except duckdb.Error as exc:
-        if where is None:
+        if where is None and not isinstance(exc, duckdb.OutOfMemoryException):
             raise
-        told = re.sub(r"\s+", " ", str(exc).partition("\n")[0])
-        raise InvalidInputError(f"{where!r} cannot be run: {told}") from exc
+        raise cannot_run(where or "", exc) from exc
 
 
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _named(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
 
 
 def as_floats(values: pa.ChunkedArray) -> NDArray[np.float32]:
