@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fsdata.labels.splits import TEST
 from fsdata.labels.training_faces import TrainingFaces
 from fsengine.errors import InvalidInputError
 from fsengine.files.atomic import temporary_file
-from fstraining.data.face_splits import TEST
 from fstraining.data.groups import groups_of
 
 PREDICTIONS_FILE = "predictions.parquet"
