@@ -33,7 +33,7 @@ def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # it writes to its own temporary folder alone
     said = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
     assert "12 photos" in said
-    assert "obama.jpg obama_smaller.jpg" in said
+    assert "obama_smaller.jpg, 0 of 64 bits from the first" in said
     assert "a name that is none:" in said
     shown = [output.data for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
     assert sum("<svg" in data.get("text/html", "") for data in shown) == 3

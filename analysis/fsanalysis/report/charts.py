@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -46,10 +47,11 @@ def _faces_a_photo(found: Gathered) -> PageFigure:
     labels = [f"{number}{'+' if number == 10 else ''}" for number in range(most + 1)]
     with drawn_chart() as chart:
         chart.axes.bar(labels, numbers, color=COLOURS[0])
-        chart.axes.set(xlabel="faces in a photo", ylabel="photos")
+        chart.axes.set(xlabel="faces in a photo", ylabel=f"photos (n = {sum(numbers):,})")
         chart.axes.grid(False, axis="x")
     listed = ", ".join(f"{number} with {label}" for label, number in zip(labels, numbers, strict=True) if number)
-    return PageFigure("Faces a photo", chart.svg, f"Photos by number of faces: {listed or 'none'}")
+    table = [("faces", "photos"), *((label, f"{number:,}") for label, number in zip(labels, numbers, strict=True))]
+    return PageFigure("Faces a photo", chart.svg, f"Photos by number of faces: {listed or 'none'}", numbers=table)
 
 
 def _sizes(sizes: Histogram) -> PageFigure:
@@ -58,11 +60,11 @@ def _sizes(sizes: Histogram) -> PageFigure:
         places = np.arange(len(labels))
         chart.axes.bar(places, sizes.counts, width=0.95, color=COLOURS[0])
         chart.axes.set_xticks(places - 0.5, labels, fontsize=6.5)
-        chart.axes.set(xlabel="longer side of the box, from ... pixels", ylabel="faces")
+        chart.axes.set(xlabel="longer side of the box, from ... pixels", ylabel=_faces(sizes))
         chart.axes.grid(False, axis="x")
     largest = int(np.argmax(sizes.counts))
     text = f"Most faces have a longer side of {sizes.edges[largest]:.0f} to {sizes.edges[largest + 1]:.0f} pixels"
-    return PageFigure("Size of faces", chart.svg, text)
+    return PageFigure("Size of faces", chart.svg, text, numbers=_counts(sizes, "pixels"))
 
 
 def _bars_between(title: str, unit: str, histogram: Histogram, noun: str, *, ticks: int, note: str = "") -> PageFigure:
@@ -70,14 +72,28 @@ def _bars_between(title: str, unit: str, histogram: Histogram, noun: str, *, tic
     with drawn_chart() as chart:
         chart.axes.bar(edges[:-1], histogram.counts, width=np.diff(edges) * 0.95, align="edge", color=COLOURS[0])
         chart.axes.set_xticks(edges[::ticks])
-        chart.axes.set(xlabel=unit, ylabel=noun)
+        chart.axes.set(xlabel=unit, ylabel=_faces(histogram))
         chart.axes.grid(False, axis="x")
     number = int(histogram.counts.sum())
     mean = histogram.mean
     text = f"{title}: {number} {noun}" + ("" if mean is None else f", mean {mean:.2f} {unit}")
     if histogram.missing:
         note = "; ".join(filter(None, [note, f"{histogram.missing} {noun} without a number"]))
-    return PageFigure(title, chart.svg, text, note)
+    return PageFigure(title, chart.svg, text, note, _counts(histogram, unit))
+
+
+def _faces(histogram: Histogram) -> str:
+    return f"faces (n = {int(histogram.counts.sum()):,})"
+
+
+def _counts(histogram: Histogram, unit: str) -> list[tuple[str, str]]:
+    """Return a histogram as a table."""
+    edges = histogram.edges
+    rows = [
+        (f"{low:g} or more" if np.isinf(high) else f"{low:g} to {high:g}", f"{number:,}")
+        for low, high, number in zip(edges[:-1], edges[1:], histogram.counts, strict=True)
+    ]
+    return [(unit, "faces"), *rows, *([("none", f"{histogram.missing:,}")] if histogram.missing else [])]
 
 
 def _classes(
@@ -98,11 +114,15 @@ def _classes(
             chart.axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
         chart.axes.set_yticks(places, names)
         chart.axes.invert_yaxis()
-        chart.axes.set(xlabel="per cent of the faces", xlim=(0, None))
+        chart.axes.set(xlabel=f"per cent of the faces (n = {sum(counts.values()):,})", xlim=(0, None))
         chart.axes.grid(False, axis="y")
     listed = ", ".join(f"{name} {share:.1f} %" for name, share in zip(names, shares, strict=True))
     note = "uncertain: no class reaches the threshold of the pack" if "uncertain" in counts else ""
-    return PageFigure(title, chart.svg, f"{title}: {listed}", note)
+    table = [("class", "faces", "mean probability")]
+    for place, name in enumerate(names):
+        mean = "" if probable is None or place >= len(probable) else f"{probable[place]:.3f}"
+        table.append((name, f"{counts.get(name, 0):,}", mean))
+    return PageFigure(title, chart.svg, f"{title}: {listed}", note, table)
 
 
 def _age_by_gender(found: Gathered) -> PageFigure:
@@ -110,13 +130,18 @@ def _age_by_gender(found: Gathered) -> PageFigure:
         for colour, (name, histogram) in zip(COLOURS, sorted(found.age_by_gender.items()), strict=False):
             number = int(histogram.counts.sum())
             share = 100 * histogram.counts / max(number, 1)
-            chart.axes.stairs(share, histogram.edges, color=colour, linewidth=1.6, label=f"{name} (n = {number})")
+            chart.axes.stairs(share, histogram.edges, color=colour, linewidth=1.6, label=f"{name} (n = {number:,})")
         chart.axes.set(xlabel="years", ylabel="per cent of the class", ylim=(0, None))
         chart.axes.legend()
     means = ", ".join(
         f"{name} {histogram.mean:.1f}" for name, histogram in sorted(found.age_by_gender.items()) if histogram.mean
     )
-    return PageFigure("Age by gender", chart.svg, f"Mean age by gender: {means}")
+    names = sorted(found.age_by_gender)
+    edges = found.age_by_gender[names[0]].edges
+    table = [("years", *names)]
+    for place, (low, high) in enumerate(itertools.pairwise(edges)):
+        table.append((f"{low:g} to {high:g}", *(f"{found.age_by_gender[name].counts[place]:,}" for name in names)))
+    return PageFigure("Age by gender", chart.svg, f"Mean age by gender: {means}", numbers=table)
 
 
 def _map(found: Gathered) -> PageFigure:
@@ -136,7 +161,7 @@ def _map(found: Gathered) -> PageFigure:
         if any(found.place_classes):
             chart.axes.legend(markerscale=3)
     number = len(found.places)
-    note = f"{number} of {found.num_faces} faces, drawn with a fixed seed; near each other means alike to the encoder"
+    note = f"{number:,} of {found.num_faces:,} faces, drawn with a fixed seed; near means alike to the encoder"
     return PageFigure(
         "Map of the embeddings", chart.svg, "Faces on the first two principal components of their embeddings", note
     )

@@ -17,9 +17,10 @@ from fsengine.terminal.messages import say
 @click.option(
     "--composites", is_flag=True, help="Show the mean face of each group of age and gender; looks at every face."
 )
+@click.option("--where", metavar="SQL", help="Faces to report: one expression over their columns.  [default: all]")
 @click.option("--faces", is_flag=True, help="Show a sample of the faces.")
 @click.option("--overwrite", is_flag=True, help="Replace the page where it is there.")
-def report(folder: Path, out: Path, composites: bool, faces: bool, overwrite: bool) -> None:
+def report(folder: Path, out: Path, where: str | None, composites: bool, faces: bool, overwrite: bool) -> None:
     r"""Write a page that says what DIR holds: photos, failures, faces, ages, classes, a map.
 
     One HTML file without scripts, to be read offline, printed or sent. No face is in it without --faces and
@@ -29,6 +30,7 @@ def report(folder: Path, out: Path, composites: bool, faces: bool, overwrite: bo
     Example:
       fsclient report results --out report.html
       fsclient report results --out report.html --composites --faces
+      fsclient report results --where "score > 0.8" --out sure.html
     """
     from fsanalysis.report.report_page import report_page
     from fsdata.results import open_results
@@ -39,6 +41,6 @@ def report(folder: Path, out: Path, composites: bool, faces: bool, overwrite: bo
     paths = OutputPaths(results.paths, overwrite=overwrite)
     paths.check(out)
     with progress_bar("looking at faces", None, "face") as bar:
-        page = report_page(results, faces=faces, composites=composites, on_face=bar.advance)
+        page = report_page(results, where=where, faces=faces, composites=composites, on_face=bar.advance)
     paths.write(out, lambda path: path.write_text(page, encoding="utf-8"))
     say(f"wrote {out} ({len(page.encode()) / 1e6:.1f} MB)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fsdata.results.flat_faces import matrix_of
 from fsdata.results.reading import Results
 from fsdata.results.status import SCORED
+from fsdata.selection.selected_faces import selected_rows
 from fsengine.contracts.served import ETHNICITY, GENDER
 
 MAP_FACES = 4000
@@ -103,19 +104,53 @@ class Gathered:
     num_truncated: int = 0
 
 
-def gather(results: Results) -> Gathered:
+def gather(results: Results, where: str | None = None) -> Gathered:
     """Read results through, once their photos and once or twice their faces.
 
+    Args:
+        results: What to read.
+        where: Which faces count, see `scan_selected`; None for all. Photos are counted all the same.
+
     Raises:
+        InvalidInputError: `where` is no expression.
         ResultsError: A part is damaged.
     """
     found = Gathered()
     _gather_photos(results, found)
+    counts = _Counting(None if where is None else selected_rows(results, where))
+    if where is not None:
+        found.num_faces = counts.number
     if found.num_faces:
-        _gather_faces(results, found)
+        _gather_faces(results, found, counts)
         if results.has_embeddings:
-            _gather_places(results, found)
+            _gather_places(results, found, counts)
     return found
+
+
+class _Counting:
+    """Which faces count, batch by batch in the order of `Results.scan`."""
+
+    def __init__(self, rows: NDArray[np.int64] | None) -> None:
+        self._rows = rows
+
+    @property
+    def number(self) -> int:
+        return 0 if self._rows is None else len(self._rows)
+
+    def of(self, start: int, number: int) -> NDArray[np.int64] | None:
+        """Return the places of those that count among so many faces from one on; None for all."""
+        if self._rows is None:
+            return None
+        first, last = np.searchsorted(self._rows, [start, start + number])
+        return self._rows[first:last] - start
+
+
+def _counted(batches: Iterable[pa.RecordBatch], counts: _Counting) -> Iterator[pa.RecordBatch]:
+    start = 0
+    for batch in batches:
+        places = counts.of(start, batch.num_rows)
+        start += batch.num_rows
+        yield batch if places is None else batch.take(pa.array(places))
 
 
 def _gather_photos(results: Results, found: Gathered) -> None:
@@ -134,7 +169,7 @@ def _gather_photos(results: Results, found: Gathered) -> None:
                 found.failures.append((source, status, reason or ""))
 
 
-def _gather_faces(results: Results, found: Gathered) -> None:
+def _gather_faces(results: Results, found: Gathered, counts: _Counting) -> None:
     there = set(results.face_schema().names)
     optional = (
         "age_years",
@@ -147,7 +182,7 @@ def _gather_faces(results: Results, found: Gathered) -> None:
     wanted = ["score", "x0", "y0", "x1", "y1", *(name for name in optional if name in there)]
     found.ages = Histogram(AGE_EDGES.astype(np.float64)) if "age_years" in there else None
     sums: dict[str, NDArray[np.float64]] = {}
-    for batch in results.scan(wanted):
+    for batch in _counted(results.scan(wanted), counts):
         numbers = {name: _numbers(batch, name) for name in ("score", "x0", "y0", "x1", "y1")}
         found.scores.add(numbers["score"])
         found.sizes.add(np.maximum(numbers["x1"] - numbers["x0"], numbers["y1"] - numbers["y0"]))
@@ -181,15 +216,19 @@ def _count_ages(found: Gathered, ages: NDArray[np.float64], genders: Sequence[st
         histogram.add(ages[classes == name])
 
 
-def _gather_places(results: Results, found: Gathered) -> None:
+def _gather_places(results: Results, found: Gathered, counts: _Counting) -> None:
     """Find the two directions in which embeddings differ most, and where a sample of the faces lies on them."""
     names = [GENDER] if GENDER in results.face_schema().names else ["face_index"]
     drawn = set(_drawn(found.num_faces))
-    number = 0
+    number = start = 0
     total: NDArray[np.float64] = np.zeros(1)
     products: NDArray[np.float64] = np.zeros((1, 1))
     rows, classes = [], []
-    for batch, vectors in results.embeddings(names):
+    for every, all_vectors in results.embeddings(names):
+        places = counts.of(start, len(all_vectors))
+        start += len(all_vectors)
+        batch = every if places is None else every.take(pa.array(places))
+        vectors = all_vectors if places is None else all_vectors[places]
         wide = vectors.astype(np.float64)
         total = total + wide.sum(axis=0)
         products = products + wide.T @ wide

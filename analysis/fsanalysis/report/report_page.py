@@ -17,8 +17,8 @@ from fsanalysis.report.gathered import gather
 from fsdata.pictures.cutting import FaceCrop
 from fsdata.pictures.html_page import picture_uri, rendered_page
 from fsdata.pictures.photo_faces import COLUMNS
-from fsdata.results.master_table import describe
 from fsdata.results.reading import Results
+from fsdata.selection.photo_copies import DISTANCE, find_copies, find_near_duplicates, hashed_photos
 from fsdata.selection.selected_faces import scan_selected
 from fsengine.contracts.steps import HEADS
 from fsengine.errors import InvalidInputError
@@ -28,6 +28,8 @@ SHEET_FACES = 60
 _SHEET_PX = 96
 _COMPOSITE_PX = 192
 _SEED = 20
+_GROUPS_LISTED = 10
+_NAMES_LISTED = 4
 _GROUPS = (
     ("gender = 'female' AND age_years < 20", "gender = 'male' AND age_years < 20"),
     ("gender = 'female' AND age_years BETWEEN 20 AND 40", "gender = 'male' AND age_years BETWEEN 20 AND 40"),
@@ -36,33 +38,41 @@ _GROUPS = (
 
 
 def report_page(
-    results: Results, *, faces: bool = False, composites: bool = False, on_face: Callable[[], object] | None = None
+    results: Results,
+    *,
+    where: str | None = None,
+    faces: bool = False,
+    composites: bool = False,
+    on_face: Callable[[], object] | None = None,
 ) -> str:
     """Return a report of results as HTML. The same results give the same bytes.
 
     Args:
         results: What is reported.
+        where: Which faces are, see `scan_selected`; None for all. Photos are counted all the same.
         faces: Whether it shows a sample of the faces.
         composites: Whether it shows the mean face of each group of age and gender that has twenty or more.
         on_face: Called after each face that is looked at for these two.
 
     Raises:
+        InvalidInputError: `where` is no expression.
         MissingDependencyError: The extra `analysis` is not installed.
         ResultsError: A part is damaged.
     """
-    found = gather(results)
-    made, refused = _composites(results, on_face) if composites and found.num_faces else ([], [])
-    sheet, missing = _sheet(results, found.num_faces, on_face) if faces and found.num_faces else ([], Counter())
+    found = gather(results, where)
+    made, refused = _composites(results, where, on_face) if composites and found.num_faces else ([], [])
+    sheet, missing = _sheet(results, where, found.num_faces, on_face) if faces and found.num_faces else ([], Counter())
     models = results.info.models
     num_failed = found.num_photos - sum(found.faces_a_photo.values())
     values = {
         "title": f"{found.num_faces:,} faces in {found.num_photos:,} photos",
+        "where": where,
+        "copies": _copies(results),
         "folder": printable(results.folder.absolute().name),
         "made_with": _made_with(results),
         "statuses": [(status, f"{number:,}") for status, number in sorted(found.statuses.items())],
         "num_photos": f"{found.num_photos:,}",
         "num_faces": f"{found.num_faces:,}",
-        "num_copies": describe(results.folder).num_copies,
         "num_truncated": found.num_truncated,
         "failures": [tuple(map(printable, failure)) for failure in found.failures],
         "more_failures": num_failed - len(found.failures),
@@ -90,15 +100,43 @@ def _made_with(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def _composites(results: Results, on_face: Callable[[], object] | None) -> tuple[list[dict[str, Any]], list[str]]:
+def _copies(results: Results) -> list[dict[str, Any]]:
+    """Return what is said of photos that are there more than once."""
+    said = [_copies_said("the same bytes", find_copies(results), "")]
+    hashed = hashed_photos(results).num_rows
+    if hashed:
+        note = f"of {hashed:,} photos whose crops are kept; whole photos are compared, never faces"
+        said.append(_copies_said(f"nearly the same look ({DISTANCE} bits of 64)", find_near_duplicates(results), note))
+    return said
+
+
+def _copies_said(way: str, found: pa.Table, note: str) -> dict[str, Any]:
+    rows = found.to_pylist()
+    groups: dict[int, list[str]] = {}
+    for row in rows:
+        if row["group"] < _GROUPS_LISTED:
+            groups.setdefault(row["group"], []).append(printable(row["source"]))
+    return {
+        "way": way,
+        "photos": f"{len(rows):,}",
+        "groups": f"{rows[-1]['group'] + 1 if rows else 0:,}",
+        "note": note,
+        "listed": [(f"{len(names):,}", names[:_NAMES_LISTED]) for names in groups.values()],
+    }
+
+
+def _composites(
+    results: Results, where: str | None, on_face: Callable[[], object] | None
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the mean faces of the groups, and why others have none."""
     columns = results.face_schema().names
     if not {"gender", "age_years"} <= set(columns):
         return [], ["Mean faces are made by age and gender, which these results do not have."]
     made, refused = [], []
-    for where in (where for pair in _GROUPS for where in pair):
+    for group in (group for pair in _GROUPS for group in pair):
+        both = group if where is None else f"{group} AND ({where})"
         try:
-            made.append(_shown(make_composite(results, where, side=_COMPOSITE_PX, mask=True, on_face=on_face)))
+            made.append(_shown(make_composite(results, both, side=_COMPOSITE_PX, mask=True, on_face=on_face)))
         except InvalidInputError as exc:
             refused.append(str(exc))
     return made, refused
@@ -110,12 +148,13 @@ def _shown(composite: Composite) -> dict[str, Any]:
         "uri": picture_uri(composite.picture, "PNG"),
         "where": composite.where,
         "number": composite.num_used,
+        "found": composite.num_found,
         "left_out": left_out,
     }
 
 
 def _sheet(
-    results: Results, num_faces: int, on_face: Callable[[], object] | None
+    results: Results, where: str | None, num_faces: int, on_face: Callable[[], object] | None
 ) -> tuple[list[dict[str, str]], Counter[str]]:
     """Return a sample of the faces as small pictures, and why others of it have none."""
     drawn = np.arange(num_faces)
@@ -123,7 +162,7 @@ def _sheet(
         drawn = np.sort(np.random.default_rng(_SEED).choice(num_faces, SHEET_FACES, replace=False))
     shown: list[dict[str, str]] = []
     missing: Counter[str] = Counter()
-    for crop in iter_crops(results, _rows(results, drawn)):
+    for crop in iter_crops(results, _rows(results, where, drawn)):
         if isinstance(crop, FaceCrop):
             text = f"face {crop.face_index} of {printable(crop.source)}"
             shown.append({"uri": picture_uri(crop.image, "JPEG", _SHEET_PX), "text": text})
@@ -134,10 +173,10 @@ def _sheet(
     return shown, missing
 
 
-def _rows(results: Results, numbers: NDArray[np.int64]) -> pa.Table:
+def _rows(results: Results, where: str | None, numbers: NDArray[np.int64]) -> pa.Table:
     """Return faces by their numbers in the order of sources; no more of them is held."""
     taken, start = [], 0
-    for batch in scan_selected(results, None, list(COLUMNS)):
+    for batch in scan_selected(results, where, list(COLUMNS)):
         here = numbers[(numbers >= start) & (numbers < start + batch.num_rows)] - start
         taken.append(batch.take(pa.array(here)))
         start += batch.num_rows

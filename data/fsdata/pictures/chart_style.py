@@ -5,7 +5,9 @@ Colours are those of Okabe and Ito (Color universal design, 2008), which people 
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -83,4 +85,10 @@ def drawn_chart(width: float = 4.6, height: float = 2.6) -> Iterator[Chart]:
     text = written.getvalue()
     # What stands before the element is about a file of its own, and names hosts.
     # Whoever shows it says in words what is on it.
-    chart.svg = text[text.index("<svg") :].strip().replace("<svg ", '<svg aria-hidden="true" ', 1)
+    chart.svg = _with_own_names(text[text.index("<svg") :].strip()).replace("<svg ", '<svg aria-hidden="true" ', 1)
+
+
+def _with_own_names(svg: str) -> str:
+    """Return an SVG whose names of elements are in no other chart, so that several may stand on one page."""
+    prefix = f"c{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"
+    return re.sub(r'(\bid="|href="#|url\(#)', lambda found: found[1] + prefix, svg)

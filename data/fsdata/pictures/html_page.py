@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,14 @@ class PageFigure:
         svg: The SVG element.
         text: What it shows, for those who do not see it.
         note: What a reader must know of it; empty for nothing.
+        numbers: What is drawn, as rows of a table; the first is its head.
     """
 
     title: str
     svg: str
     text: str
     note: str = ""
+    numbers: Sequence[Sequence[str]] = ()
 
 
 def rendered_page(package: str, template: str, values: Mapping[str, Any]) -> str:

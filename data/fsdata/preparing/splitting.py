@@ -20,7 +20,7 @@ from fsdata.labels.photo_content import read_contents
 from fsdata.labels.record import LabelledPhoto
 from fsdata.labels.splits import FRACTIONS, split_photos
 from fsdata.preparing.given_photos import reasons_text
-from fsdata.selection.duplicates import DISTANCE, near_pairs
+from fsdata.selection.photo_copies import DISTANCE, near_pairs
 from fsengine.errors import InvalidInputError
 from fsengine.files.atomic import atomic_folder
 from fsengine.files.output_path import OutputPaths

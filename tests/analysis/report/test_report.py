@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from browser_for_tests import chromium, watched_page
 from fsanalysis.report.commands import report
 from fsanalysis.report.gathered import Histogram, gather
 from fsanalysis.report.report_page import report_page
@@ -18,6 +19,7 @@ from fsclient.testing import ensemble
 from fsdata.results import open_results
 from fsdata.results.status import Status
 from fsdata.selection.selected_faces import select_faces
+from fsengine.errors import InvalidInputError
 from results_for_tests import row_of, write_parts
 
 for name in ("matplotlib", "jinja2"):
@@ -131,3 +133,48 @@ def test_the_map_is_that_of_the_embeddings(tmp_path: Path) -> None:
     centred = vectors - vectors.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     np.testing.assert_allclose(np.abs(found.places[:, 0]), np.abs(centred @ axes[0]), atol=1e-4)
+
+
+def test_a_query_reports_those_faces_alone(results_folder: Path) -> None:
+    results = open_results(results_folder)
+    everyone = gather(results)
+    some = gather(results, "age_years >= 60")
+    none = gather(results, "false")
+    assert 0 < some.num_faces < everyone.num_faces
+    assert some.ages is not None
+    assert int(some.ages.counts[:12].sum()) == 0
+    assert int(some.ages.counts.sum()) == some.num_faces == select_faces(results, "age_years >= 60").num_rows
+    assert some.num_photos == everyone.num_photos
+    assert some.places is not None
+    assert len(some.places) == some.num_faces
+    assert none.num_faces == 0
+    page = report_page(results, where="age_years >= 60 AND '<b>' = '<b>'")
+    assert "Faces where <code>age_years &gt;= 60 AND &#39;&lt;b&gt;&#39;" in page
+    with pytest.raises(InvalidInputError, match="age_years"):
+        report_page(results, where="age > 3")
+
+
+def test_no_name_of_an_element_is_there_twice(results_folder: Path) -> None:
+    page = report_page(open_results(results_folder))
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names)) > 100
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', page)) <= set(names)
+
+
+@pytest.mark.triton
+def test_it_opens_in_a_browser_without_a_network(results_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(report_page(open_results(results_folder), faces=True), encoding="utf-8")
+    with chromium() as browser, watched_page(browser, path.as_uri(), java_script_enabled=False) as watched:
+        page = watched.page
+        page.goto(path.as_uri())
+        assert page.locator("figure svg").count() == 8
+        assert page.locator("figure svg").first.is_visible()
+        details = page.locator("figure details").first
+        details.locator("summary").click()
+        assert details.locator("td.number").first.is_visible()
+        page.emulate_media(media="print")
+        width = page.locator("body").bounding_box()["width"]
+        assert all(box["width"] <= width for box in (one.bounding_box() for one in page.locator("figure svg").all()))
+        assert not watched.elsewhere
+        assert not watched.errors

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -42,7 +41,7 @@ def _show_artifact(folder: Path) -> None:
     figures = report["figures"]
     st.dataframe(_figures(figures, report.get("chance", {})), hide_index=True)
     for name, curve in report.get("curves", {}).items():
-        _show_curve(name, curve)
+        _show_curve(name, curve, str(next(iter(report.get("leading", ())), "figure")).replace("_", " "))
     card = folder / "report" / "card.md"
     if card.is_file():
         with st.expander("Model card"), open_regular(card) as file:
@@ -85,21 +84,22 @@ def _figures(figures: Mapping[str, Any], chance: Mapping[str, Any]) -> pd.DataFr
     return pd.DataFrame(lines)
 
 
-def _show_curve(name: str, curve: Any) -> None:
-    """Draw a list of numbers, or several by name, over `sizes` or `faces` where these are among them."""
-    lines = {name: curve} if isinstance(curve, list) else curve if isinstance(curve, dict) else {}
-    numbers = {key: values for key, values in lines.items() if _is_line(values)}
-    over = next((numbers.pop(key) for key in ("sizes", "faces") if key in numbers), None)
-    if not numbers:
-        return
-    with drawn_chart(width=7, height=3) as chart:
-        for colour, (key, values) in zip(COLOURS, sorted(numbers.items()), strict=False):
-            places = np.arange(1, len(values) + 1) if over is None or len(over) != len(values) else over
-            chart.axes.plot(places, values, color=colour, label=key.replace("_", " "), marker="o" if over else None)
-        chart.axes.set(xlabel="step" if over is None else "faces trained on", ylabel=name.replace("_", " "))
-        chart.axes.legend()
-    st.caption(name.replace("_", " "))
-    st.image(chart.svg)
+def _show_curve(name: str, curve: Any, leading: str) -> None:
+    """Draw lists of numbers by name: together over the steps of training, or each over `sizes`."""
+    numbers = {key: values for key, values in curve.items() if _is_line(values)} if isinstance(curve, dict) else {}
+    sizes = numbers.pop("sizes", None)
+    together = sizes is None or numbers.keys() <= {"train", "kept out"}
+    drawn = [numbers] if together else [{key: values} for key, values in sorted(numbers.items())]
+    for lines in filter(None, drawn):
+        with drawn_chart(width=7, height=3) as chart:
+            for colour, (key, values) in zip(COLOURS, sorted(lines.items()), strict=False):
+                over = sizes if sizes is not None and len(sizes) == len(values) else range(1, len(values) + 1)
+                chart.axes.plot(over, values, color=colour, label=key, marker=None if sizes is None else "o")
+            quantity = "loss" if sizes is None else leading if together else next(iter(lines))
+            chart.axes.set(xlabel=name if sizes is None else "faces trained on", ylabel=quantity)
+            if len(lines) > 1:
+                chart.axes.legend()
+        st.image(chart.svg)
 
 
 def _is_line(values: Any) -> bool:

@@ -9,7 +9,7 @@ import streamlit as st
 from fsanalysis.dashboard.opened import OpenedResults, opened_results
 from fsanalysis.dashboard.views.one_face import show_face
 from fsanalysis.dashboard.widgets.face_grid import face_grid
-from fsdata.selection.duplicates import DISTANCE, MOST_DISTANCE, find_copies, find_near_duplicates
+from fsdata.selection.photo_copies import DISTANCE, MOST_DISTANCE, find_copies, find_near_duplicates
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import printable
 

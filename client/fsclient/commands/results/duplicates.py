@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fsdata.results import open_results
-from fsdata.selection.duplicates import DISTANCE, MOST_DISTANCE, find_copies, find_near_duplicates
+from fsdata.selection.photo_copies import DISTANCE, MOST_DISTANCE, find_copies, find_near_duplicates
 from fsengine.files.output_path import OutputPaths
 from fsengine.terminal.messages import counted, printable, say
 

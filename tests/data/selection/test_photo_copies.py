@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fsdata.results import open_results
-from fsdata.selection.duplicates import _leaders, find_copies, find_near_duplicates, near_pairs
 from fsdata.selection.kept_crops import bits_apart
+from fsdata.selection.photo_copies import _leaders, find_copies, find_near_duplicates, near_pairs
 from fsengine.errors import InvalidInputError
 from results_for_tests import row_of, write_parts
 
