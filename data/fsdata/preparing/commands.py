@@ -198,7 +198,7 @@ def sheet_command(path: Path, out: Path, most: int, columns: int | None, cell: i
         with progress_bar("draw", len(shown), "photo") as bar:
             sheet, failed = ContactSheet(cell_px=cell, columns=columns).draw(shown, told, bar.advance)
         with _writing(out):
-            outputs.write(out, lambda temporary: sheet.save(temporary, "PNG"))
+            outputs.write(out, lambda temporary: sheet.save(temporary, "PNG", compress_level=3))
     more = "" if len(shown) == len(paths) else "; --most shows more (2,000 at most), `fsdata sample` draws some of all"
     say(f"{out} shows {told}{more}")
     for name, reason in failed[:_MOST_SHOWN]:
