@@ -205,6 +205,9 @@ def test_commands_of_labels_and_training_run(fairface: Path) -> None:
         pytest.importorskip(library, reason=f"{library} is missing; training needs it")
     labels = "fairface/fairface_label_train.csv"
     assert "ethnicity" in run(f"fsdata check {labels}", fairface)
+    assert "100 photos" in run(f"fsdata sample {labels} -n 100 --by ethnicity --out sample.txt", fairface)
+    assert "100 photos" in run("fsdata sheet sample.txt --out sheet.png", fairface)
+    assert "train.txt" in run(f"fsdata split {labels} --results results --out splits", fairface)
     for head, name in (("ethnicity", "ethnicity"), ("age-gender", "age_gender")):
         common = f"--results results --labels {labels} --licence 'CC BY 4.0'"
         said = run(f"fstrain {head} {common} --out heads/{name}", fairface)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fsdata.label_options import label_options
-from fsengine.files.path_list import STDIN
 from fsengine.terminal.messages import counted, say
 from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import Table, show
@@ -133,7 +131,7 @@ def sample_command(
     if out is not None:
         outputs.check(out)
     with _interruptible():
-        records = _records(source) if by or source.says_labels or path.is_file() or _is_stdin(path) else _below(path)
+        records = _records(source) if by or source.says_labels or not path.is_dir() else _below(path)
         base = path.absolute() if path.is_dir() else path.absolute().parent
         sample = draw_sample(records, number, by, seed, base)
         data = path_list(sample.paths)
@@ -200,7 +198,7 @@ def sheet_command(path: Path, out: Path, most: int, columns: int | None, cell: i
         with progress_bar("draw", len(shown), "photo") as bar:
             sheet, failed = ContactSheet(cell_px=cell, columns=columns).draw(shown, told, bar.advance)
         with _writing(out):
-            outputs.write(out, lambda temporary: sheet.save(temporary, "PNG"))
+            outputs.write(out, lambda temporary: sheet.save(temporary, "PNG", compress_level=3))
     more = "" if len(shown) == len(paths) else "; --most shows more (2,000 at most), `fsdata sample` draws some of all"
     say(f"{out} shows {told}{more}")
     for name, reason in failed[:_MOST_SHOWN]:
@@ -255,10 +253,6 @@ def _among(records: list[LabelledPhoto], only: Path, path: Path) -> list[Labelle
     if unknown:
         say(f"{counted(unknown, 'photo')} of {only} are not named in {path}, and are left out")
     return found
-
-
-def _is_stdin(path: Path) -> bool:
-    return os.fspath(path) == STDIN
 
 
 def _tell_split(split: SplitPhotos, out: Path) -> None:

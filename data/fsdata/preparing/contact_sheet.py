@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from fsdata.preparing.reading_photos import pixels_of
 from fsengine.terminal.messages import counted, printable
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFont
 
 MOST_PHOTOS = 2000
 MOST_CELL_PX = 512
@@ -29,6 +31,7 @@ _LINE_PX = 15
 _NOTE_PX = 14
 _WHITE, _CELL, _INK, _FAINT, _BAD = (255,) * 3, (238,) * 3, (34,) * 3, (90,) * 3, (160, 40, 20)
 _ELLIPSIS = "..."
+_FONT_FILE = "DejaVuSans.ttf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +59,14 @@ class ContactSheet:
         Returns:
             The sheet, and each photo that could not be read with the reason.
         """
-        from PIL import Image, ImageDraw, ImageFont
+        from PIL import Image, ImageDraw
 
         columns = min(len(paths), self.columns or math.ceil(math.sqrt(1.4 * len(paths))))
         rows = math.ceil(len(paths) / columns)
         across, down = self.cell_px + _GAP_PX, self.cell_px + _LINE_PX + _GAP_PX
         below = _NOTE_PX + 2 * _GAP_PX if note else 0
         sheet = Image.new("RGB", (columns * across + _GAP_PX, rows * down + _GAP_PX + below), _WHITE)
-        pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_PX)
+        pen, font = ImageDraw.Draw(sheet), _font(_TEXT_PX)
         failed: list[tuple[Path, str]] = []
         for number, small in enumerate(self._small(paths)):
             left, top = _GAP_PX + number % columns * across, _GAP_PX + number // columns * down
@@ -80,12 +83,9 @@ class ContactSheet:
             if on_photo is not None:
                 on_photo()
         if note:
-            pen.text(
-                (_GAP_PX, sheet.height - below + _GAP_PX),
-                fitted(note, sheet.width - 2 * _GAP_PX, ImageFont.load_default(_NOTE_PX - 2).getlength),
-                fill=_FAINT,
-                font=ImageFont.load_default(_NOTE_PX - 2),
-            )
+            font = _font(_NOTE_PX - 2)
+            line = fitted(note, sheet.width - 2 * _GAP_PX, font.getlength)
+            pen.text((_GAP_PX, sheet.height - below + _GAP_PX), line, fill=_FAINT, font=font)
         return sheet, failed
 
     def _small(self, paths: Sequence[Path]) -> Any:
@@ -140,6 +140,18 @@ def _shortened(text: str, kept: int) -> str:
     """Return a text with some characters of both ends: names differ at their end as often as at their beginning."""
     tail = kept // 2
     return text[: kept - tail] + _ELLIPSIS + (text[-tail:] if tail else "")
+
+
+def _font(px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return DejaVu where matplotlib or the system has it: Pillow's own font knows no letters but those of English."""
+    from PIL import ImageFont
+
+    found = importlib.util.find_spec("matplotlib")
+    folders = (found.submodule_search_locations if found else None) or []
+    for name in [*(os.path.join(folder, "mpl-data", "fonts", "ttf", _FONT_FILE) for folder in folders), _FONT_FILE]:
+        with suppress(OSError):
+            return ImageFont.truetype(name, px)
+    return ImageFont.load_default(px)
 
 
 def _write_reason(pen: Any, cell: tuple[int, int, int], reason: str, font: Any) -> None:

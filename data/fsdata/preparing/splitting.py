@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import os
 from collections import Counter
@@ -21,7 +22,7 @@ from fsdata.labels.record import LabelledPhoto
 from fsdata.labels.splits import FRACTIONS, split_photos
 from fsdata.preparing.given_photos import reasons_text
 from fsdata.selection.photo_copies import DISTANCE, near_pairs
-from fsengine.errors import InvalidInputError
+from fsengine.errors import InvalidInputError, MissingDependencyError
 from fsengine.files.atomic import atomic_folder
 from fsengine.files.output_path import OutputPaths
 from fsengine.files.path_list import path_list
@@ -89,6 +90,11 @@ def split_by_content(
         InvalidInputError: No photo can be read.
         MissingDependencyError: OpenCV is not installed, and looks are compared.
     """
+    if looks and importlib.util.find_spec("cv2") is None:
+        raise MissingDependencyError(
+            "OpenCV is not installed, and looks are compared with it: pip install 'facestats[analysis]', or compare "
+            "bytes alone with --copies-only"
+        )
     left_out: Counter[str] = Counter()
     contents = read_contents([record.path for record in records], on_photo)
     kept: list[tuple[LabelledPhoto, str]] = []

@@ -36,7 +36,8 @@ def read_path_list(name: str, *, null: bool = False) -> list[bytes]:
         with _opened(name) as file:
             paths = [path for path in _paths(file, what, null) if path]
     except (OSError, ValueError) as exc:
-        hint = "" if name == STDIN else "; pipe a list from a program, and give - in its place"
+        is_there = name != STDIN and not isinstance(exc, FileNotFoundError)
+        hint = "" if not is_there else "; pipe a list from a program, and give - in its place"
         raise InvalidInputError(f"the list {what} cannot be read: {getattr(exc, 'strerror', exc)}{hint}") from exc
     if not paths:
         raise InvalidInputError(f"the list {what} is empty; expected a path in each line")

@@ -162,7 +162,7 @@ def test_what_cannot_be_drawn_from_is_refused(labels: Path, tmp_path: Path) -> N
         (tmp_path / "empty", "holds no photos"),
         (tmp_path / "list.txt", "1 missing"),
         (tmp_path / "zeros.lst", "NUL"),
-        (tmp_path / "fifo", "no regular file"),
+        (tmp_path / "fifo", "is no file"),
         (tmp_path / "none", "does not exist"),
     ):
         refused = run("sample", path, "-n", "3", "--out", tmp_path / "out")
