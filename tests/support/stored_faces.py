@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from fsdata.labels.record import LabelledPhoto
 from fsdata.results.schema import part_schema
 from fsengine.contracts.served import ServedEnsemble, ServedModels
+from fsengine.photo.gate import judge
 
 WIDTH = 4
 ENCODER = "enc-0123456789ab"
@@ -74,6 +75,7 @@ def results_of(records: Sequence[LabelledPhoto], folder: Path) -> Path:
         vector = rng.normal(size=8)
         vector[sum(map(ord, str(record.ethnicity))) % 8] += 4.0
         data = record.path.read_bytes()
+        gate = judge(data)
         unit = (vector / np.linalg.norm(vector)).tolist()
         rows.append(
             photo(
@@ -82,6 +84,8 @@ def results_of(records: Sequence[LabelledPhoto], folder: Path) -> Path:
                 source=str(record.path),
                 bytes=len(data),
                 content_hash=hashlib.sha256(data).hexdigest(),
+                width=gate.width,
+                height=gate.height,
             )
         )
     folder.mkdir()
