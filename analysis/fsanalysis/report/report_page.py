@@ -134,7 +134,7 @@ def _composites(
         return [], ["Mean faces are made by age and gender, which these results do not have."]
     made, refused = [], []
     for group in (group for pair in _GROUPS for group in pair):
-        both = group if where is None else f"{group} AND ({where})"
+        both = group if where is None else f"{group} AND (\n{where}\n)"
         try:
             made.append(_shown(make_composite(results, both, side=_COMPOSITE_PX, mask=True, on_face=on_face)))
         except InvalidInputError as exc:

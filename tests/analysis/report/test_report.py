@@ -152,6 +152,7 @@ def test_a_query_reports_those_faces_alone(results_folder: Path) -> None:
     assert "Faces where <code>age_years &gt;= 60 AND &#39;&lt;b&gt;&#39;" in page
     with pytest.raises(InvalidInputError, match="age_years"):
         report_page(results, where="age > 3")
+    assert "is no expression" not in report_page(results, where="score > 0.5 -- sure ones", composites=True)
 
 
 def test_no_name_of_an_element_is_there_twice(results_folder: Path) -> None:

@@ -54,5 +54,5 @@ def test_without_crops_near_duplicates_say_what_to_do(tmp_path: Path) -> None:
     assert find_copies(results).num_rows == 0
     with pytest.raises(InvalidInputError, match="fsclient crops"):
         find_near_duplicates(results)
-    with pytest.raises(InvalidInputError, match="expected 0 to 8"):
-        find_near_duplicates(results, 9)
+    with pytest.raises(InvalidInputError, match="expected 0 to 6"):
+        find_near_duplicates(results, 7)
