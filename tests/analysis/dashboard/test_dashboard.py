@@ -20,6 +20,7 @@ from fsanalysis.dashboard.dashboard_app import check_host
 from fsanalysis.dashboard.faces.alike import similarities
 from fsanalysis.dashboard.faces.face_table import FaceTable
 from fsanalysis.dashboard.faces.map_places import find_places
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsanalysis.dashboard.widgets.scatter_map import inside
 from fsdata.results import open_results
 from fsengine.errors import InvalidInputError
@@ -164,6 +165,23 @@ def test_umap_is_the_same_each_time(scored: Path) -> None:
     found = find_places(results, number, "UMAP")
     assert found.places.shape == (number, 2)
     np.testing.assert_array_equal(found.places, find_places(results, number, "UMAP").places)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](http://evil.example/a.png)",
+        "[here](javascript:alert(1))",
+        "<img src=x onerror=alert(1)>",
+        "$x$ :red[x] :material/face: `x` *x* _x_ ~x~ # x",
+        "www.evil.example http://evil.example a@evil.example",
+    ],
+)
+def test_names_of_others_are_no_markdown(text: str) -> None:
+    shown = plain(text)
+    assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown).replace("\u2060", "") == text
+    bare = re.sub(r"\\.", "", shown)
+    assert not re.search(r"[!-/:-@\[-`{-~]|https?:|www\.", bare)
 
 
 def test_a_lasso_holds_what_lies_within_it() -> None:

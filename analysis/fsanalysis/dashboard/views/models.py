@@ -11,10 +11,10 @@ import pandas as pd
 import streamlit as st
 
 from fsanalysis.dashboard.opened import opened_results
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsdata.pictures.chart_style import COLOURS, drawn_chart
 from fsengine.errors import InvalidInputError
 from fsengine.files.regular_file import open_regular
-from fsengine.terminal.messages import printable
 
 _MOST_BYTES = 16 << 20
 
@@ -25,15 +25,15 @@ def show() -> None:
     st.title("Models")
     models = opened.results.info.models
     st.subheader("Of these results")
-    st.table(dict(sorted(models.models.items())))
+    st.table({plain(step): plain(name) for step, name in sorted(models.models.items())})
     if not opened.choice.artifacts:
         st.info("Heads that were trained with `fstrain` are shown here: `fsclient dashboard DIR --artifact PATH`")
     for folder in opened.choice.artifacts:
-        st.subheader(printable(folder.name))
+        st.subheader(plain(folder.name))
         try:
             _show_artifact(folder)
         except InvalidInputError as exc:
-            st.error(str(exc))
+            st.error(plain(exc))
 
 
 def _show_artifact(folder: Path) -> None:
