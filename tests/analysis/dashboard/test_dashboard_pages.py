@@ -112,6 +112,10 @@ def test_overview_and_models_say_what_was_made_with_what(watched: WatchedPage, a
     shot(page, "overview")
     page = go(watched, address, "models")
     assert "--artifact PATH" in page.get_by_test_id("stMain").inner_text()
+    page = go(watched, address, "duplicates")
+    page.get_by_text("There are none.").wait_for()
+    page.get_by_text("nearly the same look").click()
+    page.get_by_text("which hold what photos are compared by").wait_for()
 
 
 def test_a_distribution_is_split_and_a_wrong_query_is_explained(watched: WatchedPage, address: str) -> None:
