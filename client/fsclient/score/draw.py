@@ -37,13 +37,12 @@ class Drawings:
                 written there.
         """
         self._outputs = OutputPaths(photos, overwrite=overwrite)
-        if len(photos) == 1 and not out.is_dir():
+        named = len(photos) == 1 and not out.is_dir()
+        if named:
             _check_format(out)
-            targets = [out]
-        else:
-            targets = [out / name for name in _names(photos)]
+        targets = [out] if named else [out / name for name in _names(photos)]
         for target in targets:
-            self._outputs.check(target)
+            self._outputs.check(target, named=named)
         self._targets = {source_text(photo): target for photo, target in zip(photos, targets, strict=True)}
 
     def draw(self, photos: Iterable[ScoredPhoto]) -> Iterator[tuple[Path, str | None]]:

@@ -32,14 +32,20 @@ class OutputPaths:
         self._inputs = {found for path in inputs if (found := _file_id(path)) is not None}
         self._overwrite = overwrite
 
-    def check(self, path: Path) -> None:
+    def check(self, path: Path, *, named: bool = True) -> None:
         """Refuse a path that must not be written; nothing is made or changed.
+
+        Args:
+            path: Of a file.
+            named: Whether the user chose its name. One that was made from a photo's may be too long for a file, which
+                is told where it is written, and stops no other.
 
         Raises:
             InvalidInputError: It is an input, or a file that is there without `overwrite`, or leads to what is no file,
                 such as a pipe or a device, or cannot be written.
         """
-        _check_name(path)
+        if named:
+            _check_name(path)
         if _file_id(path) in self._inputs:
             raise InvalidInputError(f"{path} is one of the files that are read; choose another name for the output")
         if path.is_dir():
