@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from fsdata.labels.readers.data_sets import read_labels
@@ -20,8 +19,6 @@ from fsengine.packs.shipped import SHIPPED_PACK, shipped_folder
 from fsengine.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
-
-TIMEOUT_S = 900
 
 Rows = dict[str, dict[str, Any]]
 
@@ -33,31 +30,15 @@ def server(request: pytest.FixtureRequest) -> EmbeddedServer:
 
 
 @pytest.fixture(scope="module")
-def ingest(
-    server: EmbeddedServer, shared: Path, fsclient_command: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, int], Rows]:
-    """Ingest a folder of the assets and return its rows by their path below `samples/`; each folder once."""
-    done: dict[str, Rows] = {}
-
-    def run(name: str, exit_code: int) -> Rows:
-        if name not in done:
-            out = tmp_path_factory.mktemp("out")
-            command = [*fsclient_command, "ingest", "--strict", str(shared / "samples" / name), "--out", str(out)]
-            result = subprocess.run(
-                [*command, "--server", server.url], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-            )
-            assert result.returncode == exit_code, result.stderr
-            rows = pq.read_table(out).to_pylist()
-            done[name] = {os.path.relpath(row["source"], shared / "samples"): row for row in rows}
-        return done[name]
-
-    return run
+def ingest(server: EmbeddedServer, ingested: Callable[[EmbeddedServer, str], Rows]) -> Callable[[str], Rows]:
+    """Return what scores a folder of the assets with the server; see `ingested`."""
+    return lambda name: ingested(server, name)
 
 
 def test_photos_with_counted_faces_have_that_many(
-    ingest: Callable[[str, int], Rows], manifest: dict[str, dict[str, str]]
+    ingest: Callable[[str], Rows], manifest: dict[str, dict[str, str]]
 ) -> None:
-    rows = ingest("photos", 3)
+    rows = ingest("photos")
     counted = {
         name: int(known["faces"])
         for name, known in manifest.items()
@@ -69,33 +50,33 @@ def test_photos_with_counted_faces_have_that_many(
     assert len(rows["photos/group/solvay_conference_1927.png"]["faces"]) == 29
 
 
-def test_a_crowd_is_cut_off_only_with_a_word(ingest: Callable[[str, int], Rows], server: EmbeddedServer) -> None:
+def test_a_crowd_is_cut_off_only_with_a_word(ingest: Callable[[str], Rows], server: EmbeddedServer) -> None:
     for name in ("photos/crowd/17.jpg", "photos/crowd/26.jpg"):
-        row = ingest("photos", 3)[name]
+        row = ingest("photos")[name]
         assert row["status"] == "ok"
         assert len(row["faces"]) >= 25
         assert row["faces_truncated"] == (len(row["faces"]) == 256)
 
 
 @pytest.mark.parametrize("name", ["utkface", "fairface"])
-def test_labelled_crops_have_one_face(ingest: Callable[[str, int], Rows], name: str) -> None:
-    rows = ingest("labelled", 3)
+def test_labelled_crops_have_one_face(ingest: Callable[[str], Rows], name: str) -> None:
+    rows = ingest("labelled")
     counts = np.array([len(row["faces"]) for path, row in rows.items() if path.startswith(f"labelled/{name}/")])
     assert len(counts) == {"utkface": 315, "fairface": 504}[name]
     assert (counts >= 1).mean() >= 0.99
     assert (counts == 1).mean() >= 0.98
 
 
-def test_the_orientations_give_the_same_boxes(ingest: Callable[[str, int], Rows]) -> None:
-    rows = ingest("derived", 3)
+def test_the_orientations_give_the_same_boxes(ingest: Callable[[str], Rows]) -> None:
+    rows = ingest("derived")
     boxes = np.array([rows[f"derived/astronaut_exif{n}.jpg"]["faces"][0]["box"] for n in range(1, 9)])
     assert np.ptp(boxes, axis=0).max() < 2.0
 
 
 def test_every_malformed_file_is_a_row_and_the_server_lives(
-    ingest: Callable[[str, int], Rows], shared: Path, server: EmbeddedServer
+    ingest: Callable[[str], Rows], shared: Path, server: EmbeddedServer
 ) -> None:
-    rows = ingest("malformed", 3)
+    rows = ingest("malformed")
     assert len(rows) == len(list((shared / "samples" / "malformed").iterdir()))
     for row in rows.values():
         assert (row["reason"] is None) == (row["status"] in ("ok", "no_face"))
@@ -106,13 +87,13 @@ def test_every_malformed_file_is_a_row_and_the_server_lives(
 
 
 def test_a_photo_gives_the_same_numbers_alone_and_among_others(
-    ingest: Callable[[str, int], Rows], shared: Path, server: EmbeddedServer, fsclient_command: list[str]
+    ingest: Callable[[str], Rows], shared: Path, server: EmbeddedServer, fsclient_command: list[str]
 ) -> None:
     names = ["photos/portrait/obama.jpg", "photos/group/t1.jpg", "photos/camera/Canon_IXUS.jpg"]
     for name in names:
         command = [*fsclient_command, "score", str(shared / "samples" / name), "--json", "--server", server.url]
         scored = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)[0]
-        faces = ingest("photos", 3)[name]["faces"]
+        faces = ingest("photos")[name]["faces"]
         assert len(scored["faces"]) == len(faces)
         for alone, among in zip(scored["faces"], faces, strict=True):
             for key in among.keys() - {"ethnicity_probability", "gender_probability"}:
@@ -122,13 +103,13 @@ def test_a_photo_gives_the_same_numbers_alone_and_among_others(
 
 
 def test_the_shipped_heads_are_as_good_as_they_are_said_to_be(
-    ingest: Callable[[str, int], Rows], shared: Path, server: EmbeddedServer
+    ingest: Callable[[str], Rows], shared: Path, server: EmbeddedServer
 ) -> None:
     """On FairFace crops that no head was fitted on: what docs/packs.md says, less what another machine may move."""
     if "lite" not in str(server.repository):
         pytest.skip("the heads of the full-size pack are random")
     labels = read_pack(shipped_folder("packs") / SHIPPED_PACK).labels
-    rows = ingest("labelled", 3)
+    rows = ingest("labelled")
     gender, adults, years, ethnicity = [], [], [], []
     for record in read_labels(shared / "samples" / "labelled" / "labels.tsv"):
         faces = rows[os.path.relpath(record.path, shared / "samples")]["faces"]

@@ -8,13 +8,11 @@ that sees it at 128 px. So each way of looking is compared with what was measure
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from built_full_size_pack import full_size_artifacts
@@ -23,7 +21,7 @@ from fsengine.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
-TIMEOUT_S = 900
+Rows = dict[str, dict[str, Any]]
 GENDERS = ["female", "male"]
 POINTS = 0.02
 MEASURED_IN_A_PADDED_SQUARE = {"utkface": 0.836, "fairface": 0.706}
@@ -37,20 +35,13 @@ def adults(shared: Path, dataset: str) -> list[dict[str, str]]:
     return [row for row in rows if int((row["age_years"] or row["age_bucket"].split("-")[0]).rstrip("+")) >= youngest]
 
 
-def served_accuracy(
-    server: EmbeddedServer, shared: Path, dataset: str, command: list[str], out: Path
-) -> tuple[float, float]:
+def served_accuracy(rows: Rows, shared: Path, dataset: str) -> tuple[float, float]:
     """Return the share of adults whose gender is right, and the share on whom a face was found."""
-    photos = shared / "samples" / "labelled" / dataset
-    ingest = [*command, "ingest", str(photos), "--out", str(out), "--server", server.url]
-    done = subprocess.run(ingest, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    assert done.returncode == 0, done.stderr
-    faces = {os.path.basename(row["source"]): row["faces"] for row in pq.read_table(out).to_pylist()}
     labelled = adults(shared, dataset)
     hits = [
-        GENDERS[int(np.argmax(found[0]["gender_probability"]))] == row["gender"]
+        GENDERS[int(np.argmax(faces[0]["gender_probability"]))] == row["gender"]
         for row in labelled
-        if (found := faces[os.path.basename(row["file"])])
+        if (faces := rows[row["file"]]["faces"])
     ]
     return float(np.mean(hits)), len(hits) / len(labelled)
 
@@ -78,16 +69,16 @@ def padded_server(full_server: EmbeddedServer, tmp_path_factory: pytest.TempPath
 
 @pytest.mark.parametrize("dataset", ["utkface", "fairface"])
 def test_in_a_padded_square_it_gives_the_figures_that_were_measured_so(
-    padded_server: EmbeddedServer, shared: Path, dataset: str, fsclient_command: list[str], tmp_path: Path
+    padded_server: EmbeddedServer, shared: Path, dataset: str, ingested: Callable[[EmbeddedServer, str], Rows]
 ) -> None:
-    accuracy, found = served_accuracy(padded_server, shared, dataset, fsclient_command, tmp_path)
+    accuracy, found = served_accuracy(ingested(padded_server, "labelled"), shared, dataset)
     assert found > 0.97
     assert accuracy == pytest.approx(MEASURED_IN_A_PADDED_SQUARE[dataset], abs=POINTS)
 
 
 @pytest.mark.parametrize("dataset", ["utkface", "fairface"])
 def test_at_insightfaces_two_sizes_it_gives_what_insightface_gives(
-    full_server: EmbeddedServer, shared: Path, dataset: str, fsclient_command: list[str], tmp_path: Path
+    full_server: EmbeddedServer, shared: Path, dataset: str, ingested: Callable[[EmbeddedServer, str], Rows]
 ) -> None:
     cv2 = pytest.importorskip("cv2")
     ort = pytest.importorskip("onnxruntime")
@@ -104,5 +95,5 @@ def test_at_insightfaces_two_sizes_it_gives_what_insightface_gives(
         crop = face_align.norm_crop(photo, landmarks[0])[..., ::-1]  # BGR to RGB
         (answer,) = network.run(None, {"data": crop.transpose(2, 0, 1)[None].astype(np.float32)})
         hits.append(GENDERS[int(np.argmax(answer[0, :2]))] == row["gender"])
-    accuracy, _ = served_accuracy(full_server, shared, dataset, fsclient_command, tmp_path)
+    accuracy, _ = served_accuracy(ingested(full_server, "labelled"), shared, dataset)
     assert accuracy == pytest.approx(np.mean(hits), abs=POINTS)
