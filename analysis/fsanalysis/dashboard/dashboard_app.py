@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsanalysis.dashboard.routes import our_routes
 from fsanalysis.dashboard.same_origin import SameOrigin
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsengine.errors import FaceStatsError, InvalidInputError, MissingDependencyError
 from fsengine.server.loopback import is_loopback_host, is_unspecified_host
 
@@ -85,5 +86,5 @@ def _tell(error: Exception) -> bool:
         return False
     import streamlit
 
-    streamlit.error(str(error))
+    streamlit.error(plain(error))
     return True

@@ -16,8 +16,8 @@ from fsanalysis.dashboard.views import (
     two_groups,
 )
 from fsanalysis.dashboard.views.selection import clear_selection, selection
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsengine.contracts.served import marks_text
-from fsengine.terminal.messages import printable
 
 # As a picture of our own: a named icon would be fetched from a host on the internet.
 _ICON = (
@@ -43,12 +43,12 @@ page = st.navigation(
 )
 opened = opened_results()
 with st.sidebar:
-    st.caption(printable(opened.results.folder.absolute().name))
+    st.caption(plain(opened.results.folder.absolute().name))
     info = opened.results.info.models
-    st.caption(f"pack {info.pack}, model set {info.model_set_id}")
+    st.caption(plain(f"pack {info.pack}, model set {info.model_set_id}"))
     if marks := marks_text(info.marks):
-        st.warning(f"marked: {marks}", icon=":material/warning:")
+        st.warning(plain(f"marked: {marks}"), icon=":material/warning:")
     if (chosen := selection()) is not None:
-        st.info(f"selection: {len(chosen.rows):,} faces, {chosen.label}")
+        st.info(plain(f"selection: {len(chosen.rows):,} faces, {chosen.label}"))
         st.button("Clear the selection", on_click=clear_selection, key="clear_selection")
 page.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 PREFIX = "/facestats"
+_MOST_DIGITS = 18
+"""Of a number that 64 bits hold."""
+
 _VENDORED = Path(__file__).parent / "widgets" / "vendored"
 _HEADERS = {"Cross-Origin-Resource-Policy": "same-origin", "X-Content-Type-Options": "nosniff"}
 
@@ -25,22 +29,32 @@ def our_routes() -> list[BaseRoute]:
     from starlette.staticfiles import StaticFiles
 
     return [
-        Route(f"{PREFIX}/faces/{{row:int}}.jpg", _crop),
-        Route(f"{PREFIX}/photos/{{row:int}}.jpg", _photo),
+        Route(f"{PREFIX}/faces/{{row}}.jpg", _crop),
+        Route(f"{PREFIX}/photos/{{row}}.jpg", _photo),
         Route(f"{PREFIX}/points/{{key}}.bin", _points),
         Mount(f"{PREFIX}/vendored", StaticFiles(directory=_VENDORED)),
     ]
 
 
 def _crop(request: Request) -> Response:
-    try:
-        return _image(opened_results().crop(request.path_params["row"]))
-    except FaceStatsError as exc:
-        return _image(str(exc))
+    return _of_face(request, opened_results().crop)
 
 
 def _photo(request: Request) -> Response:
-    return _image(opened_results().photo(request.path_params["row"]))
+    return _of_face(request, opened_results().photo)
+
+
+def _of_face(request: Request, show: Callable[[int], bytes | str]) -> Response:
+    """Return what is shown of the face whose number a request names."""
+    from starlette.responses import Response
+
+    number = request.path_params["row"]
+    if not (number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS):
+        return Response("expected the number of a face", 404, _HEADERS, "text/plain")
+    try:
+        return _image(show(int(number)))
+    except FaceStatsError as exc:
+        return _image(str(exc))
 
 
 def _points(request: Request) -> Response:

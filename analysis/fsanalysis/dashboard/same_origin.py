@@ -53,16 +53,17 @@ class SameOrigin:
     def _allowed(self, scope: Scope) -> bool:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         called = headers.get(b"host", "")
+        origin = headers.get(b"origin")
         try:
             name = urlsplit(f"//{called}").hostname
-        except ValueError:
+            of_page = None if origin is None else urlsplit(origin).netloc.lower()
+        except ValueError:  # an open bracket
             return False
         if self._names is not None and name not in self._names:
             return False
         if headers.get(b"sec-fetch-site", "none") not in ("same-origin", "none") and scope["path"] != "/":
             return False
-        origin = headers.get(b"origin")
-        return origin is None or urlsplit(origin).netloc.lower() == called.lower()
+        return of_page is None or of_page == called.lower()
 
 
 def _with_policy(send: Send) -> Send:

@@ -10,6 +10,7 @@ import streamlit as st
 from fsanalysis.dashboard.faces.face_table import as_floats
 from fsanalysis.dashboard.opened import opened_results
 from fsanalysis.dashboard.views.selection import chosen_rows
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsdata.pictures.chart_style import COLOURS, GREY, drawn_chart
 from fsdata.results.schema import UNITS
 
@@ -37,7 +38,7 @@ def show() -> None:
         return
     found = table.take(rows, list(dict.fromkeys([column, *([] if split == "nothing" else [split])])))
     groups = np.full(len(rows), "all", object) if split == "nothing" else _words(found[split])
-    st.subheader(f"{column}, n = {len(rows):,} ({told})")
+    st.subheader(plain(f"{column}, n = {len(rows):,} ({told})"))
     if column in numbers:
         _histogram(column, as_floats(found[column]), groups)
     else:

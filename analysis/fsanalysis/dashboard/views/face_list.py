@@ -10,6 +10,7 @@ from fsanalysis.dashboard.opened import OpenedResults, opened_results
 from fsanalysis.dashboard.views.one_face import SIMILAR_TO, show_face
 from fsanalysis.dashboard.views.selection import choose, chosen_rows
 from fsanalysis.dashboard.widgets.face_grid import face_grid
+from fsanalysis.dashboard.widgets.plain_words import plain
 
 _SIMILARITY = "similarity"
 
@@ -38,7 +39,10 @@ def show() -> None:
     pages = max(1, -(-len(rows) // many))
     number = st.number_input(f"Page, of {pages:,}", 1, pages, 1, key=f"faces_page_{told}_{order}_{way}_{many}")
     here = place[(number - 1) * many : number * many]
-    st.caption(f"{len(rows):,} faces ({told}); sorted by {order}, {way}. Click a face for its photo, tick to mark it.")
+    st.caption(
+        plain(f"{len(rows):,} faces ({told}); sorted by {order}, {way}.")
+        + " Click a face for its photo, tick to mark it."
+    )
     captions = [f"{order} {value:.3g}" for value in values[here]]
     answer = face_grid([int(row) for row in rows[here]], captions, size_px=size, key="face_grid")
     if answer.marked and st.button(f"Make the {len(answer.marked)} marked faces the selection", key="choose_marked"):

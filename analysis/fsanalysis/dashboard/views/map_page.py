@@ -18,6 +18,7 @@ from fsanalysis.dashboard.opened import DrawnMap, OpenedResults, opened_results
 from fsanalysis.dashboard.views.one_face import show_face
 from fsanalysis.dashboard.views.selection import choose, selection, where_input
 from fsanalysis.dashboard.widgets.face_grid import face_grid
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsanalysis.dashboard.widgets.scatter_map import inside, packed_points, points_key, scatter_map
 from fsdata.pictures.chart_style import COLOURS, GREY
 
@@ -134,7 +135,7 @@ def _show_selection(opened: OpenedResults) -> None:
     chosen = selection()
     if chosen is None:
         return
-    st.subheader(f"Selection: {len(chosen.rows):,} faces, {chosen.label}")
+    st.subheader(plain(f"Selection: {len(chosen.rows):,} faces, {chosen.label}"))
     if not len(chosen.rows):
         st.info("The lasso holds no face.")
         return

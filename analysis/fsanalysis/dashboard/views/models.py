@@ -12,10 +12,10 @@ import pandas as pd
 import streamlit as st
 
 from fsanalysis.dashboard.opened import opened_results
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsdata.pictures.chart_style import COLOURS, drawn_chart
 from fsengine.errors import InvalidInputError
 from fsengine.files.regular_file import open_regular
-from fsengine.terminal.messages import printable
 
 _MOST_BYTES = 16 << 20
 
@@ -26,15 +26,15 @@ def show() -> None:
     st.title("Models")
     models = opened.results.info.models
     st.subheader("Of these results")
-    st.table(dict(sorted(models.models.items())))
+    st.table({plain(step): plain(name) for step, name in sorted(models.models.items())})
     if not opened.choice.artifacts:
         st.info("Heads that were trained with `fstrain` are shown here: `fsclient dashboard DIR --artifact PATH`")
     for folder in opened.choice.artifacts:
-        st.subheader(printable(folder.name))
+        st.subheader(plain(folder.name))
         try:
             _show_artifact(folder)
         except InvalidInputError as exc:
-            st.error(str(exc))
+            st.error(plain(exc))
 
 
 def _show_artifact(folder: Path) -> None:
@@ -98,7 +98,7 @@ def _show_curve(name: str, curve: Any) -> None:
             chart.axes.plot(places, values, color=colour, label=key.replace("_", " "), marker="o" if over else None)
         chart.axes.set(xlabel="step" if over is None else "faces trained on", ylabel=name.replace("_", " "))
         chart.axes.legend()
-    st.caption(name.replace("_", " "))
+    st.caption(plain(name.replace("_", " ")))
     st.image(chart.svg)
 
 

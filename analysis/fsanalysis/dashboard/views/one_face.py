@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from fsanalysis.dashboard.opened import OpenedResults
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsengine.terminal.messages import printable
 
 SIMILAR_TO = "similar_to"
@@ -31,8 +32,8 @@ def show_face(opened: OpenedResults, row: int) -> None:
         if isinstance(photo, bytes):
             st.image(photo)
         else:
-            st.warning(f"{photo}: it is shown only where it still is as it was scored")
-        st.caption(printable(str(face["source"])))
+            st.warning(plain(f"{photo}: it is shown only where it still is as it was scored"))
+        st.caption(plain(face["source"]))
     with right:
         crop = opened.crop(row)
         if isinstance(crop, bytes):

@@ -11,6 +11,7 @@ import streamlit as st
 
 from fsanalysis.dashboard.faces.face_table import FaceTable, as_floats
 from fsanalysis.dashboard.opened import OpenedResults, opened_results
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsclient.client import Client
 from fsclient.score.answer_text import face_values
 from fsclient.score.answers import Face, ScoredPhoto
@@ -28,8 +29,8 @@ def show() -> None:
     st.title("One photo")
     wanted = opened.results.info.models
     st.caption(
-        f"Scored by the models that these results were made with (pack {wanted.pack}, model set "
-        f"{wanted.model_set_id}); the photo stays on this machine and is kept nowhere. It is compared with "
+        f"Scored by the models that these results were made with (pack {plain(wanted.pack)}, model set "
+        f"{plain(wanted.model_set_id)}); the photo stays on this machine and is kept nowhere. It is compared with "
         "distributions alone: no face is searched for."
     )
     given = st.file_uploader("Photo", type=None, key="photo")
@@ -40,10 +41,10 @@ def show() -> None:
         with st.spinner("scoring (the first photo starts a server)"):
             scored = _client(opened).score(data)
     except FaceStatsError as exc:
-        st.error(str(exc))
+        st.error(plain(exc))
         return
     if scored.status not in (Status.OK, Status.NO_FACE):
-        st.error(f"{scored.status.value}: {scored.reason}")
+        st.error(plain(f"{scored.status.value}: {scored.reason}"))
         return
     st.image(
         _annotated(data, scored), caption=f"{scored.width} x {scored.height} px, {counted(len(scored.faces), 'face')}"
@@ -52,7 +53,7 @@ def show() -> None:
         st.warning("there are more faces than the models look for")
     for number, face in enumerate(scored.faces, start=1):
         st.subheader(f"Face {number}")
-        st.write("; ".join([f"score {face.score:.2f}", *face_values(face)]))
+        st.write(plain("; ".join([f"score {face.score:.2f}", *face_values(face)])))
         st.dataframe(_ranked(opened.table, face), hide_index=True)
 
 

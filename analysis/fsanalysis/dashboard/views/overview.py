@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from fsanalysis.dashboard.opened import opened_results
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsdata.results.status import SCORED
 
 _MOST_FAILURES = 2000
@@ -21,23 +22,22 @@ def show() -> None:
     crops.metric("Crops kept", f"{opened.num_crops:,}", help="made by `fsclient crops`; others are cut when shown")
     if opened.num_crops < table.num_faces:
         st.caption(
-            f"`fsclient crops {results.folder.name}` keeps a crop of each face beside the results: faces then show at "
+            "`fsclient crops DIR` keeps a crop of each face beside the results: faces then show at "
             "once, and also where their photos are gone."
         )
     st.subheader("What it was made with")
     models = results.info.models
     for mark, steps in sorted(models.marks.items()):
-        st.warning(f"{mark}: {', '.join(steps)}", icon=":material/warning:")
-    st.table(
-        {
-            "pack": models.pack,
-            "model set": models.model_set_id,
-            **{f"model of {step}": name for step, name in sorted(models.models.items())},
-            "licences": ", ".join(sorted(set(models.licences.values()))),
-            "server": results.info.runtime,
-            "embeddings": "stored" if results.has_embeddings else "not stored",
-        }
-    )
+        st.warning(plain(f"{mark}: {', '.join(steps)}"), icon=":material/warning:")
+    made_with = {
+        "pack": models.pack,
+        "model set": models.model_set_id,
+        **{f"model of {step}": name for step, name in sorted(models.models.items())},
+        "licences": ", ".join(sorted(set(models.licences.values()))),
+        "server": results.info.runtime,
+        "embeddings": "stored" if results.has_embeddings else "not stored",
+    }
+    st.table({plain(name): plain(value) for name, value in made_with.items()})
     st.subheader("Photos by status")
     counted = table.query("SELECT status, count(*) AS photos FROM photos GROUP BY status ORDER BY photos DESC, status")
     st.dataframe(counted, hide_index=True, width="content")

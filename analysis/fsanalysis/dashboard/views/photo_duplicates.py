@@ -9,6 +9,7 @@ import streamlit as st
 from fsanalysis.dashboard.opened import OpenedResults, opened_results
 from fsanalysis.dashboard.views.one_face import show_face
 from fsanalysis.dashboard.widgets.face_grid import face_grid
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsdata.selection.photo_copies import DISTANCE, MOST_DISTANCE, find_copies, find_near_duplicates
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import printable
@@ -30,7 +31,7 @@ def show() -> None:
         try:
             found = _near(opened, distance)
         except InvalidInputError as exc:
-            st.info(str(exc))
+            st.info(plain(exc))
             return
         st.caption(
             "Whole photos are compared, by a perceptual hash; faces are not: two photos of one person are no "
@@ -64,7 +65,7 @@ def _show_group(opened: OpenedResults, group: int, photos: list[dict[str, object
             show_face(opened, int(answer.opened))
     for photo in shown:
         if photo["source"] not in rows:
-            st.caption(f"without a face: {printable(str(photo['source']))}")
+            st.caption(plain(f"without a face: {photo['source']}"))
     if len(photos) > len(shown):
         st.caption(f"and {len(photos) - len(shown):,} more: `fsclient table duplicates`")
 

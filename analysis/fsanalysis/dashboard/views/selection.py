@@ -9,6 +9,7 @@ import streamlit as st
 
 from fsanalysis.dashboard.faces.face_table import Rows
 from fsanalysis.dashboard.opened import OpenedResults
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsengine.errors import InvalidInputError
 
 _KEY = "selection"
@@ -56,7 +57,7 @@ def where_input(opened: OpenedResults, key: str, *, label: str = "Faces where", 
     try:
         opened.table.find(text)
     except InvalidInputError as exc:
-        st.error(str(exc))
+        st.error(plain(exc))
         st.caption("Columns: " + ", ".join(opened.table.schema.names))
         st.stop()
     return text

@@ -15,6 +15,7 @@ from fsanalysis.composite.preparation import MIN_FACES, PER_PHOTO, Preparation
 from fsanalysis.dashboard.faces.face_table import HEAD_CLASSES, Rows, as_floats
 from fsanalysis.dashboard.opened import OpenedResults, opened_results
 from fsanalysis.dashboard.views.selection import chosen_rows, where_input
+from fsanalysis.dashboard.widgets.plain_words import plain
 from fsengine.errors import InvalidInputError
 
 _AT_FIRST = 200
@@ -54,7 +55,7 @@ def show() -> None:
     try:
         picture = _averaged(opened, groups, per_photo=per_photo, mask=mask, every=every)
     except InvalidInputError as exc:
-        st.error(str(exc))
+        st.error(plain(exc))
         return
     st.image(picture)
     st.download_button("As PNG", picture, "mean.png", "image/png", key="groups_png")
@@ -73,7 +74,7 @@ def _compared(opened: OpenedResults, groups: list[Group]) -> pd.DataFrame:
         for name in _few(opened):
             shares = pd.Series(found[name].to_pylist()).value_counts(normalize=True)
             lines.update({f"{name}: {value}": f"{100 * share:.0f} %" for value, share in shares.items()})
-        columns[f"{letter}: {told}"] = lines
+        columns[plain(f"{letter}: {told}")] = {plain(name): value for name, value in lines.items()}
     return pd.DataFrame(columns).fillna("0 %")
 
 
