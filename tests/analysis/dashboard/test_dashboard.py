@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from browser_for_tests import chromium, watched_page
 from fsanalysis.dashboard.commands import dashboard
 from fsanalysis.dashboard.dashboard_app import check_host
 from fsanalysis.dashboard.faces.alike import similarities
@@ -23,20 +25,23 @@ from fsanalysis.dashboard.faces.map_places import find_places
 from fsanalysis.dashboard.widgets.plain_words import plain
 from fsanalysis.dashboard.widgets.scatter_map import inside
 from fsdata.results import open_results
-from fsengine.errors import InvalidInputError
-from results_for_tests import row_of, write_parts
+from fsengine.errors import InvalidInputError, ResultsError
+from results_for_tests import SERVED, row_of, write_parts
 
 pytest.importorskip("streamlit", reason="streamlit is missing: pip install 'facestats[analysis]'")
+
+MARKDOWN = "![p](http://evil.example/p.png) [l](http://evil.example/l) WWW.evil.example a@b.evil :red[r] a_b_c $x$ ->"
+"""What Streamlit would make pictures, links, colours and formulas of."""
 
 VENDORED = Path(__file__).resolve().parents[3] / "analysis/fsanalysis/dashboard/widgets/vendored"
 
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results whose photos are nowhere, one with an odd name."""
+    """Results whose photos are nowhere, one with an odd name, and of a pack with another."""
     folder = tmp_path_factory.mktemp("odd") / "results"
     rows = [row_of("/gone/<b>&\x1b[2J'.jpg", 2, value=0.1), row_of("/gone/none.jpg", 0), row_of("/gone/c.jpg", 1)]
-    return write_parts(folder, rows)
+    return write_parts(folder, rows, served=replace(SERVED, models=replace(SERVED.models, pack=MARKDOWN)))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,8 @@ def test_only_its_own_pages_are_answered(address: str) -> None:
             {"host": f"evil.example:{port}"},
             {"origin": "http://evil.example"},
             {"origin": f"http://localhost:{int(port) + 1}"},
+            {"origin": "null"},
+            {"origin": "http://["},
             {"sec-fetch-site": "cross-site"},
         ):
             refused = client.get("/facestats/faces/0.jpg", headers=headers)
@@ -85,10 +92,31 @@ def test_what_there_is_not_is_said_and_no_path_leads_out(address: str) -> None:
         assert gone.headers["content-type"].startswith("image/svg")
         assert "the photo" in gone.text
         assert "no such face" in client.get("/facestats/faces/99999.jpg").text
+        for number in (2**63, 10**30, "9" * 5000):
+            assert client.get(f"/facestats/faces/{number}.jpg").status_code == 404
         for path in ("faces/-1.jpg", "faces/a.jpg", "faces/..%2f..%2fx.jpg", "points/x.bin", "vendored/../routes.py"):
             answer = client.get(f"/facestats/{path}")  # what is no address of ours is Streamlit's page
             assert answer.status_code in (400, 404) or answer.headers["content-type"].startswith("text/html"), path
         assert "fsanalysis" not in client.get("/facestats/vendored/%2e%2e/%2e%2e/routes.py").text
+
+
+def test_names_and_queries_are_shown_letter_by_letter(address: str) -> None:
+    with chromium() as browser, watched_page(browser, address) as watched:
+        page = watched.page
+        page.goto(f"{address}/faces")
+        page.get_by_label("Faces where").fill(f"source = '{MARKDOWN}' OR score > 0")
+        page.keyboard.press("Enter")
+        page.get_by_text("sorted by score").get_by_text("a_b_c").wait_for(timeout=30_000)
+        shown = page.inner_text("body").replace("\u2060", "")
+        assert f"pack {MARKDOWN}" in shown
+        assert f"source = '{MARKDOWN}' OR score > 0" in shown
+        assert page.locator("a[href*=evil], img[src*=evil]").count() == 0
+        assert not watched.elsewhere
+
+
+def test_what_no_terminal_shows_is_escaped_in_pages_too() -> None:
+    assert plain("\x1b[2J\n# a") == r"\\x1b\[2J\\n\# a"
+    assert plain("年 straße 5") == "年 straße 5"
 
 
 def test_nothing_is_written_beside_the_results(address: str, odd: Path) -> None:
@@ -156,6 +184,12 @@ def test_places_are_those_of_the_principal_axes(scored: Path) -> None:
     np.testing.assert_array_equal(found.places, find_places(results, len(vectors), "PCA").places)
     with pytest.raises(InvalidInputError, match="three faces"):
         find_places(results, 2, "PCA")
+
+
+def test_embeddings_that_are_no_numbers_have_no_places(tmp_path: Path) -> None:
+    results = open_results(write_parts(tmp_path / "results", [row_of("/p/a.jpg", 3, value=float("nan"))]))
+    with pytest.raises(ResultsError, match="no numbers"):
+        find_places(results, 3, "PCA")
 
 
 def test_umap_is_the_same_each_time(scored: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsdata.results.reading import Results
-from fsengine.errors import InvalidInputError, MissingDependencyError
+from fsengine.errors import InvalidInputError, MissingDependencyError, ResultsError
 
 METHODS = ("PCA", "UMAP")
 
@@ -50,6 +50,7 @@ def find_places(results: Results, num_faces: int, method: str, on_faces: OnFaces
     Raises:
         InvalidInputError: There are fewer than three faces, or no embeddings.
         MissingDependencyError: UMAP is not installed.
+        ResultsError: Embeddings hold what is no number.
     """
     if num_faces < 3:
         raise InvalidInputError(f"a map needs three faces or more; here are {num_faces}")
@@ -97,6 +98,11 @@ def _axes(
     assert total is not None
     assert products is not None
     mean = total / number
+    if not np.isfinite(products).all():
+        raise ResultsError(
+            f"{results.folder} has embeddings that are no numbers, so there is no map; expected lengths of 1: "
+            "score these photos anew"
+        )
     values, axes = np.linalg.eigh(products / number - np.outer(mean, mean))
     values, axes = values[::-1].clip(0), axes[:, ::-1]
     # An axis has no direction of its own; its largest part points up, so that the map is the same each time.
