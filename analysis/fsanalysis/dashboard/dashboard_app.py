@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsanalysis.dashboard.routes import our_routes
 from fsanalysis.dashboard.same_origin import SameOrigin
 from fsanalysis.dashboard.widgets.plain_words import plain
-from fsengine.errors import FaceStatsError, InvalidInputError, MissingDependencyError
+from fsengine.errors import FaceStatsError, InvalidInputError, MissingDependencyError, ResultsError
 from fsengine.server.loopback import is_loopback_host, is_unspecified_host
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ def dashboard_app(host: str) -> App:
     except ImportError as exc:
         raise MissingDependencyError("Streamlit is missing: pip install 'facestats[analysis]'") from exc
     closed = is_loopback_host(host) and not is_unspecified_host(host)
-    names = ["127.0.0.1", "localhost", "::1", host] if closed else None
+    names = ["127.0.0.1", "localhost", "::1", host]
+    if not closed:
+        names += [socket.gethostname(), socket.getfqdn()]
     return App(
         _SCRIPT,
         routes=our_routes(),
-        middleware=[Middleware(SameOrigin, names=names)],
+        middleware=[Middleware(SameOrigin, names=names, any_address=not closed)],
         on_script_error=_tell,
     )
 
@@ -87,4 +90,6 @@ def _tell(error: Exception) -> bool:
     import streamlit
 
     streamlit.error(plain(error))
+    if isinstance(error, ResultsError):
+        streamlit.caption("Results that were changed or moved are shown once `fsclient dashboard` is started again.")
     return True

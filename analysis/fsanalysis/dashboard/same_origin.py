@@ -6,6 +6,7 @@ told to let our pages ask no other host for anything.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -27,16 +28,18 @@ class SameOrigin:
     internet for this machine's address, so it is not used.
     """
 
-    def __init__(self, app: ASGIApp, names: Sequence[str] | None) -> None:
+    def __init__(self, app: ASGIApp, names: Sequence[str], *, any_address: bool) -> None:
         """Hold what comes behind.
 
         Args:
             app: It.
-            names: Names and addresses by which the dashboard may be called, so that a name that somebody points at
-                loopback does not pass for ours; None for any.
+            names: Names and addresses by which the dashboard may be called, so that a name that somebody points at this
+                machine does not pass for ours.
+            any_address: Whether it may be called by every address too, which nobody can point elsewhere.
         """
         self._app = app
-        self._names = None if names is None else {name.lower().strip("[]") for name in names}
+        self._names = {name.lower().strip("[]") for name in names}
+        self._any_address = any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 403."""
@@ -59,11 +62,19 @@ class SameOrigin:
             of_page = None if origin is None else urlsplit(origin).netloc.lower()
         except ValueError:  # an open bracket
             return False
-        if self._names is not None and name not in self._names:
+        if name not in self._names and not (self._any_address and _is_address(name)):
             return False
         if headers.get(b"sec-fetch-site", "none") not in ("same-origin", "none") and scope["path"] != "/":
             return False
         return of_page is None or of_page == called.lower()
+
+
+def _is_address(name: str | None) -> bool:
+    try:
+        ipaddress.ip_address(name or "")
+    except ValueError:
+        return False
+    return True
 
 
 def _with_policy(send: Send) -> Send:

@@ -237,7 +237,7 @@ def _gather_places(results: Results, found: Gathered, counts: _Counting) -> None
         labels = batch[0].to_pylist() if names == [GENDER] else [""] * len(wide)
         classes += [labels[row] for row in taken]
         number += len(wide)
-    if number < 3:
+    if number < 3 or not np.isfinite(products).all():  # what is no number has no direction
         return
     mean = total / number
     covariance = products / number - np.outer(mean, mean)

@@ -43,10 +43,11 @@ def rendered_page(package: str, template: str, values: Mapping[str, Any]) -> str
         values: What the template shows.
 
     Raises:
+        LookupError: The template names a value that is not there.
         MissingDependencyError: jinja2 is not installed.
     """
     try:
-        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, UndefinedError
     except ImportError as exc:
         raise MissingDependencyError("pages need jinja2: pip install 'facestats[analysis]'") from exc
     environment = Environment(
@@ -59,7 +60,10 @@ def rendered_page(package: str, template: str, values: Mapping[str, Any]) -> str
     environment.filters["words"] = lambda name: name.replace("_", " ")
     environment.filters["two"] = lambda number: re.sub(r"^-(0\.00)$", r"\1", f"{number:.2f}")
     environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
-    return environment.get_template(template).render(**values)
+    try:
+        return environment.get_template(template).render(**values)
+    except UndefinedError as exc:
+        raise LookupError(str(exc)) from exc
 
 
 def picture_uri(image: NDArray[np.uint8], form: str, side: int | None = None) -> str:

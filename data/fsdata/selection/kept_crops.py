@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fsdata.results.parts import unreadable
+from fsengine.errors import ResultsError
 
 CROPS_FOLDER = "_crops"
 """Below a folder of results; readers of a whole folder leave names with an underscore out."""
@@ -30,14 +31,17 @@ def photo_hashes(results_folder: Path) -> pa.Table:
         `source`, `content_hash` and `photo_hash` (uint64), a row for each crop.
 
     Raises:
-        ResultsError: A file of crops is damaged.
+        ResultsError: A file of crops is damaged, or of an older version.
     """
     columns = ["source", "content_hash", PHOTO_HASH]
     schema = pa.schema([("source", pa.string()), ("content_hash", pa.string()), (PHOTO_HASH, pa.uint64())])
     tables = [schema.empty_table()]
     for path in crop_files(results_folder):
         try:
-            tables.append(pq.read_table(path, columns=columns).cast(schema))
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                if PHOTO_HASH not in file.schema_arrow.names:
+                    raise ResultsError(f"{path} is no file of crops of this version; remove {path.parent}")
+                tables.append(file.read(columns).cast(schema))
         except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError, ValueError) as exc:
             raise unreadable(path, exc, f"remove {path}, and run `fsclient crops` again") from exc
     return pa.concat_tables(tables)

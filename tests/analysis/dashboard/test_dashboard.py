@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import re
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -22,6 +24,7 @@ from fsanalysis.dashboard.dashboard_app import check_host
 from fsanalysis.dashboard.faces.alike import similarities
 from fsanalysis.dashboard.faces.face_table import FaceTable
 from fsanalysis.dashboard.faces.map_places import find_places
+from fsanalysis.dashboard.same_origin import SameOrigin
 from fsanalysis.dashboard.widgets.plain_words import plain
 from fsanalysis.dashboard.widgets.scatter_map import inside
 from fsdata.results import open_results
@@ -132,6 +135,31 @@ def test_an_address_that_others_reach_is_refused(host: str, odd: Path) -> None:
     assert isinstance(refused.exception, InvalidInputError)
     assert "--expose-faces" in str(refused.exception)
     check_host(host, expose=True)
+
+
+@pytest.mark.parametrize(
+    ("called", "open_status", "closed_status"),
+    [("192.0.2.1:8501", 200, 403), ("[::1]:8501", 200, 200), ("evil.example:8501", 403, 403), ("", 403, 403)],
+)
+def test_beyond_loopback_it_is_called_by_addresses_and_its_own_names(
+    called: str, open_status: int, closed_status: int
+) -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def asked(app: SameOrigin) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "path": "/x", "headers": [(b"host", called.encode())]}
+        await app(scope, page, send)  # type: ignore[arg-type]
+        return int(sent[0]["status"])
+
+    names = ["127.0.0.1", "localhost", "::1"]
+    assert asyncio.run(asked(SameOrigin(page, names, any_address=True))) == open_status
+    assert asyncio.run(asked(SameOrigin(page, names, any_address=False))) == closed_status
 
 
 def test_a_folder_without_results_says_so(tmp_path: Path) -> None:

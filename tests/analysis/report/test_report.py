@@ -179,3 +179,10 @@ def test_it_opens_in_a_browser_without_a_network(results_folder: Path, tmp_path:
         assert all(box["width"] <= width for box in (one.bounding_box() for one in page.locator("figure svg").all()))
         assert not watched.elsewhere
         assert not watched.errors
+
+
+def test_embeddings_that_are_no_numbers_leave_out_the_map(tmp_path: Path) -> None:
+    results = open_results(write_parts(tmp_path / "results", [row_of("/p/a.jpg", 4, value=float("nan"))]))
+    found = gather(results)
+    assert (found.num_faces, found.place_classes) == (4, [])
+    assert "</html>" in report_page(results)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fsdata.results import open_results
-from fsdata.selection.kept_crops import bits_apart
+from fsdata.selection.kept_crops import CROPS_FOLDER, bits_apart
 from fsdata.selection.photo_copies import _leaders, find_copies, find_near_duplicates, near_pairs
-from fsengine.errors import InvalidInputError
+from fsengine.errors import InvalidInputError, ResultsError
 from results_for_tests import row_of, write_parts
 
 
@@ -56,3 +58,11 @@ def test_without_crops_near_duplicates_say_what_to_do(tmp_path: Path) -> None:
         find_near_duplicates(results)
     with pytest.raises(InvalidInputError, match="expected 0 to 6"):
         find_near_duplicates(results, 7)
+
+
+def test_crops_of_before_there_were_hashes_are_to_be_made_anew(tmp_path: Path) -> None:
+    folder = write_parts(tmp_path / "results", [row_of("/p/a.jpg")])
+    (folder / CROPS_FOLDER).mkdir()
+    pq.write_table(pa.table({"source": ["/p/a.jpg"]}), folder / CROPS_FOLDER / "crops-000001.parquet")
+    with pytest.raises(ResultsError, match="of this version; remove"):
+        find_near_duplicates(open_results(folder))

@@ -86,7 +86,9 @@ def test_the_command_writes_a_page_and_says_what_is_missing(tmp_path: Path) -> N
     assert CliRunner().invoke(main, [*command, "--overwrite"]).exit_code == 0
 
 
-@pytest.mark.parametrize("wrong", ["head", "nothing", "json", "report", "predictions"])
+@pytest.mark.parametrize(
+    "wrong", ["head", "nothing", "json", "deep", "report", "figures", "words", "data", "predictions"]
+)
 def test_what_cannot_be_compared_is_refused_in_words(wrong: str, tmp_path: Path) -> None:
     good, bad = written(tmp_path / "good", right(3)), tmp_path / "bad"
     if wrong == "nothing":
@@ -95,6 +97,16 @@ def test_what_cannot_be_compared_is_refused_in_words(wrong: str, tmp_path: Path)
         written(bad, right(3), "age and gender" if wrong == "head" else "ethnicity")
     if wrong in ("json", "report"):
         (bad / "report" / "report.json").write_text("{" if wrong == "json" else "[]")
+    if wrong == "deep":
+        (bad / "report" / "report.json").write_text("[" * 100_000)
+    if wrong in ("figures", "words", "data"):
+        report = json.loads((bad / "report" / "report.json").read_text())
+        report["data" if wrong == "data" else "figures"] = {
+            "figures": 5,
+            "words": {"accuracy": {"value": "much", "interval": None}},
+            "data": {},
+        }[wrong]
+        (bad / "report" / "report.json").write_text(json.dumps(report))
     if wrong == "predictions":
         (bad / "report" / "predictions.parquet").write_bytes(b"PAR1")
     done = CliRunner().invoke(main, ["compare", str(good), str(bad), "--out", str(tmp_path / "out.html")])
@@ -102,6 +114,10 @@ def test_what_cannot_be_compared_is_refused_in_words(wrong: str, tmp_path: Path)
         "head": "bad one of age and gender; expected two trainings of one head",
         "nothing": "holds no report/report.json",
         "json": "cannot be read as JSON",
+        "deep": "cannot be read as JSON",
+        "figures": "do not hold what fstrain writes",
+        "words": "do not hold what fstrain writes",
+        "data": "do not hold what fstrain writes",
         "report": "is no object; expected a report",
         "predictions": "cannot be read as Parquet",
     }

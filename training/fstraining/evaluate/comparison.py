@@ -79,7 +79,7 @@ def read_run(path: Path) -> Run:
         raise InvalidInputError(f"{path} holds no {REPORT_FOLDER}/{REPORT_FILE}; give the --out of a fstrain command")
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise InvalidInputError(f"{file} cannot be read as JSON: {exc}; train the head again") from exc
     if not isinstance(report, dict) or (missing := [name for name in _NEEDED if name not in report]):
         told = f"has no {missing[0]}" if isinstance(report, dict) else "is no object"
@@ -104,17 +104,12 @@ def comparison_page(first: Run, second: Run) -> str:
     if heads[0] != heads[1]:
         told = f"{first.name} is a head of {heads[0]}, {second.name} one of {heads[1]}"
         raise InvalidInputError(f"{told}; expected two trainings of one head")
-    reports = (first.report, second.report)
-    values = {
-        "title": f"{heads[0]}: two trainings",
-        "runs": [{"name": printable(run.name), **run.report} for run in (first, second)],
-        "figures": list(dict.fromkeys(name for report in reports for name in report["figures"])),
-        "settings": sorted({name for report in reports for name in report["settings"]}),
-        "paired": paired_differences(first, second),
-        "without": [run.name for run in (first, second) if run.predictions is None],
-        "least_paired": LEAST_PAIRED,
-    }
-    return rendered_page("fstraining.evaluate", "compare.html.j2", values)
+    paired = paired_differences(first, second)
+    try:
+        return _rendered(first, second, paired)
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        told = f"the reports of {first.name} and {second.name} do not hold what fstrain writes: {exc}"
+        raise InvalidInputError(f"{told}; train the heads again") from exc
 
 
 def paired_differences(first: Run, second: Run) -> list[PairedDifference]:
@@ -128,6 +123,20 @@ def paired_differences(first: Run, second: Run) -> list[PairedDifference]:
         if name.endswith(_TRUTH) and name in tables[1].column_names
     ]
     return [_paired(answer, *(_answers(table, answer) for table in tables)) for answer in answers]
+
+
+def _rendered(first: Run, second: Run, paired: Sequence[PairedDifference]) -> str:
+    reports = (first.report, second.report)
+    values = {
+        "title": f"{first.report['head']}: two trainings",
+        "runs": [{"name": printable(run.name), **run.report} for run in (first, second)],
+        "figures": list(dict.fromkeys(name for report in reports for name in report["figures"])),
+        "settings": sorted({name for report in reports for name in report["settings"]}),
+        "paired": paired,
+        "without": [run.name for run in (first, second) if run.predictions is None],
+        "least_paired": LEAST_PAIRED,
+    }
+    return rendered_page("fstraining.evaluate", "compare.html.j2", values)
 
 
 def _answers(table: pa.Table, answer: str) -> dict[Row, Row]:

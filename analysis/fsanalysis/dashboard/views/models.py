@@ -34,6 +34,8 @@ def show() -> None:
             _show_artifact(folder)
         except InvalidInputError as exc:
             st.error(plain(exc))
+        except (AttributeError, LookupError, TypeError, ValueError) as exc:  # a report may hold anything
+            st.error(plain(f"{folder} has a report that is not as `fstrain` writes it: {exc}; train the head again"))
 
 
 def _show_artifact(folder: Path) -> None:
