@@ -49,7 +49,7 @@ def ingested(
                 timeout=TIMEOUT_S,
                 check=False,
             )
-            assert result.returncode == 3, result.stderr  # each folder has files that are no photos
+            assert result.returncode in (0, 3), result.stderr  # most folders have files that are no photos
             rows = pq.read_table(out).to_pylist()
             done[server.url, name] = {os.path.relpath(row["source"], shared / "samples"): row for row in rows}
         return done[server.url, name]

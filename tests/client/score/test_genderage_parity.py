@@ -8,6 +8,7 @@ that sees it at 128 px. So each way of looking is compared with what was measure
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from fsengine.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.triton
 
+LONG = bool(os.environ.get("FACESTATS_LONG_TESTS"))
 Rows = dict[str, dict[str, Any]]
 GENDERS = ["female", "male"]
 POINTS = 0.02
@@ -67,11 +69,14 @@ def padded_server(full_server: EmbeddedServer, tmp_path_factory: pytest.TempPath
         yield server
 
 
-@pytest.mark.parametrize("dataset", ["utkface", "fairface"])
+@pytest.mark.parametrize(
+    "dataset",
+    ["utkface", pytest.param("fairface", marks=pytest.mark.skipif(not LONG, reason="FACESTATS_LONG_TESTS runs it"))],
+)
 def test_in_a_padded_square_it_gives_the_figures_that_were_measured_so(
     padded_server: EmbeddedServer, shared: Path, dataset: str, ingested: Callable[[EmbeddedServer, str], Rows]
 ) -> None:
-    accuracy, found = served_accuracy(ingested(padded_server, "labelled"), shared, dataset)
+    accuracy, found = served_accuracy(ingested(padded_server, f"labelled/{dataset}"), shared, dataset)
     assert found > 0.97
     assert accuracy == pytest.approx(MEASURED_IN_A_PADDED_SQUARE[dataset], abs=POINTS)
 
