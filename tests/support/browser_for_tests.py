@@ -13,6 +13,10 @@ import pytest
 _WEBGL_IN_SOFTWARE = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
 
+WAIT_MS = 120_000
+"""Of a page, at most: machines that run tests may be busy."""
+
+
 @dataclass
 class WatchedPage:
     """A page of a browser.
@@ -51,6 +55,7 @@ def watched_page(browser: Any, base: str, **options: Any) -> Iterator[WatchedPag
         options: Of Playwright's `new_context`.
     """
     context = browser.new_context(**options)
+    context.set_default_timeout(WAIT_MS)
     watched = WatchedPage(context.new_page())
 
     def look(route: Any) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from browser_for_tests import chromium, watched_page
+from browser_for_tests import WAIT_MS, chromium, watched_page
 from fsanalysis.dashboard.commands import dashboard
 from fsanalysis.dashboard.dashboard_app import check_host
 from fsanalysis.dashboard.faces.alike import similarities
@@ -52,7 +52,7 @@ def address(odd: Path, fsclient_command: list[str], tmp_path_factory: pytest.Tem
     log = tmp_path_factory.mktemp("log") / "log"
     with log.open("w") as file:
         process = subprocess.Popen([*fsclient_command, "dashboard", str(odd), "--port", "0"], stderr=file, stdout=file)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
@@ -109,7 +109,7 @@ def test_names_and_queries_are_shown_letter_by_letter(address: str) -> None:
         page.goto(f"{address}/faces")
         page.get_by_label("Faces where").fill(f"source = '{MARKDOWN}' OR score > 0")
         page.keyboard.press("Enter")
-        page.get_by_text("sorted by score").get_by_text("a_b_c").wait_for(timeout=30_000)
+        page.get_by_text("sorted by score").get_by_text("a_b_c").wait_for(timeout=WAIT_MS)
         shown = page.inner_text("body").replace("\u2060", "")
         assert f"pack {MARKDOWN}" in shown
         assert f"source = '{MARKDOWN}' OR score > 0" in shown

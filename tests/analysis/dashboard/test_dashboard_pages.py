@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from browser_for_tests import WatchedPage, chromium, watched_page
+from browser_for_tests import WAIT_MS, WatchedPage, chromium, watched_page
 from fsengine.server.embedded import EmbeddedServer
 
 pytest.importorskip("streamlit", reason="streamlit is missing: pip install 'facestats[analysis]'")
@@ -33,7 +33,7 @@ def address(
     log = tmp_path_factory.mktemp("dashboard") / "log"
     command = [*fsclient_command, "dashboard", str(scored / "results"), "--port", "0", "--server", lite_server.url]
     with log.open("w") as file, subprocess.Popen(command, stderr=file, stdout=file) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text())):
             assert time.monotonic() < deadline, log.read_text()
             assert process.poll() is None, log.read_text()
@@ -70,7 +70,7 @@ def go(watched: WatchedPage, address: str, name: str) -> Any:
         except Exception as exc:  # it says its address a moment before it answers
             if "ERR_CONNECTION_REFUSED" not in str(exc):
                 raise
-    page.locator("h1").wait_for(timeout=30_000)
+    page.locator("h1").wait_for(timeout=WAIT_MS)
     settle(page)
     return page
 
@@ -78,7 +78,7 @@ def go(watched: WatchedPage, address: str, name: str) -> Any:
 def settle(page: Any) -> None:
     """Wait until no script of Streamlit's runs."""
     page.wait_for_timeout(300)
-    page.locator("[data-test-script-state=notRunning]").first.wait_for(timeout=30_000)
+    page.locator("[data-test-script-state=notRunning]").first.wait_for(timeout=WAIT_MS)
 
 
 def loaded(image: Any) -> None:
@@ -163,7 +163,7 @@ def test_faces_are_sorted_opened_and_compared(watched: WatchedPage, address: str
 
 def test_a_lasso_on_the_map_selects_what_it_holds(watched: WatchedPage, address: str) -> None:
     page = go(watched, address, "map")
-    page.locator(".fs-map[data-drawn]").wait_for(timeout=30_000)
+    page.locator(".fs-map[data-drawn]").wait_for(timeout=WAIT_MS)
     canvas = page.locator(".fs-map canvas")
     box = canvas.bounding_box()
     key = page.locator(".fs-map").get_attribute("data-drawn")
@@ -214,7 +214,7 @@ def test_two_groups_are_averaged_side_by_side(watched: WatchedPage, address: str
     other.press("Enter")
     settle(page)
     page.get_by_role("button", name="Average the faces").click()
-    page.get_by_role("button", name="As PNG").wait_for(timeout=60_000)
+    page.get_by_role("button", name="As PNG").wait_for(timeout=WAIT_MS)
     assert page.get_by_test_id("stImage").count() == 1
     shot(page, "groups")
     query(page, "age_years > 120")
@@ -227,7 +227,7 @@ def test_two_groups_are_averaged_side_by_side(watched: WatchedPage, address: str
 def test_an_uploaded_photo_is_scored_and_kept_nowhere(watched: WatchedPage, address: str, photos: Path) -> None:
     page = go(watched, address, "photo")
     page.locator("input[type=file]").set_input_files(str(photos / "hopper.jpg"))
-    page.get_by_role("heading", name="Face 1").wait_for(timeout=60_000)
+    page.get_by_role("heading", name="Face 1").wait_for(timeout=WAIT_MS)
     settle(page)
     assert "percentile" not in page.get_by_test_id("stAlertContentError").all_inner_texts()
     assert re.search(r"age \d+ \[\d+ to \d+\]|age \d+", page.get_by_test_id("stMain").inner_text())
