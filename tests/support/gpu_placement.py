@@ -42,7 +42,9 @@ def run_and_place(graph: Path, step: str) -> Placed:
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         cuda = ("CUDAExecutionProvider", ALIGN_CUDA_OPTIONS if step == ALIGN else {})
+        ort.preload_dlls()  # without it the provider of the wheels falls back to the CPU
         session = ort.InferenceSession(str(graph), options, providers=[cuda, "CPUExecutionProvider"])
+        assert session.get_providers()[0] == "CUDAExecutionProvider", "ONNX Runtime's CUDA libraries do not load here"
         session.run(None, samples[0].feed)
         events = json.loads(Path(session.end_profiling()).read_text())
     nodes = [event["args"] | {"node": event["name"]} for event in events if event.get("cat") == "Node"]
