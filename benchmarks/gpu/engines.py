@@ -18,10 +18,10 @@ from fsengine.contracts import steps
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.built_plans import ONNX_FILE, PLAN_FILE
 from fsengine.plans.profile import profile_of
-from fsengine.plans.sample_run import Arrays
 from fsengine.plans.stored_plans import timing_cache_path
 from fsengine.plans.tensorrt.engine import PlanEngine
-from fsengine.plans.toolchain import TensorRT
+from fsengine.plans.tensorrt.python_package import PythonTensorRT
+from fsengine.repository.golden.sample_inputs import Arrays
 from fsengine.repository.model_config import CONFIG_FILE, read_config, spec_of
 from fsengine.terminal.messages import say
 from machine import num_cores
@@ -124,7 +124,7 @@ def is_forest(repository: Path, step: str) -> bool:
     return (repository / step / "1" / _FOREST_FILE).is_file()
 
 
-def build_plan_engine(repository: Path, step: str, toolchain: TensorRT) -> PlanEngine:
+def build_plan_engine(repository: Path, step: str, toolchain: PythonTensorRT) -> PlanEngine:
     """Compile the graph of a step and load the plan; with the timings of an earlier build it takes less time.
 
     Raises:
@@ -135,11 +135,10 @@ def build_plan_engine(repository: Path, step: str, toolchain: TensorRT) -> PlanE
     cache.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     graph = repository / step / "1" / ONNX_FILE
-    plan = toolchain.compile(graph, profile, BuildSettings(), cache, lambda *_: True)
-    say(f"plan of {step} built in {time.perf_counter() - started:.0f} s")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / PLAN_FILE
-        path.write_bytes(plan)
+        toolchain.compile(graph, profile, BuildSettings(), cache, path, lambda *_: True)
+        say(f"plan of {step} built in {time.perf_counter() - started:.0f} s")
         return PlanEngine(path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,18 @@ from engines import Engine, ForestEngine, OnnxEngine, build_plan_engine, is_fore
 from fsclient.models.name_to_repository import served_repository
 from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, MissingDependencyError
+from fsengine.gpu import find_gpu, show_only
+from fsengine.packs.shipped import SHIPPED_PACK, shipped_folder
 from fsengine.plans.built_plans import PLANS_FILE
-from fsengine.plans.output_parity import OutputParity, compare
 from fsengine.plans.profile import batch_buckets
-from fsengine.plans.sample_run import Arrays, StepRun, run_samples
 from fsengine.plans.served_config import precision_of
-from fsengine.plans.toolchain import TensorRT
-from fsengine.repository.assemble import Target
+from fsengine.plans.tensorrt.python_package import PythonTensorRT
+from fsengine.repository.assemble import GOLDEN_FILE, Target, read_served
+from fsengine.repository.golden.answers import Answers, read_answers
+from fsengine.repository.golden.comparison import ModelCheck, compare_photo
+from fsengine.repository.golden.questions import kept, step_inputs
+from fsengine.repository.golden.recording import find_golden, record_answers
+from fsengine.repository.golden.sample_inputs import Arrays, samples
 from fsengine.repository.model_config import CONFIG_FILE, read_config, spec_of
 from fsengine.terminal.messages import say
 from goals import CLIP_NOTE, clip_compute, is_clip
@@ -59,7 +64,9 @@ def run_tensorrt(settings: Settings) -> Iterator[Outcome]:
     """
     if settings.gpu is None:
         raise MissingDependencyError("a plan runs on a GPU alone, and --device cpu has none")
-    toolchain = TensorRT(settings.gpu)
+    gpu = find_gpu(settings.gpu)
+    show_only(gpu)
+    toolchain = PythonTensorRT(gpu)
     yield from _run(settings, TENSORRT, lambda repository, step: build_plan_engine(repository, step, toolchain))
 
 
@@ -69,17 +76,15 @@ def _run(settings: Settings, library: str, open_engine: Open) -> Iterator[Outcom
     repository = served_repository(settings.models, say, target=target)
     if (repository / PLANS_FILE).exists():
         raise InvalidInputError(f"{repository} has plans; give the pack, or the repository that they were built from")
-    samples = run_samples(repository, settings.samples.paths)
+    golden = _golden_answers(repository)
     for step in STEPS:
-        if is_forest(repository, step):
-            embeddings = samples[steps.EMBED][0].outputs["face_embedding"]
-            samples[step] = [StepRun(feed={steps.FIL_INPUT: embeddings}, outputs={})]
+        questions = _questions(repository, step, golden)
         wanted = {}
         for kind in KINDS:
             part = f"{kind}/{library}/{step}"
             if settings.skips(part):
                 continue
-            if reason := _nothing_there(kind, library, repository, step, samples):
+            if reason := _nothing_there(kind, library, repository, step):
                 yield Outcome(name=part, status=Status.ABSENT, reason=reason)
             else:
                 wanted[kind] = part
@@ -91,20 +96,51 @@ def _run(settings: Settings, library: str, open_engine: Open) -> Iterator[Outcom
             yield from (not_run(part, exc) for part in wanted.values())
             continue
         with closing(engine):
-            measuring = _Measuring(engine, repository, step, samples[step], settings)
+            measuring = _Measuring(engine, repository, step, questions, golden, settings)
             for kind, part in wanted.items():
                 yield attempt(part, functools.partial(measuring.speed if kind == SPEED else measuring.parity, part))
 
 
-def _nothing_there(kind: str, library: str, repository: Path, step: str, samples: Mapping[str, object]) -> str | None:
+def _golden_answers(repository: Path) -> Answers:
+    """Return what the models answer on the CPU: as it lies with them, or recorded."""
+    shipped = shipped_folder("packs") / SHIPPED_PACK / GOLDEN_FILE
+    found = find_golden(read_served(repository), repository / GOLDEN_FILE, shipped)
+    return record_answers(repository) if found is None else read_answers(found)
+
+
+def _questions(repository: Path, step: str, golden: Answers) -> list[_Question]:
+    """Return what a step is asked; nothing where the models have no such step."""
+    if not (repository / step).is_dir():
+        return []
+    asked = (
+        (sample.name, step_inputs(step, sample, golden.of, lambda model: read_config(repository / model / CONFIG_FILE)))
+        for sample in samples()
+    )
+    return [_Question(photo=photo, feed=feed) for photo, feed in asked if feed is not None]
+
+
+def _nothing_there(kind: str, library: str, repository: Path, step: str) -> str | None:
     """Return why a part has nothing to measure, or None where it has."""
-    if step not in samples:
+    if not (repository / step).is_dir():
         return f"the models have no {step} step"
     if not is_forest(repository, step):
         return None
     if library == TENSORRT:
         return "a forest has no plan; the container's FIL backend runs it"
     return None if kind == SPEED else "a forest runs on the CPU in the embedded server: there is nothing to compare"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """One photo that a step is asked about.
+
+    Attributes:
+        photo: Its name.
+        feed: The inputs of the step.
+    """
+
+    photo: str
+    feed: Arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +150,8 @@ class _Measuring:
     engine: Engine
     repository: Path
     step: str
-    runs: Sequence[StepRun]
+    questions: Sequence[_Question]
+    golden: Answers
     settings: Settings
 
     def speed(self, part: str) -> Outcome:
@@ -130,7 +167,8 @@ class _Measuring:
             return measured_row | compute
 
         if spec.max_batch_size:
-            feed = self.runs[0].feed
+            feeds = [question.feed for question in self.questions]
+            feed = {name: np.concatenate([each[name] for each in feeds]) for name in feeds[0]}
             rows = [
                 row_or_failure({"batch": batch}, functools.partial(row, _tiled(feed, batch), batch))
                 for batch in batch_buckets(spec.max_batch_size)
@@ -138,10 +176,10 @@ class _Measuring:
         else:
             rows = [
                 row_or_failure(
-                    {"photo": path.name, "faces": int((run.outputs[steps.FACE_SCORE.name] > 0).sum())},
-                    functools.partial(row, run.feed, 1),
+                    {"photo": question.photo, "faces": int((question.feed["detected_score"] > 0).sum())},
+                    functools.partial(row, question.feed, 1),
                 )
-                for path, run in zip(self.settings.samples.paths, self.runs, strict=True)
+                for question in self.questions
             ]
         notes = [f"a row is a {'photo' if self.step in (steps.DETECT, steps.ALIGN) else 'face'}"]
         if clip:
@@ -151,26 +189,24 @@ class _Measuring:
         return measured(part, rows, notes)
 
     def parity(self, part: str) -> Outcome:
-        """Compare with ONNX Runtime on the CPU: of each output the worst run."""
+        """Compare with the golden answers: of each output the worst photo."""
         precision = precision_of(self.repository, self.step)
-        found: dict[str, list[OutputParity]] = {}
-        for run in self.runs:
-            for parity in compare(self.step, run.outputs, self.engine.run(run.feed), precision):
-                found.setdefault(parity.output, []).append(parity)
-        worst = [
-            max(each, key=lambda p: math.inf if math.isnan(p.relative_error) else p.relative_error)
-            for each in found.values()
-        ]
+        check = ModelCheck(model=self.step)
+        for question in self.questions:
+            answer = kept(self.engine.run(question.feed))
+            expected = self.golden.of[self.step][question.photo]
+            compare_photo(check, question.photo, expected, answer, self.golden, precision)
         rows: list[Row] = [
             {
-                "output": parity.output,
-                "relative_error": parity.relative_error,
-                "tolerance": parity.tolerance,
-                "largest_difference": parity.largest_difference,
-                WITHIN: parity.within,
+                "output": each.output,
+                "difference": each.difference,
+                "at_most": each.limit,
+                "unit": each.unit,
+                WITHIN: each.within,
             }
-            for parity in worst
+            for each in check.outputs.values()
         ]
+        rows += [{"output": fault, WITHIN: False} for fault in check.faults]
         return measured(part, rows)
 
     def _steady_seconds(self, feed: Arrays) -> float:

@@ -9,14 +9,11 @@ import click
 from fsengine.terminal.command_group import LazyGroup
 
 _COMMANDS = {
-    "build": ("fsengine.plans.commands", "compile a repository's graphs to TensorRT plans, checked against them"),
-    "plan": ("fsengine.plans.commands", "print how the steps would share a GPU"),
+    "build": ("fsengine.plans.commands", "compile a repository's graphs to TensorRT plans, and try them"),
     "start": ("fsengine.container.commands", "check a repository and become the server; the container's entrypoint"),
     "health": ("fsengine.container.commands", "say by the exit code whether the server is ready"),
     "assemble": ("fsengine.container.commands", "make the repository that a container serves"),
-    "tensorrt": ("fsengine.container.commands", "print the version of TensorRT that an image serves with"),
     "contract": ("fsengine.repository.commands", "print the contract of the served models as JSON"),
-    "matched": ("fsengine.container.commands", "run a command if TensorRT here is the server's"),
 }
 """Name of each subcommand to the module that holds it and its line in the help."""
 

@@ -71,15 +71,32 @@ def find_gpu(index: int = 0, nvml: Any = None) -> Gpu:
     return gpu
 
 
-def only(gpu: Gpu) -> dict[str, str]:
-    """Return the environment in which CUDA sees one GPU alone, as number 0."""
+def same_gpus(nvml: Any = None) -> list[Gpu]:
+    """Return the GPUs that one server uses: the first that `CUDA_VISIBLE_DEVICES` leaves, and all others of its kind.
+
+    Args:
+        nvml: See `read_gpus`.
+
+    Raises:
+        MissingDependencyError: See `read_gpus`.
+        ServerError: There is none, or it is too old.
+    """
+    first = find_gpu(0, nvml)
+    visible = os.environ.get(VISIBLE_DEVICES)
+    gpus = read_gpus(nvml)
+    left = list(gpus.values()) if visible is None else _visible(gpus, visible)
+    return [gpu for gpu in left if (gpu.name, gpu.memory_mib) == (first.name, first.memory_mib)]
+
+
+def only(*gpus: Gpu) -> dict[str, str]:
+    """Return the environment in which CUDA sees some GPUs alone, numbered from 0."""
     # CUDA numbers the fastest first unless it is told otherwise.
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE_DEVICES: str(gpu.index)}
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", VISIBLE_DEVICES: ",".join(str(gpu.index) for gpu in gpus)}
 
 
-def show_only(gpu: Gpu) -> None:
-    """Have CUDA in this process, before its first call, and in those that it starts see one GPU alone, as number 0."""
-    os.environ.update(only(gpu))
+def show_only(*gpus: Gpu) -> None:
+    """Have CUDA in this process, before its first call, and in those that it starts see some GPUs, numbered from 0."""
+    os.environ.update(only(*gpus))
 
 
 def _visible(gpus: dict[int, Gpu], visible: str) -> list[Gpu]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 import pytest
+from fsengine.container.server_command import EXIT_TIMEOUT_S
 
 from dashboard import DOCKER
 from fsengine.cli import main as fsengine
-from fsengine.container.server_command import EXIT_TIMEOUT_S
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is missing: pip install pyyaml")
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fsengine.contracts.steps import ALIGN
-from fsengine.packs.shipped import shipped_folder, shipped_photos
-from fsengine.plans.sample_run import run_samples
-from fsengine.repository.assemble import Target, assemble
+from fsengine.packs.shipped import shipped_folder
+from fsengine.repository.assemble import GOLDEN_FILE, Target, assemble
+from fsengine.repository.golden.answers import read_answers
+from fsengine.repository.golden.questions import step_inputs
+from fsengine.repository.golden.sample_inputs import samples
 from fsengine.repository.gpu_config import ALIGN_CUDA_OPTIONS
+from fsengine.repository.model_config import CONFIG_FILE, read_config
 
 SHAPE_ARITHMETIC_BYTES = 1024
 """Results up to this size are sizes and counts, which ONNX Runtime computes on the CPU; crops and maps are larger."""
@@ -37,7 +40,10 @@ def run_and_place(graph: Path, step: str) -> Placed:
 
     with tempfile.TemporaryDirectory() as folder:
         assemble(shipped_folder("packs") / "lite", Path(folder) / "repository", target=Target.PIP)
-        samples = run_samples(Path(folder) / "repository", shipped_photos()[:1])[step]
+        repository = Path(folder) / "repository"
+        golden = read_answers(shipped_folder("packs") / "lite" / GOLDEN_FILE)
+        feed = step_inputs(step, samples()[0], golden.of, lambda model: read_config(repository / model / CONFIG_FILE))
+        assert feed is not None
         options = ort.SessionOptions()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
@@ -45,7 +51,7 @@ def run_and_place(graph: Path, step: str) -> Placed:
         ort.preload_dlls()  # without it the provider of the wheels falls back to the CPU
         session = ort.InferenceSession(str(graph), options, providers=[cuda, "CPUExecutionProvider"])
         assert session.get_providers()[0] == "CUDAExecutionProvider", "ONNX Runtime's CUDA libraries do not load here"
-        session.run(None, samples[0].feed)
+        session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text())
     nodes = [event["args"] | {"node": event["name"]} for event in events if event.get("cat") == "Node"]
     large = [node for node in nodes if _bytes(node) > SHAPE_ARITHMETIC_BYTES]

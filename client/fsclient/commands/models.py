@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from fsclient.commands.options import program_name
+from fsclient.commands.options import given_access, program_name, running_server_options
 from fsclient.models.build_on_request import BuildChoice, read_choices, source_names
 from fsclient.models.fetching import LicenceChoice, fetch_named, import_named, source_rows
 from fsclient.models.int8_offer import offer_for
 from fsclient.models.listing import packs_blocks, sources_table
 from fsclient.models.name_to_repository import list_packs, served_repository
 from fsclient.models.verify import verify_everything, verify_named
+from fsengine.errors import InvalidInputError
 from fsengine.packs.pack import PRECISIONS
 from fsengine.packs.shipped import SHIPPED_PACK
 from fsengine.registry.model_source import find_source
@@ -27,6 +29,9 @@ from fsengine.terminal.messages import say
 from fsengine.terminal.tables import show
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+DIFFERS = 3
+"""Exit status where a server does not answer as the golden answers say."""
 
 
 def _licence_options(function: F) -> F:
@@ -110,11 +115,35 @@ def import_command(name: str, file: Path, accept_license: bool, commercial_ok: b
 
 @models.command("verify")
 @click.argument("name", required=False, metavar="[PACK|DIR|NAME]")
-def verify_command(name: str | None) -> None:
-    """Compare every file of a pack, or a fetched source, with its hash; without a name all that is here.
+@running_server_options
+@click.option(
+    "--golden",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Golden answers, the golden.npz of a repository for a GPU.  [default: those of the server's pack]",
+)
+def verify_command(name: str | None, server: str | None, golden: Path | None) -> None:
+    r"""Compare files with their hashes, or what a server answers with golden answers.
 
-    Example: fsclient models verify lite
+    Without --server: every file of a pack, or a fetched source; without a name all that is here.
+
+    With --server: each of its steps, and its ensembles, is asked about photos that ship and compared with what the
+    same models answer on a CPU. Exits with 3 where one differs by more than its bound.
+
+    \b
+    Example:
+      fsclient models verify lite
+      fsclient models verify --server localhost:8001
     """
+    asked = click.get_current_context().get_parameter_source("server") is not ParameterSource.ENVIRONMENT
+    if server is not None and name is None and (asked or golden is not None):
+        from fsclient.commands.server_check import check_servers
+
+        if not check_servers(server, given_access(server), golden):
+            raise SystemExit(DIFFERS)
+        return
+    if golden is not None or (server is not None and asked):
+        raise InvalidInputError("a server is compared with --server and without a name, and --golden goes with it")
     for line in verify_everything() if name is None else [verify_named(name)]:
         click.echo(line)
 

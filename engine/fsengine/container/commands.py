@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fsengine.container import server_command as defaults
+from fsengine.plans.built_plans import BUILT, PlansRecord
 from fsengine.repository.assemble import Target
-from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
+from fsengine.server import triton_command as defaults
+from fsengine.terminal.messages import say
 
 _PATH = click.Path(path_type=Path)
 
@@ -59,9 +61,8 @@ TARGETS = (Target.CONTAINER.value, Target.GPU.value)
 @click.option(
     "--cuda-memory",
     "cuda_memory_mib",
-    default=CUDA_MEMORY_MIB,
-    show_default=True,
-    help="MiB of the GPU for tensors between steps.",
+    type=click.IntRange(0),
+    help="MiB of each GPU for tensors between steps.  [default: 12% of it, 16384 at most]",
 )
 @click.option(
     "--published",
@@ -80,34 +81,54 @@ TARGETS = (Target.CONTAINER.value, Target.GPU.value)
     envvar="FACESTATS_INSECURE",
     help="Let other machines in without TLS or without a token all the same.",
 )
+@click.option(
+    "--plans-in",
+    type=_PATH,
+    help="Folder for TensorRT plans: graphs are served at once, and plans from there when they were built and tried.",
+)
+@click.option(
+    "--plans",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    show_default=True,
+    envvar="FACESTATS_PLANS",
+    help="Whether plans are built and served; without them ONNX Runtime runs every graph.",
+)
+@click.option("--trtexec", metavar="PROGRAM", help="Of `fsengine build`.")
 @click.option("--program", default="tritonserver", show_default=True, help="The server's program.")
 @click.argument("extra", nargs=-1, metavar="[-- OPTION...]")
 def start(
     repository: Path,
     program: str,
     load_threads: int | None,
+    cuda_memory_mib: int | None,
     published: str | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
     token_file: Path | None,
     insecure: bool,
+    plans_in: Path | None,
+    plans: str,
+    trtexec: str | None,
     extra: tuple[str, ...],
     **settings: Any,
 ) -> None:
     r"""Check that a repository can be served here, and become the server.
 
-    Refused with the reason: a repository or plans that are not whole, plans of another TensorRT or another GPU, a
-    missing driver or server, and an address of other machines without TLS and a token. This process then is
-    tritonserver, with whatever follows `--` as further options.
+    Refused with the reason: a repository that is not whole, a missing driver or server, and an address of other
+    machines without TLS and a token. With --plans-in, on a GPU, graphs are served by ONNX Runtime at once, TensorRT
+    plans are built and tried meanwhile, and the server starts again with those that answer as they should. Otherwise
+    this process becomes tritonserver. Whatever follows `--` are further options of it.
 
     \b
     Example:
-      fsengine start --repository /plans/repository --address 0.0.0.0 --published 127.0.0.1
+      fsengine start --repository /models/gpu --plans-in /plans --address 0.0.0.0 --published 127.0.0.1
       fsengine start --repository /models/container -- --log-verbose=1
     """
     from fsengine.container.start_checks import check_repository
     from fsengine.errors import Action, MissingDependencyError, Remedy
+    from fsengine.plans.gpu_defaults import pool_mib
     from fsengine.server.access.exposure import check_exposure
     from fsengine.server.access.tls import server_tls
     from fsengine.server.access.token import read_token
@@ -117,15 +138,14 @@ def start(
     host = published or settings["address"]
     check_exposure(host, tls=tls is not None, authenticated=authenticated, insecure=insecure)
     tls_warnings = [] if tls is None else tls.check()
-    state, warnings = check_repository(repository)
-    usual_threads = defaults.LOAD_THREADS if state.plans is None else defaults.LOAD_THREADS_OF_PLANS
-    options = defaults.ServerOptions(
+    state, gpus, warnings = check_repository(repository)
+    options = defaults.TritonOptions(
         repository=repository,
-        on_gpu=state.needs_gpu,
+        num_gpus=len(gpus),
         program=program,
-        load_threads=load_threads or usual_threads,
         tls=tls,
         token=None if token_file is None else read_token(token_file, private=False),
+        cuda_memory_mib=pool_mib(gpus[0].memory_mib) if cuda_memory_mib is None and gpus else cuda_memory_mib or 0,
         extra=extra,
         **settings,
     )
@@ -139,9 +159,28 @@ def start(
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"serving {state.text}", err=True)
     sys.stderr.flush()
-    command = defaults.server_command(options)
+
+    def command(folder: Path, record: PlansRecord | None) -> list[str]:
+        usual = defaults.LOAD_THREADS_OF_PLANS if record is not None and record.of(BUILT) else defaults.LOAD_THREADS
+        return defaults.triton_command(replace(options, repository=folder, load_threads=load_threads or usual))
+
+    if plans_in is not None and gpus and state.plans is None:
+        from fsengine.container.self_building import SelfBuilding
+
+        build = ["--program", program, *([] if trtexec is None else ["--trtexec", trtexec])]
+        serving = SelfBuilding(
+            source=repository,
+            folder=plans_in,
+            gpus=gpus,
+            command=command,
+            url=options.local_url,
+            build=build if plans == "on" else None,
+            say=say,
+        )
+        sys.exit(serving.run())
+    arguments = command(repository, state.plans)
     try:
-        os.execvp(command[0], command)
+        os.execvp(arguments[0], arguments)
     except OSError as exc:
         raise MissingDependencyError(f"{program} cannot be run: {exc.strerror}; expected tritonserver") from exc
 
@@ -158,39 +197,6 @@ def health(url: str) -> None:
     ready = is_ready(url)
     click.echo("ready" if ready else f"{url} is not ready")
     sys.exit(0 if ready else 1)
-
-
-@click.command()
-@click.option("--out", type=click.Path(path_type=Path), help="File that the version is written to as well.")
-def tensorrt(out: Path | None) -> None:
-    """Print the version of TensorRT that this image serves with.
-
-    Example: fsengine tensorrt --out /plans/tensorrt-version
-    """
-    from fsengine.container.image_tensorrt import image_tensorrt
-    from fsengine.container.version_file import write_version
-
-    version = image_tensorrt()
-    if out is not None:
-        write_version(out, version)
-    click.echo(version)
-
-
-@click.command()
-@click.argument("version_file", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("command", metavar="-- COMMAND...", nargs=-1, required=True)
-def matched(version_file: Path, command: tuple[str, ...]) -> None:
-    """Run a command if TensorRT here is the server's, whose version FILE holds.
-
-    A plan loads in the version that built it alone, so the difference is found before minutes are spent on building.
-
-    Example: fsengine matched /plans/tensorrt-version -- fsengine build /models/gpu --out /plans/repository
-    """
-    from fsengine.container.version_file import check_version
-    from fsengine.plans.tensorrt.library import tensorrt_version
-
-    check_version(version_file, tensorrt_version())
-    os.execvp(command[0], command)
 
 
 @click.command()

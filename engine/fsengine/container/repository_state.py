@@ -7,28 +7,9 @@ from pathlib import Path
 
 from fsengine.contracts.steps import ALIGN, DECODE, DETECT, EMBED, ENSEMBLES
 from fsengine.errors import Action, PackError, Remedy
-from fsengine.files.hashing import file_sha256
-from fsengine.files.json_record import read_object
-from fsengine.plans.built_plans import PLAN_FILE, PLANS_FILE
+from fsengine.plans.built_plans import BUILT, PlansRecord, read_plans
 from fsengine.repository.assemble import MANIFEST_FILE, Target, read_manifest
 from fsengine.repository.model_config import CONFIG_FILE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plans:
-    """What the plans of a repository were built for.
-
-    Attributes:
-        tensorrt: Version, for example `11.4.0.106`.
-        compute_capability: For example `9.0`.
-        gpu: Name of the GPU that they were built on.
-        steps: Steps that have a plan.
-    """
-
-    tensorrt: str
-    compute_capability: str
-    gpu: str
-    steps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,23 +20,24 @@ class RepositoryState:
         folder: Its folder.
         pack: Name of the pack that it serves.
         target: Who it was assembled for.
-        plans: Its plans, or None where it has none.
+        plans: What it was made for, where it is one for the GPUs of a machine.
     """
 
     folder: Path
     pack: str
     target: Target
-    plans: Plans | None
+    plans: PlansRecord | None
 
     @property
     def needs_gpu(self) -> bool:
         """Return whether the server cannot load it without a GPU."""
-        return self.target.on_gpu or self.plans is not None
+        return self.target.on_gpu
 
     @property
     def text(self) -> str:
         """Return what it is, for people."""
-        built = "no plans" if self.plans is None else f"plans of {', '.join(self.plans.steps)}"
+        steps = [] if self.plans is None else self.plans.of(BUILT)
+        built = f"plans of {', '.join(steps)}" if steps else "no plans"
         return f"the {self.pack} pack from {self.folder} ({self.target.value}; {built})"
 
 
@@ -72,37 +54,8 @@ def read_state(folder: Path) -> RepositoryState:
             remedy=Remedy(Action.ASSEMBLE, Target.CONTAINER.value),
         )
     pack, target = read_manifest(folder)
-    plans = _read_plans(folder)
     _check_artifacts(folder)
-    return RepositoryState(folder=folder, pack=pack, target=target, plans=plans)
-
-
-def _read_plans(folder: Path) -> Plans | None:
-    there = sorted(path.parents[1].name for path in folder.glob(f"*/1/{PLAN_FILE}"))
-    manifest = folder / PLANS_FILE
-    if not manifest.is_file():
-        if there:
-            raise PackError(
-                f"{folder} has plans of {', '.join(there)} but no {PLANS_FILE}, so building them was broken off; "
-                "build them again (docker compose up, or fsengine build)"
-            )
-        return None
-    record = read_object(manifest, lambda text: PackError(f"{text}; build the plans again"))
-    try:
-        plans = Plans(
-            tensorrt=str(record["tensorrt"]),
-            compute_capability=str(record["compute_capability"]),
-            gpu=str(record["gpu"]),
-            steps=tuple(sorted(record["models"])),
-        )
-    except (KeyError, TypeError) as exc:
-        raise PackError(f"{manifest} lacks {exc}; build the plans again") from exc
-    if missing := set(plans.steps) - set(there):
-        raise PackError(f"{manifest} names plans of {', '.join(sorted(missing))} that are not there; build them again")
-    for step in plans.steps:
-        if file_sha256(folder / step / "1" / PLAN_FILE) != record["models"][step].get("sha256"):
-            raise PackError(f"the plan of {step} is not the one that {manifest} names; build the plans again")
-    return plans
+    return RepositoryState(folder=folder, pack=pack, target=target, plans=read_plans(folder))
 
 
 def _check_artifacts(folder: Path) -> None:

@@ -1,55 +1,98 @@
-"""Plans in a repository: the names of its files, and what `plans.json` says they were built with.
-
-Read by the server image too, which has neither numpy nor msgspec.
-"""
+"""Plans in a repository: the names of its files, and what `plans.json` says of every step that could have one."""
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fsengine.errors import PackError
+from fsengine.files.json_record import read_json, write_json
+from fsengine.gpu import Gpu
+from fsengine.repository.assemble import MANIFEST_FILE
+from fsengine.repository.model_config import CONFIG_FILE
 
 ONNX_FILE = "model.onnx"
 
 PLAN_FILE = "model.plan"
 
 PLANS_FILE = "plans.json"
-"""Says what the plans of a repository were built with; whoever serves them compares it first."""
+
+BUILT, KEPT, REFUSED = "built", "kept", "refused"
+"""Of a step: it has a plan; it keeps its graph as it was asked to; it keeps its graph as TensorRT refuses it, or its
+plan differs or does not load. The tag `plan` of its metrics says the same, see `fsengine.repository.golden`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltPlan:
-    """One plan of a repository.
+class StepPlan:
+    """What became of a step with a graph.
 
     Attributes:
-        key: See `PlanKey.key`.
-        sha256: Of the file.
-        work_mib: See `StoredPlan`.
-        parity: Largest relative error of each output.
+        state: `BUILT`, `KEPT` or `REFUSED`.
+        key: See `PlanKey.key`; empty without a plan.
+        why: Why it has none, for people.
     """
 
-    key: str
-    sha256: str
-    work_mib: float
-    parity: Mapping[str, float]
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.work_mib) and self.work_mib >= 0):
-            raise ValueError(f"work_mib is {self.work_mib}, expected 0 or more")
+    state: str
+    key: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltPlans:
-    """All plans of a repository.
+class PlansRecord:
+    """A repository that was made for the GPUs of one machine.
 
     Attributes:
-        tensorrt: Version, for example `11.4.0.106`.
-        compute_capability: For example `9.0`.
-        gpu: Name of the GPU that they were built on.
-        models: Step to its plan.
+        source: See `source_id`, of the repository with graphs that it was made from.
+        gpu: Name of the GPUs.
+        num_gpus: How many.
+        tensorrt: What built the plans, for example `11.4.0.106`; empty without plans.
+        steps: Each step with a graph in `source`.
+        checked: Whether a server answered with it as the golden answers say.
     """
 
-    tensorrt: str
-    compute_capability: str
+    source: str
     gpu: str
-    models: Mapping[str, BuiltPlan]
+    num_gpus: int
+    tensorrt: str = ""
+    steps: Mapping[str, StepPlan]
+    checked: bool = False
+
+    def made_for(self, source: Path, gpu: Gpu, num_gpus: int) -> bool:
+        """Return whether it was made from a repository for these GPUs."""
+        return (self.source, self.gpu, self.num_gpus) == (source_id(source), gpu.name, num_gpus)
+
+    def of(self, state: str) -> list[str]:
+        """Return the steps in a state."""
+        return sorted(step for step, plan in self.steps.items() if plan.state == state)
+
+    def refusing(self, refused: Mapping[str, str]) -> PlansRecord:
+        """Return it with further steps refused, each with why."""
+        steps = {step: StepPlan(state=REFUSED, why=why) for step, why in refused.items()}
+        return replace(self, steps={**self.steps, **steps})
+
+
+def source_id(source: Path) -> str:
+    """Return what tells one assembled repository from another: a hash of its manifest and its configurations."""
+    digest = hashlib.sha256()
+    for path in (source / MANIFEST_FILE, *sorted(source.glob(f"*/{CONFIG_FILE}"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_plans(repository: Path) -> PlansRecord | None:
+    """Return what `plans.json` says, None where there is none.
+
+    Raises:
+        PackError: It is damaged.
+    """
+    path = repository / PLANS_FILE
+    if not path.exists():
+        return None
+    return read_json(path, PlansRecord, lambda text: PackError(f"{text}; remove {repository} and build it again"))
+
+
+def write_plans(repository: Path, record: PlansRecord) -> None:
+    """Write `plans.json`."""
+    write_json(repository / PLANS_FILE, record)

@@ -1,44 +1,42 @@
-"""`fsengine build` and `fsengine plan`."""
+"""`fsengine build`."""
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from fsengine.gpu import find_gpu
-from fsengine.packs.shipped import shipped_photos
-from fsengine.plans.build import BuildRequest, build_repository
+from fsengine.errors import MissingDependencyError
+from fsengine.gpu import Gpu, same_gpus, show_only
 from fsengine.plans.build_key import BuildSettings
-from fsengine.plans.layout import choose_layout, layout_blocks
-from fsengine.plans.layout_inputs import read_stage_times, step_needs
-from fsengine.plans.tensorrt.builder import OnPhase
-from fsengine.plans.toolchain import TensorRT
-from fsengine.repository.assemble import check_gpu_repository
+from fsengine.plans.toolchain import OnPhase, Toolchain
+from fsengine.plans.trtexec import Trtexec, find_trtexec
+from fsengine.repository.assemble import Target, check_gpu_repository, read_manifest
 from fsengine.terminal.messages import say
 from fsengine.terminal.progress_bar import progress_bar
-from fsengine.terminal.tables import show
 
 _DEFAULTS = BuildSettings()
 
-_TIMES_HELP = "What `fsclient bench --json` wrote: the slowest steps get two instances."
+
+def step_names(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of steps that were given one by one, or with commas."""
+    return tuple(name for each in value for name in each.replace(",", " ").split())
 
 
 @click.command()
 @click.argument("repository", metavar="REPOSITORY", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the result.")
-@click.option("--gpu", type=click.IntRange(0), default=0, show_default=True, help="Which one, as nvidia-smi counts.")
 @click.option(
-    "--photos",
-    "photo_folder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Photos with faces to check the plans on.  [default: those that ship]",
+    "--keep-onnx",
+    metavar="STEP[,STEP]",
+    multiple=True,
+    envvar="FACESTATS_KEEP_ONNX",
+    callback=step_names,
+    help="Leave steps to ONNX Runtime; may be given again.",
 )
-@click.option("--keep-onnx", metavar="STEP", multiple=True, help="Leave a step to ONNX Runtime; may be given again.")
-@click.option("--times", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE", help=_TIMES_HELP)
 @click.option(
     "--optimization-level",
     type=click.IntRange(0, 5),
@@ -54,82 +52,74 @@ _TIMES_HELP = "What `fsclient bench --json` wrote: the slowest steps get two ins
     help="The most memory that a kernel may use beside its tensors.",
 )
 @click.option("--no-tf32", is_flag=True, help="Keep fp32 products in fp32; slower, and nearer to the CPU.")
+@click.option("--trtexec", metavar="PROGRAM", help="TensorRT's trtexec.  [default: that of Triton's image, or on PATH]")
+@click.option("--program", default="tritonserver", show_default=True, help="The server that plans are tried on.")
+@click.option("--untried", is_flag=True, help="Do not try the plans here: whoever serves them does.")
 def build(
     repository: Path,
     out: Path,
-    gpu: int,
-    photo_folder: Path | None,
     keep_onnx: tuple[str, ...],
-    times: Path | None,
     optimization_level: int,
     workspace_mib: int,
     no_tf32: bool,
+    trtexec: str | None,
+    program: str,
+    untried: bool,
 ) -> None:
-    r"""Compile the graphs of REPOSITORY to TensorRT plans for the GPU at hand.
+    r"""Compile the graphs of REPOSITORY to TensorRT plans for the GPUs at hand, and try them.
 
-    REPOSITORY comes from `fsclient models build PACK --target gpu`. Each plan
-    is compared with its graph in ONNX Runtime before it is installed, and the
-    result appears whole or not at all. Plans that were built before with the
-    same TensorRT, GPU and graph are taken from the store.
-
-    Build with the TensorRT that serves: a server refuses plans of another.
+    REPOSITORY comes from `fsclient models build PACK --target gpu`. The plans
+    are served on loopback and compared with golden answers; a step that
+    TensorRT refuses, or whose plan differs, keeps its graph and is named. Plans
+    that were built before with the same TensorRT, GPU and graph are taken from
+    the store. The GPUs are those that CUDA_VISIBLE_DEVICES leaves.
 
     \b
     Example:
       fsclient models build lite --target gpu --out repository
       fsengine build repository --out planned
     """
+    from fsengine.plans.build import BuildRequest, build_plans
+    from fsengine.plans.trial import native_server, stand_in_server, try_plans
+
+    check_gpu_repository(repository)
+    _, target = read_manifest(repository)
+    gpus = same_gpus() if target is Target.GPU else same_gpus()[:1]
+    show_only(*gpus)
+    toolchain = _toolchain(trtexec, gpus[0])
+    say(f"TensorRT {toolchain.version} on {gpus[0].name} ({gpus[0].capability_text})")
     request = BuildRequest(
         repository=repository,
         out=out,
-        photos=_photos(photo_folder),
         settings=BuildSettings(optimization_level=optimization_level, workspace_mib=workspace_mib, tf32=not no_tf32),
         keep_onnx=keep_onnx,
-        times={} if times is None else read_stage_times(times),
+        num_gpus=len(gpus),
     )
-    check_gpu_repository(repository)
-    toolchain = TensorRT(gpu)
-    say(f"TensorRT {toolchain.version} on {toolchain.gpu.name} ({toolchain.gpu.capability_text})")
-    layout = build_repository(request, toolchain, say, _bar)
-    show(layout_blocks(layout, request.times), err=True)
+    record = build_plans(request, toolchain, say, _bar)
+    if not untried:
+        if target is Target.PIP_GPU:
+            serve = functools.partial(stand_in_server, gpu=gpus[0])
+        else:
+            serve = functools.partial(native_server, program=program, gpu=gpus[0], num_gpus=len(gpus))
+        record = try_plans(repository, out, record, gpus[0], serve, say)
+    for step, plan in record.steps.items():
+        say(f"{step}: {plan.state}{f', {plan.why}' if plan.why else ''}")
     click.echo(out)
 
 
-@click.command()
-@click.argument("repository", metavar="REPOSITORY", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--gpu", type=click.IntRange(0), default=0, show_default=True, help="Which one, as nvidia-smi counts.")
-@click.option("--memory-mib", type=click.IntRange(1, 1 << 30), help="Plan for a GPU with this memory that is not here.")
-@click.option("--times", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE", help=_TIMES_HELP)
-def plan(repository: Path, gpu: int, memory_mib: int | None, times: Path | None) -> None:
-    r"""Print how the steps of REPOSITORY would share a GPU: instances, batches, memory.
+def _toolchain(trtexec: str | None, gpu: Gpu) -> Toolchain:
+    """Return what compiles here.
 
-    From the memory of the GPU, what the plans need (a guess for graphs), and
-    the times of the steps where they were measured. `fsengine build` chooses
-    the same and writes it into the configurations.
-
-    \b
-    Example:
-      fsclient bench photos/ --server host:8001 --json > times.json
-      fsengine plan planned --times times.json
+    Raises:
+        MissingDependencyError: Nothing does.
     """
-    check_gpu_repository(repository)
-    measured = {} if times is None else read_stage_times(times)
-    if memory_mib is None:
-        found = find_gpu(gpu)
-        memory_mib = found.memory_mib
-        say(f"{found.name}, {memory_mib} MiB")
-    layout = choose_layout(memory_mib, step_needs(repository, measured), len(os.sched_getaffinity(0)))
-    show(layout_blocks(layout, measured))
+    from fsengine.plans.tensorrt.python_package import PythonTensorRT
 
-
-def _photos(folder: Path | None) -> list[Path]:
-    """Return the photos of a folder, by default those that ship with faces on them."""
-    if folder is None:
-        return shipped_photos()
-    found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    if not found:
-        raise click.BadParameter(f"{folder} holds no file; expected photos with faces", param_hint="--photos")
-    return found
+    if (program := find_trtexec(trtexec)) is not None:
+        return Trtexec(program, gpu)
+    if trtexec is not None:
+        raise MissingDependencyError(f"{trtexec} is no program; expected TensorRT's trtexec")
+    return PythonTensorRT(gpu)
 
 
 @contextmanager

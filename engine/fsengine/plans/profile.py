@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from fsengine.contracts import steps
 from fsengine.contracts.preprocessing import MAX_SIDE_PX
 from fsengine.contracts.tensors import DYNAMIC, ModelSpec, TensorSpec
+from fsengine.plans.gpu_defaults import TYPICAL_PHOTO_HW
 
-TYPICAL_FACES = 32
-"""Rows of a step on faces that the kernels are chosen for; the batcher gathers the faces of a dozen photos."""
-
-TYPICAL_PHOTO_HW = (1024, 1536)
+TYPICAL_ROWS = 128
+"""Rows that the kernels are chosen for, or the batch limit where that is less: those of a GPU that is busy."""
 
 Shape = tuple[int, ...]
 
@@ -60,7 +59,7 @@ def _input_profile(spec: ModelSpec, tensor: TensorSpec) -> InputProfile:
     if spec.max_batch_size:
         if DYNAMIC in tensor.shape:
             raise ValueError(f"{spec.name}: {tensor.name} has shape {tensor.shape}, expected fixed rows in a batch")
-        typical = min(spec.max_batch_size, TYPICAL_FACES)
+        typical = min(spec.max_batch_size, TYPICAL_ROWS)
         return InputProfile(
             name=tensor.name,
             least=(1, *tensor.shape),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,39 +16,23 @@ from fsengine.files.writing_errors import unwritable
 from fsengine.gpu import Gpu
 from fsengine.plans.build_key import PlanKey
 from fsengine.plans.built_plans import PLAN_FILE
-from fsengine.plans.output_parity import OutputParity
 from fsengine.registry.home import models_home
 
 RECORD_FILE = "plan.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPlan:
-    """A plan that is whole and was checked.
+class _StoredPlan:
+    """What `plan.json` says; `made_of` is there for people.
 
     Attributes:
-        path: Its file.
         key: See `PlanKey.key`.
-        sha256: Of the file.
-        parity: Largest relative error of each output.
-        work_mib: Memory that one execution takes on top of weights, inputs and outputs.
+        sha256: Of the plan.
+        made_of: What it was made of.
     """
 
-    path: Path
     key: str
     sha256: str
-    parity: dict[str, float]
-    work_mib: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PlanRecord:
-    """What `plan.json` says; see `StoredPlan`. `made_of` is there for people and for a check by hand."""
-
-    key: str
-    sha256: str
-    parity: Mapping[str, float]
-    work_mib: float
     made_of: PlanKey
 
 
@@ -62,46 +47,47 @@ def timing_cache_path(tensorrt: str, gpu: Gpu) -> Path:
     return plans_folder() / f"timing-{tensorrt}-{name}-{gpu.capability_text}.cache"
 
 
-def find_plan(key: PlanKey) -> StoredPlan | None:
-    """Return a stored plan, or None where there is none, or it was altered."""
+@contextmanager
+def unfinished_plan() -> Iterator[Path]:
+    """Give a path for a plan that is being built; what is still there at the end is removed.
+
+    Raises:
+        PackError: The store cannot be written.
+    """
+    try:
+        plans_folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".plan-", dir=plans_folder()) as folder:
+            yield Path(folder) / PLAN_FILE
+    except OSError as exc:
+        raise PackError(unwritable(plans_folder(), exc, "set FACESTATS_MODELS")) from exc
+
+
+def find_plan(key: PlanKey) -> Path | None:
+    """Return the file of a stored plan, or None where there is none, or it was altered."""
     folder = plans_folder() / key.key
     try:
-        record = read_json(folder / RECORD_FILE, _PlanRecord, PackError)
-        if file_sha256(folder / PLAN_FILE) != record.sha256:
-            return None
+        record = read_json(folder / RECORD_FILE, _StoredPlan, PackError)
+        return folder / PLAN_FILE if file_sha256(folder / PLAN_FILE) == record.sha256 else None
     except (OSError, PackError):
         return None
-    return StoredPlan(
-        path=folder / PLAN_FILE,
-        key=key.key,
-        sha256=record.sha256,
-        parity=dict(record.parity),
-        work_mib=record.work_mib,
-    )
 
 
-def install_plan(key: PlanKey, plan: Path, parity: Sequence[OutputParity], work_mib: float) -> StoredPlan:
-    """Put a checked plan into the store, complete or not at all.
+def install_plan(key: PlanKey, plan: Path) -> Path:
+    """Put a plan into the store, complete or not at all, and return its file there.
 
     Args:
         key: What it was made of.
         plan: Its file, which is moved.
-        parity: What the check measured.
-        work_mib: See `StoredPlan`.
 
     Raises:
         PackError: The folder cannot be written.
     """
     folder = plans_folder() / key.key
-    worst: dict[str, float] = {}
-    for item in parity:
-        worst[item.output] = max(worst.get(item.output, 0.0), item.relative_error)
     try:
         with atomic_folder(folder, f".{key.key}-") as temporary:
-            shutil.move(plan, temporary / PLAN_FILE)
+            plan.replace(temporary / PLAN_FILE)
             sha256 = file_sha256(temporary / PLAN_FILE)
-            record = _PlanRecord(key=key.key, sha256=sha256, parity=worst, work_mib=work_mib, made_of=key)
-            write_json(temporary / RECORD_FILE, record)
+            write_json(temporary / RECORD_FILE, _StoredPlan(key=key.key, sha256=sha256, made_of=key))
     except OSError as exc:
         raise PackError(unwritable(folder, exc, "set FACESTATS_MODELS")) from exc
-    return StoredPlan(path=folder / PLAN_FILE, key=key.key, sha256=sha256, parity=worst, work_mib=work_mib)
+    return folder / PLAN_FILE

@@ -22,11 +22,16 @@ from fsengine.repository.gpu_config import gpu_pipeline, put_on_gpu
 from fsengine.repository.model_config import CONFIG_FILE, apply_ensemble, apply_spec, config_text, read_config
 from fsengine.repository.onnx_contract import check_onnx
 from fsengine.repository.queue_limits import limit_queue
+from fsengine.repository.warm_up import add_warm_up
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
     from fsengine.contracts.tensors import ModelSpec
+
+GOLDEN_FILE = "golden.npz"
+"""What the models answer for photos that ship, see `fsengine.repository.golden`: beside `pack.json` in a pack, beside
+the manifest in a repository."""
 
 MANIFEST_FILE = "facestats.json"
 """Written last: a repository that has it is whole."""
@@ -74,7 +79,9 @@ class Target(str, Enum):
         return self in (Target.GPU, Target.PIP_GPU)
 
 
-def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str, ...] = ()) -> Pack:
+def assemble(
+    pack_folder: Path, out: Path, *, target: Target, without: tuple[str, ...] = (), golden: Path | None = None
+) -> Pack:
     """Assemble a served repository, complete or not at all, and return the pack it serves.
 
     Every artifact is compared with its hash and every ONNX graph with its contract. An `out` that already
@@ -85,6 +92,7 @@ def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str
         out: Folder of the repository.
         target: Who serves it.
         without: Heads to switch off; they are then absent from steps, results and API.
+        golden: The file of its golden answers, for a target on a GPU; by default the one that lies with the pack.
 
     Raises:
         PackError: The pack is incomplete, altered or does not fit its contracts, or `out` holds something else.
@@ -93,6 +101,9 @@ def assemble(pack_folder: Path, out: Path, *, target: Target, without: tuple[str
     pack = whole.without(without)
     manifest = _manifest(pack, target)
     files = _files(pack, pack_folder, target)
+    golden = golden or pack_folder / GOLDEN_FILE
+    if target.on_gpu and golden.is_file():
+        files[GOLDEN_FILE] = golden
     if _is_current(out, manifest, files):
         return pack
     if out.exists() and not (out / MANIFEST_FILE).is_file() and any(out.iterdir()):
@@ -164,6 +175,8 @@ def _files(pack: Pack, pack_folder: Path, target: Target) -> dict[str, str | Pat
         for step in _DOUBLED_STEPS:
             configs[step].instance_group[0].count = 2
     for name, config in configs.items():
+        if target.on_gpu and name not in steps.ENSEMBLES:
+            files.update({f"{name}/{path}": file for path, file in add_warm_up(config).items()})
         files[f"{name}/{CONFIG_FILE}"] = config_text(config)
         if name in _CANONICAL_FILES:
             source = root / _CANONICAL_FILES[name]
@@ -180,7 +193,9 @@ def _fill(out: Path, files: Mapping[str, str | Path], specs: Mapping[str, ModelS
     for name, content in files.items():
         path = out / name
         step = path.relative_to(out).parts[0]
-        (out / step / "1").mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent != out:
+            (out / step / "1").mkdir(exist_ok=True)  # an ensemble has a version and nothing in it
         if isinstance(content, str):
             path.write_text(content)
         else:

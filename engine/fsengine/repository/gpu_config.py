@@ -10,9 +10,6 @@ from fsengine.errors import PackError
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
-CUDA_MEMORY_MIB = 2048
-"""Triton's pool on the GPU, where tensors between the steps lie. From an empty pool Triton falls back to memory of the
-host, with one warning, and pixels then cross the bus (triton-inference-server/core, memory.cc)."""
 
 CUDA_ACCELERATOR = "cuda"
 

@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from fsengine.container.server_command import ServerOptions
 
 from certificates import Certificate
 from fake_programs import PLANS, FakePrograms, write_repository
 from fsengine.container import server_command
 from fsengine.container.repository_state import RepositoryState
-from fsengine.container.server_command import ServerOptions
 from fsengine.container.start_checks import start_warnings
 from fsengine.errors import InvalidInputError
 from fsengine.repository.assemble import Target

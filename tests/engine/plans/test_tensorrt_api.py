@@ -44,7 +44,7 @@ def test_every_call_of_the_builder_is_one_that_tensorrt_has(tmp_path: Path) -> N
     names = sorted(
         path for path in (ROOT / "engine" / "fsengine" / "plans" / "tensorrt").glob("*.py") if path.stem != "__init__"
     )
-    assert len(names) == 3
+    assert len(names) == 4
     for path in names:
         assert check_types(tmp_path, path.read_text()).startswith("Success"), path
 

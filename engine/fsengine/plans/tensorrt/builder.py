@@ -6,7 +6,7 @@ Networks are strongly typed: every precision is in the graph, and no flag here c
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,15 +15,13 @@ from fsengine.files.atomic import temporary_file
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.profile import InputProfile
 from fsengine.plans.tensorrt.library import last_words, on_gpu, tensorrt_logger
+from fsengine.plans.toolchain import OnPhase
 
 if TYPE_CHECKING:
     import tensorrt as trt
     from typing_extensions import Buffer
 
 logger = logging.getLogger(__name__)
-
-OnPhase = Callable[[str, int, int], bool]
-"""Called with a phase of the build, its finished steps and all of its steps; False gives the build up."""
 
 
 class _Build:

@@ -1,4 +1,4 @@
-"""The command line of the server in its container."""
+"""The command line of tritonserver, in its container or for a trial on loopback."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fsengine.errors import InvalidInputError
-from fsengine.repository.gpu_config import CUDA_MEMORY_MIB
 from fsengine.server.access.tls import ServerTls
 from fsengine.server.listening import access_arguments, tls_arguments
+from fsengine.server.loopback import is_unspecified_host
 
 PINNED_MEMORY_MIB = 256
 """Triton's pool of pinned host memory, for what comes from and goes to clients; its own default."""
@@ -29,12 +29,12 @@ error 906; reported for Triton 2.70)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerOptions:
+class TritonOptions:
     """How the server is started.
 
     Attributes:
         repository: Folder that it serves.
-        on_gpu: Whether it uses a GPU; otherwise it has no pool there and no metrics of it.
+        num_gpus: GPUs that it uses; without one it has no pool there and no metrics of it.
         program: The server's program.
         address: Address that it listens on.
         http_port: Of health and HTTP.
@@ -44,14 +44,17 @@ class ServerOptions:
         load_threads: Models that are loaded at once.
         exit_timeout_s: How long requests in flight are waited for at the end.
         pinned_memory_mib: See `PINNED_MEMORY_MIB`.
-        cuda_memory_mib: See `CUDA_MEMORY_MIB`.
+        cuda_memory_mib: Triton's pool on each GPU, where tensors between the steps lie. From an empty pool Triton falls
+            back to memory of the host, with one warning, and pixels then cross the bus (triton-inference-server/core,
+            memory.cc).
+        every_model: Whether the server ends where a model does not load; otherwise it serves the others.
         tls: What gRPC shows of itself; None for plaintext.
         token: What callers have to show; None for nothing. It stands in the list of processes of the container.
         extra: Further options of tritonserver, as they are.
     """
 
     repository: Path
-    on_gpu: bool
+    num_gpus: int
     program: str = "tritonserver"
     address: str = "127.0.0.1"
     http_port: int = 8000
@@ -61,7 +64,8 @@ class ServerOptions:
     load_threads: int = LOAD_THREADS
     exit_timeout_s: int = EXIT_TIMEOUT_S
     pinned_memory_mib: int = PINNED_MEMORY_MIB
-    cuda_memory_mib: int = CUDA_MEMORY_MIB
+    cuda_memory_mib: int = 0
+    every_model: bool = True
     tls: ServerTls | None = None
     token: str | None = field(default=None, repr=False)
     extra: tuple[str, ...] = ()
@@ -83,12 +87,20 @@ class ServerOptions:
             )
 
     @property
+    def local_url(self) -> str:
+        """Return the address of HTTP, for this machine."""
+        if is_unspecified_host(self.address):
+            return f"http://127.0.0.1:{self.http_port}"
+        host = f"[{self.address}]" if ":" in self.address and not self.address.startswith("[") else self.address
+        return f"http://{host}:{self.http_port}"
+
+    @property
     def restricts_itself(self) -> bool:
         """Return whether `extra` says by itself which protocols are closed."""
         return any("restricted" in option for option in self.extra)
 
 
-def server_command(options: ServerOptions) -> list[str]:
+def triton_command(options: TritonOptions) -> list[str]:
     """Return the server's command line.
 
     Models are those of the repository alone: no API loads others, since whoever writes a repository runs code. What
@@ -100,8 +112,8 @@ def server_command(options: ServerOptions) -> list[str]:
         f"--model-repository={options.repository}",
         "--model-control-mode=none",
         "--disable-auto-complete-config",
-        "--strict-readiness=true",
-        "--exit-on-error=true",
+        f"--strict-readiness={str(options.every_model).lower()}",
+        f"--exit-on-error={str(options.every_model).lower()}",
         f"--exit-timeout-secs={options.exit_timeout_s}",
         f"--model-load-thread-count={options.load_threads}",
         f"--http-address={options.address}",
@@ -109,17 +121,16 @@ def server_command(options: ServerOptions) -> list[str]:
         f"--grpc-address={options.address}",
         f"--grpc-port={options.grpc_port}",
         "--allow-metrics=true",
-        f"--allow-gpu-metrics={str(options.on_gpu).lower()}",
+        f"--allow-gpu-metrics={str(bool(options.num_gpus)).lower()}",
         f"--metrics-address={options.address}",
         f"--metrics-port={options.metrics_port}",
     ]
     if options.grpc_threads:
         command.append(f"--grpc-infer-thread-count={options.grpc_threads}")
-    if options.on_gpu:
-        command += [
-            f"--pinned-memory-pool-byte-size={options.pinned_memory_mib << 20}",
-            f"--cuda-memory-pool-byte-size=0:{options.cuda_memory_mib << 20}",
-        ]
+    if options.num_gpus:
+        command.append(f"--pinned-memory-pool-byte-size={options.pinned_memory_mib << 20}")
+        pool = options.cuda_memory_mib << 20
+        command += [f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in range(options.num_gpus)]
     command += tls_arguments(options.tls)
     if not options.restricts_itself:
         command += access_arguments(token=options.token, closed_key=secrets.token_hex(16))

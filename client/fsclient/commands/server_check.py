@@ -1,0 +1,85 @@
+"""`fsclient models verify --server`: a running server compared with golden answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fsclient.backend.address import Access, parse_address
+from fsclient.models.name_to_repository import list_packs
+from fsengine.contracts.served import ServedModels
+from fsengine.errors import InvalidInputError
+from fsengine.repository.golden.answers import Answers, read_answers
+from fsengine.repository.golden.questions import GoldenClient, served_models
+from fsengine.repository.golden.recording import golden_file
+from fsengine.repository.golden.verification import check_blocks, verify_server
+from fsengine.server.listening import TOKEN_HEADER
+from fsengine.server.loopback import channel_options
+from fsengine.terminal.messages import Say, say
+from fsengine.terminal.tables import show
+
+
+def check_servers(server: str, access: Access, golden: Path | None) -> bool:
+    """Compare each server of an address with golden answers, show how each of its models answers, and what it runs on.
+
+    Args:
+        server: See `fsclient.backend.address.parse_address`.
+        access: What is shown to it.
+        golden: File of golden answers; None for those of the pack that it serves.
+
+    Returns:
+        Whether all of them answered within every bound.
+
+    Raises:
+        InvalidInputError: It is no address, or there are no golden answers of what it serves.
+        InferenceError: It does not answer.
+    """
+    from tritonclient.grpc import InferenceServerClient
+
+    address = parse_address(server, access)
+    passed = True
+    for target in address.targets:
+        client = InferenceServerClient(
+            target,
+            ssl=address.tls,
+            root_certificates=_text(access.ca),
+            private_key=_text(access.key),
+            certificate_chain=_text(access.certificate),
+            channel_args=channel_options(target),
+        )
+        headers = None if access.token is None else {TOKEN_HEADER: access.token}
+        asked = GoldenClient(client=client, headers=headers)
+        try:
+            answers = _golden_answers(served_models(asked), say) if golden is None else read_answers(golden)
+            check = verify_server(asked, answers)
+        finally:
+            client.close()
+        show([f"{target}: {answers.served.pack}, {len(check.checks)} models asked about photos that ship", ""])
+        show(check_blocks(check))
+        if check.refused:
+            say(
+                f"WARNING: {', '.join(check.refused)} in ONNX Runtime: TensorRT refused it, or its plan differed. "
+                "Right, and slower; the server's log says why (docker/README.md)"
+            )
+        for each in check.failed:
+            say(f"{each.model} differs: {each.why}")
+        passed = passed and not check.failed
+    return passed
+
+
+def _golden_answers(served: ServedModels, say: Say) -> Answers:
+    """Return the golden answers of what a server serves, recorded here if need be.
+
+    Raises:
+        InvalidInputError: No pack that is here has its models.
+    """
+    for entry in list_packs():
+        if entry.pack is not None and served.models.items() <= entry.pack.served().models.items():
+            return read_answers(golden_file(entry.folder, say))
+    raise InvalidInputError(
+        f"the server serves {served.pack} ({served.model_set_id}), and no pack that is here has the same models: build "
+        "it with fsclient models build, or give the golden.npz of the repository that it serves with --golden"
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
