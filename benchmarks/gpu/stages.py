@@ -22,8 +22,8 @@ from fsengine.plans.profile import batch_buckets
 from fsengine.plans.served_config import precision_of
 from fsengine.plans.tensorrt.python_package import PythonTensorRT
 from fsengine.repository.assemble import GOLDEN_FILE, Target, read_served
-from fsengine.repository.golden.answers import Answers, read_answers
-from fsengine.repository.golden.comparison import ModelCheck, compare_photo
+from fsengine.repository.golden.answer_checks import ModelCheck, compare_photo
+from fsengine.repository.golden.golden_answers import Answers, read_answers
 from fsengine.repository.golden.questions import kept, step_inputs
 from fsengine.repository.golden.recording import find_golden, record_answers
 from fsengine.repository.golden.sample_inputs import Arrays, samples

@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 import pytest
-from fsengine.container.server_command import EXIT_TIMEOUT_S
 
 from dashboard import DOCKER
 from fsengine.cli import main as fsengine
+from fsengine.container.self_building import PLANNED
+from fsengine.server.triton_command import EXIT_TIMEOUT_S
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is missing: pip install pyyaml")
 
@@ -64,13 +65,14 @@ def test_each_profile_is_whole_and_the_gpu_is_the_default() -> None:
         profile: {name for name, service in SERVICES.items() if profile in service["profiles"]}
         for profile in ("gpu", "cpu")
     }
-    assert by_profile["gpu"] | by_profile["cpu"] == set(SERVICES)
+    assert by_profile["gpu"] | by_profile["cpu"] == set(SERVICES) - {"plans"}
+    assert SERVICES["plans"]["profiles"] == ["builder"]  # where the server image has no trtexec
     for names in by_profile.values():
         for name in names:
             assert set(SERVICES[name].get("depends_on", ())) <= names
-    assert re.findall(r"^(\w+)=(.*)$", (DOCKER / ".env").read_text(), flags=re.MULTILINE) == [
-        ("COMPOSE_PROFILES", "gpu")
-    ]
+    set_there = dict(re.findall(r"^(\w+)=(.*)$", (DOCKER / ".env").read_text(), flags=re.MULTILINE))
+    assert set_there.pop("COMPOSE_PROFILES") == "gpu"
+    assert all(name.endswith("_IMAGE") for name in set_there)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -99,8 +101,7 @@ def test_ports_are_on_loopback_and_grpc_alone_can_be_offered() -> None:
 def test_what_must_end_before_another_starts_is_waited_for() -> None:
     chain = {name: service.get("depends_on", {}) for name, service in SERVICES.items() if name != "grafana"}
     assert {name: set(needs) for name, needs in chain.items() if needs} == {
-        "plans": {"assemble", "tensorrt"},
-        "triton": {"plans"},
+        "triton": {"assemble"},
         "triton-cpu": {"assemble-cpu"},
     }
     for needs in chain.values():
@@ -136,7 +137,7 @@ def test_volumes_are_declared_and_only_their_makers_write_to_them() -> None:
             assert target.startswith("/")
     assert writers == {
         "models": {"assemble", "assemble-cpu"},
-        "plans": {"tensorrt", "plans"},
+        "plans": {"triton", "plans"},
         "metrics": {"prometheus"},
         "grafana": {"grafana"},
     }
@@ -149,9 +150,7 @@ def parse(command: list[str]) -> None:
     assert program == "fsengine"
     sub = fsengine.get_command(click.Context(fsengine), name)
     assert sub is not None, name
-    context = sub.make_context(name, rest)
-    if name == "matched":
-        parse(list(context.params["command"]))
+    sub.make_context(name, rest)
 
 
 @pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "build" in service])
@@ -172,9 +171,9 @@ def test_folders_of_commands_are_handed_on() -> None:
     """What one service makes is what the next one reads."""
     commands = {name: " ".join(service["command"]) for name, service in SERVICES.items() if "build" in service}
     assert "--out /models/gpu" in commands["assemble"]
-    assert "--out /plans/tensorrt-version" in commands["tensorrt"]
-    assert "matched /plans/tensorrt-version -- fsengine build /models/gpu --out /plans/repository" in commands["plans"]
-    assert "--repository /plans/repository" in commands["triton"]
+    assert "--repository /models/gpu --plans-in /plans" in commands["triton"]
+    # Where the server looks for plans that were built elsewhere.
+    assert f"build /models/gpu --out /plans/{PLANNED}" in commands["plans"]
     assert "--out /models/container" in commands["assemble-cpu"]
     assert "--repository /models/container" in commands["triton-cpu"]
 
@@ -188,9 +187,14 @@ def test_every_variable_is_explained() -> None:
     assert in_env - {"COMPOSE_PROFILES"} <= used
 
 
-def test_images_that_are_not_built_here_are_fixed_by_tag() -> None:
-    for name in ("prometheus", "grafana"):
-        assert re.search(r":-[\w./-]+:v?\d+\.\d+\.\d+\}$", SERVICES[name]["image"]), name
+def test_every_base_image_stands_in_one_file_with_its_tag() -> None:
+    images = dict(re.findall(r"^(\w+_IMAGE)=(.*)$", (DOCKER / ".env").read_text(), flags=re.MULTILINE))
+    named = variables(COMPOSE.read_text()) | set(SERVICES["triton"]["build"]["args"])
+    assert {name for name in named if name.endswith("_IMAGE")} == set(images)
+    for name, image in images.items():
+        assert re.search(r":v?\d+\.\d+[\w.-]*$", image), name
+    for path in (DOCKER / "Dockerfile", COMPOSE):
+        assert not re.search(r"\w:v?\d+\.\d+", path.read_text()), path
 
 
 def test_links_in_the_readme_lead_somewhere() -> None:

@@ -1,8 +1,7 @@
-"""What is absent here (NVIDIA's driver and server, dpkg's record of TensorRT), as small scripts and a module."""
+"""What is absent here (NVIDIA's driver and server), as small scripts and a module."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -14,20 +13,7 @@ from pathlib import Path
 import fake_nvml
 from fsengine.contracts.steps import ENSEMBLES
 
-NOT_IN_THE_SERVER_IMAGE = (
-    "numpy",
-    "google",
-    "tritonclient",
-    "grpc",
-    "onnxruntime",
-    "pyarrow",
-    "PIL",
-    "requests",
-    "msgspec",
-    "filelock",
-    "rich",
-    "urllib3",
-)
+NOT_IN_THE_SERVER_IMAGE = ("onnx", "onnxruntime", "tensorrt", "nvidia.dali", "treelite", "torch", "pytriton")
 
 _PROGRAM = f"""
 import sys
@@ -42,7 +28,7 @@ class FakePrograms:
     """A folder that is the whole PATH of a command.
 
     Attributes:
-        folder: Where the scripts lie, and the libraries of a pretended TensorRT.
+        folder: Where the scripts lie.
     """
 
     folder: Path
@@ -65,12 +51,6 @@ class FakePrograms:
         """
         (self.folder / "pynvml.py").write_text(f"{Path(fake_nvml.__file__).read_text()}\n{state}\n")
 
-    def add_tensorrt(self, version: str = "11.4.0.106") -> None:
-        """Let dpkg list TensorRT, and its library lie in a folder of the dynamic linker."""
-        major, short = version.split(".")[0], ".".join(version.split(".")[:3])
-        self.add("dpkg-query", f"echo 'libnvinfer{major} {version}-1+cuda13.4'")
-        (self.folder / f"libnvinfer.so.{short}").touch()
-
     def add_server(self) -> None:
         """Let `tritonserver` print its arguments as JSON."""
         program = "import json, sys; print(json.dumps(sys.argv[1:]))"
@@ -79,14 +59,14 @@ class FakePrograms:
     def fsengine(
         self, *arguments: str, modules: Path | None = None, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run `fsengine` as in the server image: these programs alone on the PATH, of libraries click and pynvml.
+        """Run `fsengine` as in the server image: these programs alone on the PATH, and no library that runs a model.
 
         Args:
             *arguments: Of the command.
             modules: Folder of further Python modules.
             variables: Of the container's environment.
         """
-        environment = {"PATH": str(self.folder), "LD_LIBRARY_PATH": str(self.folder), **(variables or {})}
+        environment = {"PATH": str(self.folder), **(variables or {})}
         environment["PYTHONPATH"] = os.pathsep.join(map(str, [self.folder, *([] if modules is None else [modules])]))
         return subprocess.run(
             [sys.executable, "-c", _PROGRAM, *arguments],
@@ -104,23 +84,19 @@ def write_repository(folder: Path, *, target: str = "container", plans: dict[str
         (folder / step / "1").mkdir(parents=True)
         (folder / step / "config.pbtxt").write_text(f'name: "{step}"')
         if not step.startswith("facestats"):
-            (folder / step / "1" / "artifact").write_text("artifact")
+            (folder / step / "1" / "model.onnx").write_text("graph")
     (folder / "facestats.json").write_text(json.dumps({"target": target, "served": {"pack": "lite"}}))
     if plans is not None:
-        steps = plans["models"]
-        assert isinstance(steps, dict)
-        for step in steps:
-            (folder / step / "1" / "artifact").rename(folder / step / "1" / "model.plan")
         (folder / "plans.json").write_text(json.dumps(plans))
     return folder
 
 
 PLANS: dict[str, object] = {
-    "tensorrt": "11.4.0.106",
-    "compute_capability": "9.0",
+    "source": "0" * 64,
     "gpu": "NVIDIA H100 80GB HBM3",
-    "models": {
-        step: {"key": "plan-0", "sha256": hashlib.sha256(b"artifact").hexdigest()} for step in ("detect", "embed")
-    },
+    "num_gpus": 1,
+    "tensorrt": "11.4.0.106",
+    "steps": {step: {"state": "built", "key": "plan-0", "why": ""} for step in ("detect", "embed")},
+    "checked": True,
 }
 """What `fsengine build` writes beside plans."""

@@ -11,7 +11,7 @@ from typing import Any
 from fsengine.contracts.steps import ALIGN
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.assemble import GOLDEN_FILE, Target, assemble
-from fsengine.repository.golden.answers import read_answers
+from fsengine.repository.golden.golden_answers import read_answers
 from fsengine.repository.golden.questions import step_inputs
 from fsengine.repository.golden.sample_inputs import samples
 from fsengine.repository.gpu_config import ALIGN_CUDA_OPTIONS

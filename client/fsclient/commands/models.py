@@ -18,7 +18,7 @@ from fsclient.models.int8_offer import offer_for
 from fsclient.models.listing import packs_blocks, sources_table
 from fsclient.models.name_to_repository import list_packs, served_repository
 from fsclient.models.verify import verify_everything, verify_named
-from fsengine.errors import InvalidInputError
+from fsengine.errors import InvalidInputError, ServerUnavailableError
 from fsengine.packs.pack import PRECISIONS
 from fsengine.packs.shipped import SHIPPED_PACK
 from fsengine.registry.model_source import find_source
@@ -30,8 +30,8 @@ from fsengine.terminal.tables import show
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DIFFERS = 3
-"""Exit status where a server does not answer as the golden answers say."""
+DIFFERS, UNREACHABLE = 3, 4
+"""Exit statuses where a server does not answer as the golden answers say, or not at all."""
 
 
 def _licence_options(function: F) -> F:
@@ -128,7 +128,8 @@ def verify_command(name: str | None, server: str | None, golden: Path | None) ->
     Without --server: every file of a pack, or a fetched source; without a name all that is here.
 
     With --server: each of its steps, and its ensembles, is asked about photos that ship and compared with what the
-    same models answer on a CPU. Exits with 3 where one differs by more than its bound.
+    same models answer on a CPU. Exits with 3 where one differs by more than its bound, with 4 where it
+    does not answer.
 
     \b
     Example:
@@ -139,9 +140,12 @@ def verify_command(name: str | None, server: str | None, golden: Path | None) ->
     if server is not None and name is None and (asked or golden is not None):
         from fsclient.commands.server_check import check_servers
 
-        if not check_servers(server, given_access(server), golden):
-            raise SystemExit(DIFFERS)
-        return
+        try:
+            passed = check_servers(server, given_access(server), golden)
+        except ServerUnavailableError as exc:
+            say(f"Error: {exc}")
+            raise SystemExit(UNREACHABLE) from exc
+        raise SystemExit(0 if passed else DIFFERS)
     if golden is not None or (server is not None and asked):
         raise InvalidInputError("a server is compared with --server and without a name, and --golden goes with it")
     for line in verify_everything() if name is None else [verify_named(name)]:

@@ -8,7 +8,7 @@ from fsclient.backend.address import Access, parse_address
 from fsclient.models.name_to_repository import list_packs
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
-from fsengine.repository.golden.answers import Answers, read_answers
+from fsengine.repository.golden.golden_answers import Answers, read_answers
 from fsengine.repository.golden.questions import GoldenClient, served_models
 from fsengine.repository.golden.recording import golden_file
 from fsengine.repository.golden.verification import check_blocks, verify_server

@@ -13,7 +13,6 @@ from fsengine.packs.pack import PACK_FILE, Pack, read_pack
 from fsengine.packs.shipped import RETIRED_PACKS, shipped_folder
 from fsengine.registry.home import models_home
 from fsengine.repository.assemble import Target, assemble, is_pack, is_repository, read_manifest, read_served
-from fsengine.repository.golden.recording import golden_file
 from fsengine.terminal.messages import Say
 
 
@@ -156,7 +155,11 @@ def served_repository(
         out = models_home() / "repositories" / name
     if not is_repository(out):
         say(f"assembling the {pack.name} pack into {out}")
-    golden = golden_file(source, say, without) if target.on_gpu else None
+    golden = None
+    if target.on_gpu:
+        from fsengine.repository.golden.recording import golden_file
+
+        golden = golden_file(source, say, without)
     assemble(source, out, target=target, without=without, golden=golden)
     return out
 

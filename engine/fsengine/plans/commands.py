@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from fsengine.errors import MissingDependencyError
 from fsengine.gpu import Gpu, same_gpus, show_only
 from fsengine.plans.build_key import BuildSettings
+from fsengine.plans.built_plans import read_plans
 from fsengine.plans.toolchain import OnPhase, Toolchain
 from fsengine.plans.trtexec import Trtexec, find_trtexec
 from fsengine.repository.assemble import Target, check_gpu_repository, read_manifest
@@ -86,16 +88,18 @@ def build(
     _, target = read_manifest(repository)
     gpus = same_gpus() if target is Target.GPU else same_gpus()[:1]
     show_only(*gpus)
-    toolchain = _toolchain(trtexec, gpus[0])
-    say(f"TensorRT {toolchain.version} on {gpus[0].name} ({gpus[0].capability_text})")
-    request = BuildRequest(
-        repository=repository,
-        out=out,
-        settings=BuildSettings(optimization_level=optimization_level, workspace_mib=workspace_mib, tf32=not no_tf32),
-        keep_onnx=keep_onnx,
-        num_gpus=len(gpus),
-    )
-    record = build_plans(request, toolchain, say, _bar)
+    program_here = find_trtexec(trtexec)
+    record = read_plans(out) if program_here is None and trtexec is None else None
+    if record is not None and not record.checked and record.made_for(repository, gpus[0], len(gpus)):
+        say(f"there is no trtexec here: the plans that were built with TensorRT {record.tensorrt} are tried")
+    else:
+        toolchain = _toolchain(program_here or trtexec, gpus[0])
+        say(f"TensorRT {toolchain.version} on {gpus[0].name} ({gpus[0].capability_text})")
+        settings = BuildSettings(optimization_level=optimization_level, workspace_mib=workspace_mib, tf32=not no_tf32)
+        request = BuildRequest(
+            repository=repository, out=out, settings=settings, keep_onnx=keep_onnx, num_gpus=len(gpus)
+        )
+        record = build_plans(request, toolchain, say, _bar)
     if not untried:
         if target is Target.PIP_GPU:
             serve = functools.partial(stand_in_server, gpu=gpus[0])
@@ -107,19 +111,19 @@ def build(
     click.echo(out)
 
 
-def _toolchain(trtexec: str | None, gpu: Gpu) -> Toolchain:
-    """Return what compiles here.
+def _toolchain(program: str | None, gpu: Gpu) -> Toolchain:
+    """Return what compiles here: a trtexec, else TensorRT's Python package.
 
     Raises:
-        MissingDependencyError: Nothing does.
+        MissingDependencyError: Neither is there.
     """
     from fsengine.plans.tensorrt.python_package import PythonTensorRT
 
-    if (program := find_trtexec(trtexec)) is not None:
-        return Trtexec(program, gpu)
-    if trtexec is not None:
-        raise MissingDependencyError(f"{trtexec} is no program; expected TensorRT's trtexec")
-    return PythonTensorRT(gpu)
+    if program is None:
+        return PythonTensorRT(gpu)
+    if shutil.which(program) is None:
+        raise MissingDependencyError(f"{program} is no program; expected TensorRT's trtexec")
+    return Trtexec(program, gpu)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fsengine.plans.built_plans import BUILT, PLAN_FILE, PlansRecord, write_plan
 from fsengine.plans.gpu_defaults import pool_mib
 from fsengine.plans.gpu_repository import write_gpu_repository
 from fsengine.repository.assemble import GOLDEN_FILE
-from fsengine.repository.golden.answers import Answers, read_answers
+from fsengine.repository.golden.golden_answers import Answers, read_answers
 from fsengine.repository.golden.questions import GoldenClient
 from fsengine.repository.golden.verification import ServerCheck, check_blocks, verify_server
 from fsengine.server.embedded import EmbeddedServer

@@ -11,7 +11,7 @@ from fsengine.contracts import steps
 from fsengine.errors import PackError
 from fsengine.files.hashing import file_sha256
 from fsengine.packs.shipped import shipped_folder
-from fsengine.repository.assemble import MANIFEST_FILE, Target, assemble, is_repository
+from fsengine.repository.assemble import GOLDEN_FILE, MANIFEST_FILE, Target, assemble, is_repository
 from fsengine.repository.model_config import read_config
 
 pytest.importorskip("onnxruntime")
@@ -38,6 +38,8 @@ def test_a_repository_holds_every_step_with_config_and_artifact(lite: Path, tmp_
     for step in ("detect", "align", "embed", "age_gender"):
         expected |= {f"{step}/config.pbtxt", f"{step}/1/model.onnx"}
     expected |= {"ethnicity/config.pbtxt", "ethnicity/1/checkpoint.tl"}
+    if target.on_gpu:
+        expected |= {GOLDEN_FILE, "decode/warmup/photo", "decode_isolated/warmup/photo"}
     repository = tmp_path / "repository"
     assert files(repository) == expected
     for ensemble in steps.ENSEMBLES:

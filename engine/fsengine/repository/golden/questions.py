@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from fsengine.contracts import steps
 from fsengine.contracts.served import ServedModels
-from fsengine.errors import InferenceError
-from fsengine.repository.golden.answers import Answers
+from fsengine.errors import InferenceError, ServerUnavailableError
+from fsengine.repository.golden.golden_answers import Answers
 from fsengine.repository.golden.sample_inputs import Arrays, Sample, cut_faces, samples
 from fsengine.repository.model_config import ensemble_name
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.grpc import model_config_pb2 as pb
+    from tritonclient.utils import InferenceServerException
 
 _CROP_RANK = 4
 
@@ -28,6 +29,11 @@ BLOCK_PX = 16
 
 _TIMEOUT_S = 120.0
 """A first question may wait for kernels to be chosen."""
+
+
+def _error(model: str, exc: InferenceServerException) -> InferenceError:
+    unavailable = str(exc.status()).endswith("UNAVAILABLE")
+    return (ServerUnavailableError if unavailable else InferenceError)(f"{model}: {exc.message()}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +59,7 @@ class GoldenClient:
         try:
             return self.client.get_model_config(model, headers=self.headers, client_timeout=_TIMEOUT_S).config
         except InferenceServerException as exc:
-            raise InferenceError(f"{model}: {exc.message()}") from exc
+            raise _error(model, exc) from exc
 
     def answers(self, timeout_s: float) -> bool:
         """Return whether the server is up."""
@@ -90,7 +96,7 @@ class GoldenClient:
         try:
             answer = self.client.infer(model, given, headers=self.headers, client_timeout=_TIMEOUT_S)
         except InferenceServerException as exc:
-            raise InferenceError(f"{model}: {exc.message()}") from exc
+            raise _error(model, exc) from exc
         names = [output.name for output in answer.get_response().outputs]
         return {name: np.asarray(answer.as_numpy(name)) for name in names}
 

@@ -11,7 +11,7 @@ from fsengine.errors import PackError
 from fsengine.packs.pack import read_pack
 from fsengine.registry.home import models_home
 from fsengine.repository.assemble import GOLDEN_FILE, Target, assemble
-from fsengine.repository.golden.answers import Answers, read_answers, write_answers
+from fsengine.repository.golden.golden_answers import Answers, read_answers, write_answers
 from fsengine.repository.golden.questions import GoldenClient, ask_everything
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.server.loopback import channel_options

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from fsengine.contracts import steps
 from fsengine.errors import InferenceError, InvalidInputError
-from fsengine.repository.golden.answers import Answers
-from fsengine.repository.golden.comparison import ModelCheck, OutputCheck, compare_answers
+from fsengine.repository.golden.answer_checks import ModelCheck, OutputCheck, compare_answers
+from fsengine.repository.golden.golden_answers import Answers
 from fsengine.repository.golden.questions import GoldenClient, ask_everything, served_models
 from fsengine.terminal.tables import Block, Table
 

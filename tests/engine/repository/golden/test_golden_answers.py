@@ -15,9 +15,9 @@ from fsengine.contracts import steps
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.assemble import GOLDEN_FILE, Target, assemble
-from fsengine.repository.golden.answers import Answers, read_answers, write_answers
+from fsengine.repository.golden.answer_checks import ModelCheck, compare_answers, compare_photo
 from fsengine.repository.golden.bounds import BOUNDS
-from fsengine.repository.golden.comparison import ModelCheck, compare_answers, compare_photo
+from fsengine.repository.golden.golden_answers import Answers, read_answers, write_answers
 from fsengine.repository.golden.questions import GoldenClient, block_means
 from fsengine.repository.golden.recording import find_golden, golden_file
 from fsengine.repository.golden.sample_inputs import BLANK
