@@ -34,7 +34,8 @@ SERVER_METRICS = {
 }
 """What Triton exports everywhere (server documentation, metrics); the suite also asks a running one."""
 
-LABELS = {"model", "version", "reason", "gpu_uuid", "job"}
+LABELS = {"model", "version", "reason", "gpu_uuid", "job", "instance", "_plan"}
+"""Triton's, Prometheus's own, and the tag of a step, before whose name Triton puts a line."""
 
 
 def read(name: str) -> Any:
