@@ -44,6 +44,7 @@ def with_native_decode_errors(repository: Path, out: Path) -> Path:
             path = out / name / CONFIG_FILE
             config = read_config(path)
             config.backend = "python"
+            config.ClearField("default_model_filename")  # model.py, then
             path.write_text(config_text(config))
             (out / name / "1" / "model.py").write_text(_MODEL)
     return out

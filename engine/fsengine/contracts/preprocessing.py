@@ -17,6 +17,10 @@ DETECTOR_SIDE_PX = 640
 MAX_SIDE_PX = 2048
 """Photos are shrunk to this longest side before faces are cut out of them."""
 
+LEAST_SIDE_PX = 32
+"""Shorter sides of what faces are cut out of are padded to this, right and bottom, with zeros that no crop shows:
+a pyramid of five halvings keeps a pixel."""
+
 MAX_PHOTO_PIXELS = 200_000_000
 """Photos with more pixels are refused before they are decoded: 600 MB as RGB."""
 

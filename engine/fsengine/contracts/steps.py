@@ -50,6 +50,8 @@ ORIENTATION = TensorSpec(name="orientation", dtype=DType.UINT8, shape=(1,))
 """How the stored pixels lie, in Exif's numbers 1 to 8; any other counts as 1, upright. Decoders ask the file itself
 nothing of it: `fsengine.photo.gate` reads it there."""
 IMAGE = TensorSpec(name="image", dtype=DType.UINT8, shape=(DYNAMIC, DYNAMIC, 3))
+"""The upright photo, RGB, at most `MAX_SIDE_PX` a side; where a side is below `LEAST_SIDE_PX`, zeros pad it to that,
+right or bottom. How much of it is the photo follows from `image_size`."""
 DETECTOR_INPUT = TensorSpec(name="detector_input", dtype=DType.UINT8, shape=(DETECTOR_SIDE_PX, DETECTOR_SIDE_PX, 3))
 DETECTOR_SCALE = TensorSpec(name="detector_scale", dtype=DType.FP32, shape=(2,))
 """Detector pixels per pixel of the upright full-size photo, (x, y)."""

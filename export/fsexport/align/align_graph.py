@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fsengine.contracts.preprocessing import CropSpec
+from fsengine.contracts.preprocessing import LEAST_SIDE_PX, MAX_SIDE_PX, CropSpec
 from fsengine.contracts.steps import align_spec
 from fsengine.contracts.tensors import DType
 from fsexport.align.crop_geometry import LEVEL_BIAS, NUM_LEVELS
@@ -28,14 +28,16 @@ class _Atlas(NamedTuple):
     Attributes:
         pixels: float32 (1, 3, A, W).
         size: float32 (1, 2), W and A.
-        levels: float32 (NUM_LEVELS, 3): width, height and first row of each level.
-        photo: float32 (1, 2), width and height of the photo.
+        levels: float32 (NUM_LEVELS, 3): width, height and first row of each level; the first level's size is `photo`.
+        photo: float32 (1, 2), width and height of the photo without its padding.
+        unpadded: float32 (1,): 1, or 0 where the photo has padding, which the levels after the first then hold too.
     """
 
     pixels: str
     size: str
     levels: str
     photo: str
+    unpadded: str
 
 
 def export_align(out_path: Path, max_faces: int, portrait: CropSpec, age_gender: CropSpec | None) -> Path:
@@ -143,15 +145,33 @@ class _AlignBuilder:
         # The host knows shapes, the GPU uses numbers: one table of them goes over; (NUM_LEVELS, 2): width, height.
         table = g.add("Cast", g.add("Concat", *sizes, axis=0), to=DType.FP32.onnx)
         heights = column(g, table, 1, 1, keep=True)
-        photo = g.add("Gather", table, g.ints(0), axis=0)  # (1, 2)
+        image = g.add("Gather", table, g.ints(0), axis=0)  # (1, 2)
+        photo = self._photo_in(image)
         total = g.add("ReduceSum", heights, g.ints(0), keepdims=1)
-        first_rows = g.add("CumSum", heights, g.constant(np.int64(0).reshape(())), exclusive=1)
+        # Running sums by a product: TensorRT makes a loop of CumSum. Whole numbers up to 2,048 are exact in TF32 too.
+        above = g.constant(np.tri(NUM_LEVELS, k=-1, dtype=np.float32))
+        first_rows = g.add("MatMul", above, heights)
+        halvings = g.add("Gather", table, g.ints(*range(1, NUM_LEVELS)), axis=0)
+        same = g.add("Cast", g.add("Equal", photo, image), to=DType.FP32.onnx)
         return _Atlas(
             pixels=pixels,
-            size=g.add("Concat", column(g, photo, 1, 0, keep=True), total, axis=1),
-            levels=g.add("Concat", table, first_rows, axis=1),
+            size=g.add("Concat", column(g, image, 1, 0, keep=True), total, axis=1),
+            levels=g.add("Concat", g.add("Concat", photo, halvings, axis=0), first_rows, axis=1),
             photo=photo,
+            unpadded=g.add("ReduceMin", same, g.ints(1), keepdims=0),
         )
+
+    def _photo_in(self, image: str) -> str:
+        """Return the photo's share of the image at hand, float32 (1, 2): decode pads sides below `LEAST_SIDE_PX`."""
+        g = self.graph
+        size = g.add("Cast", "image_size", to=DType.FP32.onnx)  # (1, 2)
+        shrunk = g.add("Div", g.number(MAX_SIDE_PX), g.add("ReduceMax", size, g.ints(1), keepdims=1))
+        scaled = g.add("Mul", size, g.add("Min", shrunk, g.number(1)))
+        # As "not_larger" rounds in the decode step.
+        rounded = g.add("Max", g.add("Floor", g.add("Add", scaled, g.number(0.5))), g.number(1))
+        # A longer side is all photo, whichever way a half was rounded.
+        is_longer = g.add("Greater", image, g.number(LEAST_SIDE_PX))
+        return str(g.add("Where", is_longer, image, g.add("Min", image, rounded)))
 
     def crops(self, atlas: _Atlas, faces: _Faces, crop: CropSpec) -> str:
         """Sample one kind of crop: float32 (F, S, S, 3), whole numbers of 0 to 255."""
@@ -191,11 +211,11 @@ class _AlignBuilder:
         return str(g.add("Cast", g.add("And", *flags), to=DType.FP32.onnx))
 
     def _in_atlas(self, x: str, y: str, step: Complex, atlas: _Atlas) -> tuple[str, str]:
-        """Move points of the photo to the level of their face, clamped so that levels do not bleed."""
+        """Move points of the photo to the level of their face, clamped so that neither levels nor padding bleed."""
         g = self.graph
         log2 = g.add("Div", g.add("Log", g.add("Max", magnitude(g, step), g.number(1e-6))), g.number(float(np.log(2))))
         level = g.add("Floor", g.add("Add", log2, g.number(LEVEL_BIAS)))
-        level = g.add("Clip", level, g.number(0), g.number(NUM_LEVELS - 1))
+        level = g.add("Mul", g.add("Clip", level, g.number(0), g.number(NUM_LEVELS - 1)), atlas.unpadded)
         row = g.add("Gather", atlas.levels, g.add("Cast", level, to=DType.INT64.onnx), axis=0)  # (F, 3)
         inverse = g.add("Pow", g.number(0.5), level)
         inverse = g.add("Unsqueeze", inverse, g.ints(1, 2))

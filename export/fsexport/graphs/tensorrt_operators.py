@@ -120,7 +120,6 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     **dict.fromkeys(("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd"), _REDUCE),
     **dict.fromkeys(("ReduceLogSumExp", "ReduceSum", "ReduceSumSquare"), _REDUCE),
-    "CumSum": Operator(types=FLOATS, constants={1: "axis"}),
     "TopK": Operator(
         types=NUMBERS,
         attributes={"sorted": Attribute(allowed=(1,), default=1, reason="TensorRT sorts")},
@@ -189,6 +188,7 @@ _NO_DRAWS = "TensorRT does not keep a seed, so a face would not keep its numbers
 
 REFUSED: Mapping[str, str] = {
     "Compress": "TensorRT has no importer; use NonZero and Gather",
+    "CumSum": "TensorRT makes a loop of it; use MatMul with a constant triangle",
     "Unique": "TensorRT has no importer",
     "Det": "TensorRT has no importer",
     "CenterCropPad": "TensorRT has no importer; use Slice and Pad",

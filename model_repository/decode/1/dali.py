@@ -1,7 +1,7 @@
 """Decode one encoded photo per sample, upright by a number: the photo itself and the detector's view of it.
 
 Imported by nvidia-dali alone: Triton's DALI backend runs this file with nothing else of the project on the
-path, so the three constants repeat `fsengine.contracts.preprocessing`; a test compares them.
+path, so the first three constants repeat `fsengine.contracts.preprocessing`; a test compares them.
 """
 
 from nvidia.dali import fn, math, pipeline_def, types
@@ -9,6 +9,7 @@ from nvidia.dali.plugin.triton import autoserialize
 
 DETECTOR_SIDE_PX = 640
 MAX_SIDE_PX = 2048
+LEAST_SIDE_PX = 32
 DECODE_DEVICE = "cpu"  # "mixed" in the GPU rendering of this file
 
 # nvJPEG's own upsampling of colour differs from libjpeg-turbo's, which the CPU uses.
@@ -29,14 +30,15 @@ def decode():
     size = fn.peek_image_shape(encoded, dtype=types.FLOAT, adjust_orientation=False)
     stored_hw = fn.slice(size, start=[0], shape=[2], axes=[0])
     longest = fn.reductions.max(stored_hw)
-    capped_side = math.min(longest, float(MAX_SIDE_PX))
-    image = fn.resize(
-        stored,
-        size=fn.stack(capped_side, capped_side),
-        mode="not_larger",
-        interp_type=types.INTERP_LINEAR,
-        antialias=True,
-    )
+    image = stored
+    if longest > MAX_SIDE_PX:  # a resize to a photo's own size would read and write all of it
+        image = fn.resize(
+            stored,
+            size=[MAX_SIDE_PX, MAX_SIDE_PX],
+            mode="not_larger",
+            interp_type=types.INTERP_LINEAR,
+            antialias=True,
+        )
     fitted = fn.resize(
         stored,
         size=[DETECTOR_SIDE_PX, DETECTOR_SIDE_PX],
@@ -58,6 +60,8 @@ def decode():
     if (orientation == 3) | (orientation == 4) | (orientation == 7) | (orientation == 8):
         image = fn.flip(image, horizontal=0, vertical=1)
         fitted = fn.flip(fitted, horizontal=0, vertical=1)
+    if fn.reductions.min(stored_hw) * math.min(MAX_SIDE_PX / longest, 1.0) < LEAST_SIDE_PX:
+        image = fn.pad(image, axes=[0, 1], shape=[LEAST_SIDE_PX, LEAST_SIDE_PX])  # zeros right and bottom
     # Top left, zero padding; a strip thinner than a detector pixel keeps one row.
     detector_input = fn.crop(
         fitted,

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ast
+import io
+import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from fsengine.contracts import steps
+from fsengine.contracts.preprocessing import LEAST_SIDE_PX, MAX_SIDE_PX
 from fsengine.errors import PackError
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.assemble import Target, adapt, assemble, read_canonical
@@ -151,25 +158,51 @@ def test_the_gpu_s_pipeline_differs_in_the_device_alone_and_decodes_on_mixed(tmp
     assert (fancy, gpu) == ("True", "True")
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 900), (2560, 3), (641, 640), (2049, 2048), (3000, 1999), (640, 480)])
-def test_the_scale_is_that_of_the_rows_that_the_resize_made(size: tuple[int, int]) -> None:
-    """The pipeline computes sizes from the header; the resize rounds them by itself."""
+@pytest.fixture(scope="module")
+def decode_white() -> Callable[[tuple[int, int]], list[NDArray[Any]]]:
+    """The decode step's outputs for a white photo of some width and height."""
     pytest.importorskip("nvidia.dali")
-    import io
-
-    import numpy as np
-    from PIL import Image
-
     from fsengine.backends.dali_loading import build_pipeline, serialize_pipeline
 
-    stored = io.BytesIO()
-    Image.new("RGB", size, (255, 255, 255)).save(stored, "PNG")
     path = shipped_folder("model_repository") / "decode" / "1" / "dali.py"
     pipeline = build_pipeline(serialize_pipeline(path, 1), 1, 1)
-    pipeline.feed_input("encoded_image", [np.frombuffer(stored.getvalue(), np.uint8)])
-    pipeline.feed_input("orientation", [np.array([1], np.uint8)])
-    _, seen, scale, image_size, _ = (np.array(output.as_cpu()[0]) for output in pipeline.run())
+
+    def decode(size: tuple[int, int]) -> list[NDArray[Any]]:
+        stored = io.BytesIO()
+        Image.new("RGB", size, (255, 255, 255)).save(stored, "PNG")
+        pipeline.feed_input("encoded_image", [np.frombuffer(stored.getvalue(), np.uint8)])
+        pipeline.feed_input("orientation", [np.array([1], np.uint8)])
+        return [np.array(output.as_cpu()[0]) for output in pipeline.run()]
+
+    return decode
+
+
+def white_size(pixels: NDArray[np.uint8]) -> tuple[int, int]:
+    """Width and height of the white top left of a picture that is black elsewhere."""
+    white = (pixels > 0).all(axis=2)
+    width, height = int(white.any(axis=0).sum()), int(white.any(axis=1).sum())
+    assert pixels[:height, :width].min() == 255
+    assert pixels.astype(int).sum() == width * height * 3 * 255
+    return width, height
+
+
+SIZES = [(1, 1), (1, 900), (2560, 3), (641, 640), (2049, 2048), (3000, 1999), (640, 480)]
+THIN_SIZES = [(31, 32), (33, 31), (32, 32), (4000, 61), (63, 4000), (2049, 31), (10000, 170)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_scale_is_that_of_the_rows_that_the_resize_made(decode_white: Any, size: tuple[int, int]) -> None:
+    """The pipeline computes sizes from the header; the resize rounds them by itself."""
+    _, seen, scale, image_size, _ = decode_white(size)
     assert tuple(image_size) == size
-    white = (seen > 0).all(axis=2)
-    width, height = white.any(axis=0).sum(), white.any(axis=1).sum()
+    width, height = white_size(seen)
     np.testing.assert_allclose(scale, [width / size[0], height / size[1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES + THIN_SIZES)
+def test_short_sides_are_padded_and_the_size_says_how_much_is_photo(decode_white: Any, size: tuple[int, int]) -> None:
+    image = decode_white(size)[0]
+    shrunk = min(1.0, MAX_SIDE_PX / max(size))
+    expected = tuple(max(math.floor(side * shrunk + 0.5), 1) for side in size)
+    assert white_size(image) == expected
+    assert image.shape[1::-1] == tuple(max(side, LEAST_SIDE_PX) for side in expected)

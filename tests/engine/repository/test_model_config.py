@@ -202,7 +202,7 @@ def test_an_unknown_field_is_refused_with_its_file(tmp_path: Path) -> None:
 
 def test_the_decode_pipeline_repeats_the_contract() -> None:
     text = (shipped_folder("model_repository") / "decode" / "1" / "dali.py").read_text()
-    for name in ("DETECTOR_SIDE_PX", "MAX_SIDE_PX"):
+    for name in ("DETECTOR_SIDE_PX", "MAX_SIDE_PX", "LEAST_SIDE_PX"):
         found = re.search(rf"^{name} = (\d+)$", text, re.MULTILINE)
         assert found is not None
         assert int(found[1]) == getattr(preprocessing, name)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from align_numpy import reference_crops
 from fsdata.sample_photos import sample_folder
-from fsengine.contracts.preprocessing import CropKind, CropSpec
+from fsengine.contracts.preprocessing import LEAST_SIDE_PX, CropKind, CropSpec
 from fsexport.align.align_graph import export_align
 
 ort = pytest.importorskip("onnxruntime")
@@ -116,6 +116,28 @@ def test_odd_photos_pass(session: Any, size: tuple[int, int]) -> None:
     found = align(session, image, boxes, np.tile(LANDMARKS, (MAX_FACES, 1, 1)))
     assert found["portrait_crop"].shape == (MAX_FACES, 96, 96, 3)
     assert np.isfinite(found["face_box"]).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (20, 61), (31, 31), (32, 17), (2048, 13), (13, 2000), (200, 31)])
+def test_no_crop_shows_what_pads_a_small_photo(session: Any, second_crop: CropSpec, size: tuple[int, int]) -> None:
+    height, width = size
+    image = np.random.default_rng(3).integers(90, 160, (height, width, 3), dtype=np.uint8)
+    margins = [(0, max(LEAST_SIDE_PX - side, 0)) for side in size] + [(0, 0)]
+    # In pixels of the photo: faces as large as it, beyond its edges, and in its corner.
+    face = (LANDMARKS - [281, 105]) / [147, 185] * [width, height]
+    landmarks = np.stack([face, face * 1.5 - 2, face * 0.4 + [width * 0.6, height * 0.6]]).astype(np.float32)
+    boxes = np.concatenate([landmarks.min(axis=1), landmarks.max(axis=1)], axis=1)
+    black, white = (
+        align(session, np.pad(image, margins, constant_values=value), boxes, landmarks, full_size=(width, height))
+        for value in (0, 255)
+    )
+    for crop, name in ((PORTRAIT, "portrait_crop"), (second_crop, "age_gender_crop")):
+        np.testing.assert_array_equal(black[name], white[name])
+        if max(size) <= LEAST_SIDE_PX:  # of larger ones the reference samples a level that the graph does not
+            expected = reference_crops(image, boxes, landmarks, crop).astype(int)
+            difference = np.abs(black[name].astype(int) - expected)
+            assert np.mean(difference > 6) < 0.01  # a pixel at the very edge may be inside or not
+    np.testing.assert_allclose(black["face_box"], boxes.clip(0, [width, height] * 2), atol=1e-3)
 
 
 def test_a_face_does_not_depend_on_its_neighbours(session: Any, photo: NDArray[np.uint8]) -> None:
