@@ -20,7 +20,8 @@ from fsclient.cli import main as fsclient
 from fsclient.commands.options import SERVER_VARIABLE, TOKEN_VARIABLE
 from fsengine.cli import main as fsengine
 from fsengine.container.health import READY_PATH
-from fsengine.container.server_command import EXIT_TIMEOUT_S
+from fsengine.container.self_building import PLANNED
+from fsengine.server.triton_command import EXIT_TIMEOUT_S
 from triton_options import refusal
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is missing: pip install pyyaml")
@@ -182,7 +183,7 @@ def test_what_is_mounted_is_there_and_only_its_makers_write_to_it() -> None:
         for mount in container["volumeMounts"]:
             if not mount.get("readOnly") and mount["name"] not in ("tmp", "shm"):
                 writers.setdefault(mount["name"], set()).add(container["name"])
-    assert writers == {"models": {"assemble"}, "plans": {"plans-owner", "plans"}, "results": {"ingest"}}
+    assert writers == {"models": {"assemble"}, "plans": {"plans-owner", "plans", "triton"}, "results": {"ingest"}}
     names = [volume["name"] for volume in PODS["server"]["volumes"] if "hostPath" in volume]
     assert names == ["plans"]
 
@@ -197,15 +198,16 @@ def test_the_gpu_is_asked_for_where_it_is_used_alone() -> None:
 def test_folders_of_commands_are_handed_on() -> None:
     """Commands are those of `fsengine`, and what one makes is what the next one reads."""
     assembled = params(fsengine, CONTAINERS["assemble"][1]["args"][1:])
-    built = params(fsengine, CONTAINERS["plans"][1]["args"][1:])
+    shell, option, script = CONTAINERS["plans"][1]["args"]
+    assert (shell, option) == ("sh", "-c")
+    build, otherwise = script.split(" || ")  # a build that fails keeps no pod from serving
+    assert otherwise.startswith("echo ")
+    built = params(fsengine, build.split()[1:])
     served = params(fsengine, TRITON["args"][1:])
     assert assembled["target"] == "gpu"
     assert built["repository"] == assembled["out"]
-    assert served["repository"] == built["out"]
-    assert {container["args"][0] for name, (_, container) in CONTAINERS.items() if name != "ingest"} == {
-        "chown",
-        "fsengine",
-    }
+    assert served["repository"] == assembled["out"]
+    assert served["plans_in"] / PLANNED == built["out"]
 
 
 def test_variables_are_those_that_our_commands_read_and_secrets_have_what_they_name() -> None:

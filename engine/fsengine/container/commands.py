@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from fsengine.plans.built_plans import BUILT, PlansRecord
+from fsengine.plans.commands import step_names
 from fsengine.repository.assemble import Target
 from fsengine.server import triton_command as defaults
 from fsengine.terminal.messages import say
@@ -94,7 +95,21 @@ TARGETS = (Target.CONTAINER.value, Target.GPU.value)
     envvar="FACESTATS_PLANS",
     help="Whether plans are built and served; without them ONNX Runtime runs every graph.",
 )
+@click.option(
+    "--keep-onnx",
+    metavar="STEP[,STEP]",
+    multiple=True,
+    envvar="FACESTATS_KEEP_ONNX",
+    callback=step_names,
+    help="Steps that get no plan; may be given again.",
+)
 @click.option("--trtexec", metavar="PROGRAM", help="Of `fsengine build`.")
+@click.option(
+    "--traces",
+    metavar="URL",
+    envvar="FACESTATS_TRACES",
+    help="OpenTelemetry collector that every 100th photo's way through the steps is sent to, OTLP over HTTP.",
+)
 @click.option("--program", default="tritonserver", show_default=True, help="The server's program.")
 @click.argument("extra", nargs=-1, metavar="[-- OPTION...]")
 def start(
@@ -110,7 +125,9 @@ def start(
     insecure: bool,
     plans_in: Path | None,
     plans: str,
+    keep_onnx: tuple[str, ...],
     trtexec: str | None,
+    traces: str | None,
     extra: tuple[str, ...],
     **settings: Any,
 ) -> None:
@@ -127,6 +144,7 @@ def start(
       fsengine start --repository /models/container -- --log-verbose=1
     """
     from fsengine.container.start_checks import check_repository
+    from fsengine.container.trace_options import trace_arguments
     from fsengine.errors import Action, MissingDependencyError, Remedy
     from fsengine.plans.gpu_defaults import pool_mib
     from fsengine.server.access.exposure import check_exposure
@@ -146,7 +164,7 @@ def start(
         tls=tls,
         token=None if token_file is None else read_token(token_file, private=False),
         cuda_memory_mib=pool_mib(gpus[0].memory_mib) if cuda_memory_mib is None and gpus else cuda_memory_mib or 0,
-        extra=extra,
+        extra=(*(trace_arguments(traces) if traces else ()), *extra),
         **settings,
     )
     if shutil.which(program) is None:
@@ -175,6 +193,7 @@ def start(
             command=command,
             url=options.local_url,
             build=build if plans == "on" else None,
+            keep_onnx=keep_onnx,
             say=say,
         )
         sys.exit(serving.run())

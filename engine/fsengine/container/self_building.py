@@ -44,6 +44,7 @@ class SelfBuilding:
         command: Makes the command line of the server of a repository.
         url: HTTP address of the server.
         build: Options of `fsengine build`; None serves without plans.
+        keep_onnx: Steps that are to stay with ONNX Runtime.
         say: Called with each line for people.
     """
 
@@ -53,6 +54,7 @@ class SelfBuilding:
     command: Callable[[Path, PlansRecord | None], list[str]]
     url: str
     build: Sequence[str] | None
+    keep_onnx: tuple[str, ...]
     say: Say
     _stopped: bool = False
     _builder: subprocess.Popen[bytes] | None = None
@@ -63,9 +65,10 @@ class SelfBuilding:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         planned = None if self.build is None else self._planned()
-        if self.build is not None and planned is None:
-            self._builder = self._start_build(self.build)
         while True:
+            if self.build is not None and planned is None:
+                self._builder = self._start_build(self.build)
+                self.build = None  # once in the life of this process
             repository, record = planned or self._graphs()
             server = self._start(self.command(repository, record))
             if self._stopped:  # told before the server was there to be told
@@ -115,8 +118,9 @@ class SelfBuilding:
         except FaceStatsError as exc:
             self.say(f"WARNING: {exc}")
             return None
-        fits = record is not None and record.checked and record.made_for(self.source, self.gpus[0], len(self.gpus))
-        return record if fits else None
+        if record is None or not record.made_for(self.source, self.gpus[0], len(self.gpus)):
+            return None
+        return record if record.checked and record.keeps(self.keep_onnx) else None
 
     def _planned(self) -> tuple[Path, PlansRecord] | None:
         """Return the repository with plans, if it can be served, and say which steps have none."""
@@ -142,8 +146,8 @@ class SelfBuilding:
     def _distrust(self, folder: Path, record: PlansRecord) -> None:
         """Do not serve plans again that the server did not start with, before they were tried anew."""
         self.say(
-            "WARNING: the server did not start with plans, its words are above: THE GRAPHS ARE SERVED IN ONNX RUNTIME. "
-            "At the next start the plans are tried again"
+            "WARNING: the server did not start with plans, its words are above: THE GRAPHS ARE SERVED IN ONNX RUNTIME, "
+            "and the plans are built and tried anew"
         )
         with suppress(FaceStatsError, OSError):
             write_plans(folder, replace(record, checked=False))
@@ -155,6 +159,7 @@ class SelfBuilding:
         packages = str(Path(__file__).absolute().parents[2])
         command = [sys.executable, *isolated, "-c", _RUN, packages, "build", str(self.source)]
         command += ["--out", str(self.folder / PLANNED), *options]
+        command += [word for step in self.keep_onnx for word in ("--keep-onnx", step)]
         store = {"FACESTATS_MODELS": os.environ.get("FACESTATS_MODELS") or str(self.folder / STORE)}
         # A group of its own: compilers that it started end with it.
         return self._start(command, env=os.environ | store, start_new_session=True)

@@ -86,6 +86,7 @@ def build_plans(request: BuildRequest, toolchain: Toolchain, say: Say, progress:
             gpu=toolchain.gpu.name,
             num_gpus=request.num_gpus,
             tensorrt=toolchain.version,
+            settings=request.settings,
             steps=states,
         )
         write_gpu_repository(request.repository, request.out, toolchain.gpu, record, plans)

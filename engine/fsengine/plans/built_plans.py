@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fsengine.errors import PackError
 from fsengine.files.json_record import read_json, write_json
 from fsengine.gpu import Gpu
+from fsengine.plans.build_key import BuildSettings
 from fsengine.repository.assemble import MANIFEST_FILE
 from fsengine.repository.model_config import CONFIG_FILE
 
@@ -48,6 +49,7 @@ class PlansRecord:
         gpu: Name of the GPUs.
         num_gpus: How many.
         tensorrt: What built the plans, for example `11.4.0.106`; empty without plans.
+        settings: How they were built.
         steps: Each step with a graph in `source`.
         checked: Whether a server answered with it as the golden answers say.
     """
@@ -56,12 +58,17 @@ class PlansRecord:
     gpu: str
     num_gpus: int
     tensorrt: str = ""
+    settings: BuildSettings | None = None
     steps: Mapping[str, StepPlan]
     checked: bool = False
 
     def made_for(self, source: Path, gpu: Gpu, num_gpus: int) -> bool:
         """Return whether it was made from a repository for these GPUs."""
         return (self.source, self.gpu, self.num_gpus) == (source_id(source), gpu.name, num_gpus)
+
+    def keeps(self, keep_onnx: Iterable[str]) -> bool:
+        """Return whether those of some steps that have a graph are the ones that keep it as they were asked to."""
+        return self.of(KEPT) == sorted(set(keep_onnx) & set(self.steps))
 
     def of(self, state: str) -> list[str]:
         """Return the steps in a state."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from fsengine.plans.trtexec import Trtexec, find_trtexec
 from fsengine.repository.assemble import Target, check_gpu_repository, read_manifest
 from fsengine.terminal.messages import say
 from fsengine.terminal.progress_bar import progress_bar
+
+if TYPE_CHECKING:
+    from fsengine.plans.trial import Serve
 
 _DEFAULTS = BuildSettings()
 
@@ -82,33 +86,49 @@ def build(
       fsengine build repository --out planned
     """
     from fsengine.plans.build import BuildRequest, build_plans
-    from fsengine.plans.trial import native_server, stand_in_server, try_plans
+    from fsengine.plans.trial import try_plans
 
     check_gpu_repository(repository)
     _, target = read_manifest(repository)
     gpus = same_gpus() if target is Target.GPU else same_gpus()[:1]
     show_only(*gpus)
+    record = read_plans(out)
+    if record is not None and not (record.made_for(repository, gpus[0], len(gpus)) and record.keeps(keep_onnx)):
+        record = None
     program_here = find_trtexec(trtexec)
-    record = read_plans(out) if program_here is None and trtexec is None else None
-    if record is not None and not record.checked and record.made_for(repository, gpus[0], len(gpus)):
+    if record is not None and not record.checked and program_here is None and trtexec is None:
         say(f"there is no trtexec here: the plans that were built with TensorRT {record.tensorrt} are tried")
     else:
         toolchain = _toolchain(program_here or trtexec, gpus[0])
-        say(f"TensorRT {toolchain.version} on {gpus[0].name} ({gpus[0].capability_text})")
         settings = BuildSettings(optimization_level=optimization_level, workspace_mib=workspace_mib, tf32=not no_tf32)
-        request = BuildRequest(
-            repository=repository, out=out, settings=settings, keep_onnx=keep_onnx, num_gpus=len(gpus)
-        )
-        record = build_plans(request, toolchain, say, _bar)
-    if not untried:
-        if target is Target.PIP_GPU:
-            serve = functools.partial(stand_in_server, gpu=gpus[0])
+        if (
+            record is not None
+            and record.checked
+            and (record.tensorrt, record.settings) == (toolchain.version, settings)
+        ):
+            say(f"{out} is there already, and was tried")
+            untried = True
         else:
-            serve = functools.partial(native_server, program=program, gpu=gpus[0], num_gpus=len(gpus))
+            say(f"TensorRT {toolchain.version} on {gpus[0].name} ({gpus[0].capability_text})")
+            request = BuildRequest(
+                repository=repository, out=out, settings=settings, keep_onnx=keep_onnx, num_gpus=len(gpus)
+            )
+            record = build_plans(request, toolchain, say, _bar)
+    if not untried:
+        serve = _serve(program, gpus, target)
         record = try_plans(repository, out, record, gpus[0], serve, say)
     for step, plan in record.steps.items():
         say(f"{step}: {plan.state}{f', {plan.why}' if plan.why else ''}")
     click.echo(out)
+
+
+def _serve(program: str, gpus: Sequence[Gpu], target: Target) -> Serve:
+    """Return what serves plans for a trial."""
+    from fsengine.plans.trial import native_server, stand_in_server
+
+    if target is Target.PIP_GPU:
+        return functools.partial(stand_in_server, gpu=gpus[0])
+    return functools.partial(native_server, program=program, gpu=gpus[0], num_gpus=len(gpus))
 
 
 def _toolchain(program: str | None, gpu: Gpu) -> Toolchain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsengine.contracts import steps
-from fsengine.contracts.preprocessing import MAX_SIDE_PX
+from fsengine.contracts.preprocessing import LEAST_SIDE_PX, MAX_SIDE_PX
 from fsengine.contracts.tensors import DYNAMIC, ModelSpec, TensorSpec
 from fsengine.plans.gpu_defaults import TYPICAL_PHOTO_HW
 
@@ -78,7 +78,7 @@ def _input_profile(spec: ModelSpec, tensor: TensorSpec) -> InputProfile:
 
     return InputProfile(
         name=tensor.name,
-        least=filled((1, 1)),
+        least=filled((LEAST_SIDE_PX, LEAST_SIDE_PX)),
         typical=filled(TYPICAL_PHOTO_HW),
         greatest=filled((MAX_SIDE_PX, MAX_SIDE_PX)),
     )

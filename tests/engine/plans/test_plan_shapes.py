@@ -29,7 +29,7 @@ def test_a_batching_step_is_built_for_one_row_to_its_limit(name: str) -> None:
 
 def test_align_is_built_for_photos_of_every_size_up_to_the_cap() -> None:
     profile = {item.name: item for item in profile_of(SPECS[steps.ALIGN])}
-    assert (profile["image"].least, profile["image"].greatest) == ((1, 1, 1, 3), (1, 2048, 2048, 3))
+    assert (profile["image"].least, profile["image"].greatest) == ((1, 32, 32, 3), (1, 2048, 2048, 3))
     fixed = [item for name, item in profile.items() if name != "image"]
     assert len(fixed) == 5
     assert all(item.least == item.typical == item.greatest for item in fixed)
