@@ -39,6 +39,7 @@ from fstraining.heads.training_options import TrainingOptions
 from lite_pack.pack_card import CARD_FILE, card_text
 from lite_pack.projection import fit_projection
 from lite_pack.training_crops import TrainingCrops, unpack_crops
+from record_golden import record_golden
 from tool_command import ToolCommand, summary
 
 SMALL = "lite: small permissive models"
@@ -93,6 +94,7 @@ def build_lite_pack(source: Path, work: Path, out: Path, say: Say) -> Pack:
     )
     with temporary_file(out / CARD_FILE) as temporary:
         temporary.write_text(card_text(pack, {step: work / step for step in (ETHNICITY, AGE_GENDER)}))
+    record_golden(out)
     return pack
 
 
