@@ -25,9 +25,10 @@ from fsengine.registry.home import models_home
 from fsengine.terminal.messages import say
 from fsexport.artifact.exported import Origin, file_hashes
 from fsexport.artifact.origins import Given, StatedLicence, resolve
+from fsexport.artifact.precision import Precision
 from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
 from fsexport.detect.merge import MOST_FACES
-from fsexport.embed.clip_artifact import UNTRAINED, Precision, export_clip_artifact
+from fsexport.embed.clip_artifact import UNTRAINED, export_clip_artifact
 from fsexport.embed.open_clip_loader import ClipSource
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact
 from fsexport.heads.forest_artifact import export_forest_artifact

@@ -19,9 +19,10 @@ from fsengine.terminal.messages import Say, say
 from fsexport.artifact.exported import Exported, Origin
 from fsexport.artifact.origins import StatedLicence, resolve
 from fsexport.artifact.parity import parity_table
-from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
+from fsexport.artifact.precision import Precision
+from fsexport.detect.detector_artifact import detector_precision, export_detector_artifact, settings_for
 from fsexport.detect.merge import MOST_FACES
-from fsexport.embed.clip_artifact import UNTRAINED, Precision, export_clip_artifact
+from fsexport.embed.clip_artifact import UNTRAINED, export_clip_artifact
 from fsexport.embed.open_clip_loader import ClipSource
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact, read_scores
 from fsexport.heads.forest_artifact import export_forest_artifact
@@ -93,8 +94,9 @@ def _detectors(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iter
     for names in sources:
         given = resolve(names, StatedLicence())
         settings = settings_for(given.files, MOST_FACES)
-        out = folder / f"{DETECT}-{given.files[0].stem}"
-        yield export_detector_artifact(given.files, given.origin, settings, photos, out, say)
+        for precision in dict.fromkeys((Precision.FP32, detector_precision(settings, Precision.FP16))):
+            out = folder / f"{DETECT}-{given.files[0].stem}-{precision.value}"
+            yield export_detector_artifact(given.files, given.origin, settings, photos, out, say, precision=precision)
 
 
 def _heads(folder: Path, assets: Path, photos: list[Path], say: Say) -> Iterator[Exported]:

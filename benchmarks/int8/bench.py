@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from fsengine.terminal.tables import Table, show
 from fsexport.artifact.exported import Origin
-from fsexport.embed.clip_artifact import UNTRAINED, Precision, export_clip_artifact
+from fsexport.artifact.precision import Precision
+from fsexport.embed.clip_artifact import UNTRAINED, export_clip_artifact
 from fsexport.embed.open_clip_loader import ClipSource
 from fsexport.heads.attractiveness_artifact import read_scores
 from fsexport.heads.rating_mlp import layer_scores, percentile, read_torch_mlp

@@ -8,7 +8,8 @@ from fsengine.contracts.steps import AGE_GENDER, ATTRACTIVENESS, DETECT, EMBED, 
 from fsengine.registry.home import models_home
 from fsengine.terminal.messages import say
 from fsexport.artifact.exported import Origin
-from fsexport.embed.clip_artifact import UNTRAINED, Precision, export_clip_artifact
+from fsexport.artifact.precision import Precision
+from fsexport.embed.clip_artifact import UNTRAINED, export_clip_artifact
 from fsexport.embed.open_clip_loader import ClipSource
 from fsexport.inputs.decoded_photos import default_photos
 from fsexport.packs.pack_builder import build_pack

@@ -94,7 +94,8 @@ def clip(
       fsexport clip clip-vit-b32-openai --precision fp16 --out build/embed
       fsexport clip ViT-B-16/datacomp_xl_s13b_b90k --out build/embed
     """
-    from fsexport.embed.clip_artifact import Precision, export_clip_artifact
+    from fsexport.artifact.precision import Precision
+    from fsexport.embed.clip_artifact import export_clip_artifact
     from fsexport.embed.clip_source import clip_given
 
     given, model = clip_given(source, architecture, activation, _stated(licence, commercial_use))
@@ -107,25 +108,41 @@ def clip(
 @click.option(
     "--max-faces", type=click.IntRange(1, 256), default=256, show_default=True, help="The most faces of a photo."
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the artifact; fp16 for SCRFD and CenterFace alone.",
+)
 @_photos
 @_licence
 @_out
 def detector(
-    sources: tuple[str, ...], max_faces: int, photos: Path | None, licence: str | None, commercial_use: bool, out: Path
+    sources: tuple[str, ...],
+    max_faces: int,
+    precision: str,
+    photos: Path | None,
+    licence: str | None,
+    commercial_use: bool,
+    out: Path,
 ) -> None:
     r"""Export a face detector, SCRFD, YuNet, CenterFace or BlazeFace: the detect step.
 
     \b
     Example:
       fsexport detector yunet --out build/detect
+      fsexport detector scrfd-10g --precision fp16 --out build/detect
       fsexport detector blazeface-short blazeface-full --out build/detect
     """
     from fsexport.artifact.origins import resolve
+    from fsexport.artifact.precision import Precision
     from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
 
     given = resolve(sources, _stated(licence, commercial_use))
     settings = settings_for(given.files, max_faces)
-    export_detector_artifact(given.files, given.origin, settings, _photo_list(photos), out, say)
+    chosen = Precision(precision)
+    export_detector_artifact(given.files, given.origin, settings, _photo_list(photos), out, say, precision=chosen)
     click.echo(out)
 
 

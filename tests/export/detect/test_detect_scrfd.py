@@ -9,7 +9,11 @@ import pytest
 
 from fsengine.contracts.steps import detect_spec
 from fsengine.errors import ExportError
+from fsengine.packs.pack import HALF_PRECISIONS
+from fsexport.artifact.exported import Origin
+from fsexport.artifact.precision import Precision
 from fsexport.detect.detect_numpy import decode_scrfd, merge_candidates, scrfd_input, view_candidates
+from fsexport.detect.detector_artifact import detector_precision, export_detector_artifact
 from fsexport.detect.merge import MergeSettings
 from fsexport.detect.scrfd import ScrfdSettings, export_scrfd
 from fsexport.detect.views import View
@@ -107,3 +111,35 @@ def test_a_file_of_one_fixed_size_is_refused(weights: Path, tmp_path: Path) -> N
     with pytest.raises(ExportError, match="fixed to 640 px"):
         export_scrfd(weights / "scrfd_2.5g_bnkps_640.onnx", tmp_path / "detect.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_in_fp16_the_network_alone_is_half_and_finds_the_same_faces(
+    weights: Path, shared: Path, tmp_path: Path
+) -> None:
+    import onnx
+
+    exported = export_detector_artifact(
+        [weights / "det_500m.onnx"],
+        Origin(source="SCRFD", licence="non-commercial", commercial_use=False),
+        ScrfdSettings(),
+        [shared / "samples" / "photos" / name for name in PHOTOS],
+        tmp_path / "detect",
+        lambda _: None,
+        precision=Precision.FP16,
+    )
+    assert exported.precision == "fp16"
+    position, score = exported.parity
+    assert 0 < position.largest_difference <= 1
+    assert 0 < score.largest_difference <= 0.01
+    graph = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "detect" / exported.file)).graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    types |= {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input)}
+    inputs = {kind: {types[node.input[0]] for node in graph.node if node.op_type == kind} for kind in ("Conv", "TopK")}
+    assert inputs == {"Conv": {onnx.TensorProto.FLOAT16}, "TopK": {onnx.TensorProto.FLOAT}}
+    (suppression,) = (node for node in graph.node if node.op_type == "NonMaxSuppression")
+    assert {types[name] for name in suppression.input[:2]} == {onnx.TensorProto.FLOAT}
+
+
+def test_the_detector_of_a_pack_is_half_where_its_encoder_holds_fp16() -> None:
+    half = {p.value for p in Precision if detector_precision(ScrfdSettings(), p) is Precision.FP16}
+    assert half == HALF_PRECISIONS

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from fsdata.sample_photos import sample_folder
-from fsengine.errors import ExportError
+from fsengine.errors import ExportError, InvalidInputError
 from fsexport.artifact.exported import Origin
-from fsexport.detect.detector_artifact import export_detector_artifact, settings_for
+from fsexport.artifact.precision import Precision
+from fsexport.detect.detector_artifact import detector_precision, export_detector_artifact, settings_for
 from fsexport.detect.merge import MergeSettings
 from fsexport.detect.views import View
 from fsexport.detect.yunet import YuNetSettings, export_yunet
@@ -86,3 +87,18 @@ def test_a_model_of_other_outputs_is_refused(shared: Path, tmp_path: Path) -> No
     with pytest.raises(ExportError, match="expected those of YuNet"):
         export_yunet(shared / "weights" / "insightface" / "det_500m.onnx", tmp_path / "detect.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_it_stays_in_fp32_in_every_pack(network: Path, tmp_path: Path) -> None:
+    settings = settings_for([network], 32)
+    assert {detector_precision(settings, precision) for precision in Precision} == {Precision.FP32}
+    with pytest.raises(InvalidInputError, match="in fp16: expected fp32, or fp16 for SCRFD and CenterFace"):
+        export_detector_artifact(
+            [network],
+            Origin(source="seeded", licence="MIT", commercial_use=True),
+            settings,
+            [],
+            tmp_path / "detect",
+            lambda _: None,
+            precision=Precision.FP16,
+        )

@@ -37,7 +37,8 @@ pytest.importorskip("onnxscript", reason="torch's exporter needs onnxscript")
 
 from fsexport.artifact.exported import Origin  # noqa: E402
 from fsexport.artifact.origins import StatedLicence  # noqa: E402
-from fsexport.embed.clip_artifact import Precision, export_clip_artifact  # noqa: E402
+from fsexport.artifact.precision import Precision  # noqa: E402
+from fsexport.embed.clip_artifact import export_clip_artifact  # noqa: E402
 from fsexport.embed.clip_source import clip_given  # noqa: E402
 from fsexport.embed.static_int8 import quantize_encoder  # noqa: E402
 from fsexport.embed.symmetric_qdq import FP8, INT8_SYMMETRIC, Quantization, quantize_half_encoder  # noqa: E402

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fsdata.sample_photos import sample_folder
+from fsengine.contracts.steps import detect_spec
 from fsengine.contracts.tensors import DYNAMIC, DType, ModelSpec
 from fsengine.packs.pack import read_pack
 from fsengine.packs.shipped import shipped_folder
@@ -22,6 +23,8 @@ ort = pytest.importorskip("onnxruntime")
 
 import ort_other  # noqa: E402
 from built_full_size_pack import built_full_size_pack  # noqa: E402
+from fsexport.detect.merge import MOST_FACES  # noqa: E402
+from fsexport.detect.scrfd import export_scrfd  # noqa: E402
 
 LITE = shipped_folder("packs") / "lite"
 STEPS = ("detect", "align", "embed", "attractiveness", "age_gender")
@@ -56,11 +59,16 @@ def random_inputs(spec: ModelSpec) -> dict[str, NDArray[Any]]:
     return feed
 
 
-def compare(pack_folder: Path, step: str, other: Path, tmp_path: Path) -> None:
+def compare_step(pack_folder: Path, step: str, other: Path, tmp_path: Path) -> None:
     """Run a pack's graph in both and compare what comes out."""
     pack = read_pack(pack_folder)
     (spec,) = (spec for spec in pack.specs() if spec.name == step)
-    graph, feed = pack_folder / pack.models[step].file, random_inputs(spec)
+    compare(pack_folder / pack.models[step].file, spec, other, tmp_path)
+
+
+def compare(graph: Path, spec: ModelSpec, other: Path, tmp_path: Path) -> None:
+    """Run a graph in both and compare what comes out."""
+    feed = random_inputs(spec)
     np.savez(tmp_path / "feed.npz", **feed)
     command = [sys.executable, ort_other.__file__, *map(str, (graph, tmp_path / "feed.npz", tmp_path / "out.npz"))]
     run = subprocess.run(
@@ -79,11 +87,16 @@ def compare(pack_folder: Path, step: str, other: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "attractiveness"])
 def test_the_graphs_of_the_demo_pack_give_the_same_there(step: str, other: Path, tmp_path: Path) -> None:
-    compare(LITE, step, other, tmp_path)
+    compare_step(LITE, step, other, tmp_path)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_the_graphs_of_the_full_size_pack_give_the_same_there(
     step: str, other: Path, shared: Path, tmp_path: Path
 ) -> None:
-    compare(built_full_size_pack(shared), step, other, tmp_path)
+    compare_step(built_full_size_pack(shared), step, other, tmp_path)
+
+
+def test_a_detector_in_fp16_gives_the_same_there(other: Path, shared: Path, tmp_path: Path) -> None:
+    source = shared / "weights" / "insightface" / "det_500m.onnx"
+    compare(export_scrfd(source, tmp_path / "model.onnx", half=True), detect_spec(MOST_FACES), other, tmp_path)
