@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,27 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def fsclient_command() -> list[str]:
     """The command line of `fsclient` in this environment."""
     return [sys.executable, "-c", "from fsclient.cli import main; main()"]
+
+
+@pytest.fixture(scope="session")
+def scored_assets(
+    shared: Path, fsclient_command: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Return what scores a folder of the assets with a server, and gives the results: `(server, name, sample=None)`.
+
+    Each is scored once for all tests that ask for it; a sample is the same for all of them.
+    """
+    done: dict[tuple[str, str, int | None], Path] = {}
+
+    def run(server: EmbeddedServer, name: str, sample: int | None = None) -> Path:
+        asked = server.url, name, sample
+        if asked not in done:
+            out = tmp_path_factory.mktemp("scored")
+            command = [*fsclient_command, "ingest", "--strict", str(shared / "samples" / name), "--out", str(out)]
+            command += ["--server", server.url, *([] if sample is None else ["--sample", str(sample)])]
+            result = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+            assert result.returncode in (0, 3), result.stderr  # most folders have files that are no photos
+            done[asked] = out
+        return done[asked]
+
+    return run

@@ -14,7 +14,10 @@ for name in ("duckdb", "cv2", "onnxruntime"):
 
 @pytest.fixture(scope="session")
 def scored(lite_server: EmbeddedServer, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photos that ship, copied to a folder of their own, and beside them their results."""
+    """The photos that ship, copied to a folder of their own, and beside them their results, without crops.
+
+    Every test reads these; one that adds crops or changes anything works on a copy.
+    """
     folder = tmp_path_factory.mktemp("scored")
     for name in ("solvay_conference_1927.jpg", "obama.jpg", "hopper.jpg", "astronaut.jpg"):
         shutil.copy(photos / name, folder / name)
@@ -25,5 +28,5 @@ def scored(lite_server: EmbeddedServer, photos: Path, tmp_path_factory: pytest.T
 
 @pytest.fixture
 def results_folder(scored: Path, tmp_path: Path) -> Path:
-    """Results of their own for a test, of the photos of `scored`, without crops."""
-    return Path(shutil.copytree(scored / "results", tmp_path / "results", ignore=shutil.ignore_patterns("_crops")))
+    """Results of their own for a test, of the photos of `scored`."""
+    return Path(shutil.copytree(scored / "results", tmp_path / "results"))

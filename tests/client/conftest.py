@@ -1,9 +1,8 @@
-"""A client of the fake backend, and folders of the assets ingested once for all that look at them."""
+"""A client of the fake backend, and rows of the assets."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ import pytest
 from fsclient import Client
 from fsclient.testing import FakeBackend
 from fsengine.server.embedded import EmbeddedServer
-
-TIMEOUT_S = 900
 
 Rows = dict[str, dict[str, Any]]
 
@@ -32,26 +29,11 @@ def client(backend: FakeBackend) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def ingested(
-    shared: Path, fsclient_command: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[EmbeddedServer, str], Rows]:
-    """Return what scores a folder of the assets and gives its rows by their path below `samples/`; each folder once."""
-    done: dict[tuple[str, str], Rows] = {}
+def ingested(shared: Path, scored_assets: Callable[..., Path]) -> Callable[..., Rows]:
+    """Return what gives the rows of `scored_assets` by their path below `samples/`."""
 
-    def run(server: EmbeddedServer, name: str) -> Rows:
-        if (server.url, name) not in done:
-            out = tmp_path_factory.mktemp("out")
-            command = [*fsclient_command, "ingest", "--strict", str(shared / "samples" / name), "--out", str(out)]
-            result = subprocess.run(
-                [*command, "--server", server.url],
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-            assert result.returncode in (0, 3), result.stderr  # most folders have files that are no photos
-            rows = pq.read_table(out).to_pylist()
-            done[server.url, name] = {os.path.relpath(row["source"], shared / "samples"): row for row in rows}
-        return done[server.url, name]
+    def rows_of(server: EmbeddedServer, name: str, sample: int | None = None) -> Rows:
+        rows = pq.read_table(scored_assets(server, name, sample)).to_pylist()
+        return {os.path.relpath(row["source"], shared / "samples"): row for row in rows}
 
-    return run
+    return rows_of

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -47,14 +48,6 @@ def test_two_servers_run_side_by_side_and_clear_up_after_themselves(repository: 
     assert not first.alive()
 
 
-def test_a_server_leaves_its_repository_as_it_was(repository: Path) -> None:
-    # Else the next start would hash and check every artifact again.
-    before = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
-    with EmbeddedServer(repository):
-        pass
-    assert {path: path.stat().st_mtime_ns for path in repository.rglob("*")} == before
-
-
 def processes() -> set[Path]:
     return set(Path("/proc").glob("[0-9]*"))
 
@@ -73,29 +66,92 @@ def decoders_with_dali(earlier: set[Path]) -> set[str]:
     return loaded
 
 
-def test_dali_is_loaded_a_second_time_only_when_a_photo_is_asked_for_alone(repository: Path, photos: Path) -> None:
-    async def faces_alone(url: str) -> int:
+def faces_alone(url: str, photo: Path) -> int:
+    """Return the number of faces on a photo that is decoded alone."""
+
+    async def ask() -> int:
         backend = TritonBackend(url)
-        data = (photos / "astronaut.jpg").read_bytes()
         try:
             asked = face_outputs(await backend.served())
-            outputs = await backend.infer(data, asked, orientation=1, alone=True)
+            outputs = await backend.infer(photo.read_bytes(), asked, orientation=1, alone=True)
         finally:
             await backend.close()
         return len(outputs["face_score"])
 
-    earlier = processes()  # of another server of the suite, for example
+    return asyncio.run(ask())
+
+
+def listeners(port: int) -> set[str]:
+    """Return the addresses, as the kernel writes them, on which something listens on a port."""
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    entries = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    listening = [entry[1].split(":") for entry in entries if entry[3] == "0A"]
+    return {address for address, number in listening if int(number, 16) == port}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """What was seen of one server from before its start until after its end.
+
+    Attributes:
+        url: Its address.
+        listeners: Addresses that its port was open on.
+        decoders: Decode models whose process had loaded DALI, once it was ready and after a photo had been alone.
+        alone: Faces found on that photo.
+        changed: Files of its repository that were changed, added or removed.
+        environments: Folders for packed environments that it left.
+    """
+
+    url: str
+    listeners: set[str]
+    decoders: tuple[set[str], set[str]]
+    alone: int
+    changed: set[Path]
+    environments: set[Path]
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Life:
+    """One server for all who look and break nothing."""
+    folder = tmp_path_factory.mktemp("life") / "repository"
+    repository = Path(shutil.copytree(served_repository("lite", print), folder))
+    times = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
+    earlier, environments = processes(), set(Path("/tmp").glob("python_env_*"))
     with EmbeddedServer(repository) as server:
-        assert decoders_with_dali(earlier) == {DECODE}
-        assert asyncio.run(faces_alone(server.url)) == 1
-        assert decoders_with_dali(earlier) == {DECODE, DECODE_ISOLATED}
+        ready = decoders_with_dali(earlier)
+        alone = faces_alone(server.url, photos / "astronaut.jpg")
+        decoders = ready, decoders_with_dali(earlier)
+        found = listeners(int(server.url.split(":")[1]))
+    after = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
+    return Life(
+        url=server.url,
+        listeners=found,
+        decoders=decoders,
+        alone=alone,
+        changed={path for path, _ in times.items() ^ after.items()},
+        environments=set(Path("/tmp").glob("python_env_*")) - environments,
+    )
 
 
-def test_folders_for_packed_environments_do_not_pile_up(repository: Path) -> None:
-    before = set(Path("/tmp").glob("python_env_*"))
-    with EmbeddedServer(repository):
-        pass
-    assert set(Path("/tmp").glob("python_env_*")) <= before
+def test_a_server_leaves_its_repository_as_it_was(life: Life) -> None:
+    # Else the next start would hash and check every artifact again.
+    assert not life.changed
+
+
+def test_dali_is_loaded_a_second_time_only_when_a_photo_is_asked_for_alone(life: Life) -> None:
+    assert life.decoders == ({DECODE}, {DECODE, DECODE_ISOLATED})
+    assert life.alone == 1
+
+
+def test_folders_for_packed_environments_do_not_pile_up(life: Life) -> None:
+    assert not life.environments
+
+
+def test_it_listens_on_loopback_alone(life: Life) -> None:
+    assert life.url.startswith("127.0.0.1:")
+    assert life.listeners
+    # 127.0.0.1, plain or mapped into IPv6.
+    assert life.listeners <= {"0100007F", "0000000000000000FFFF00000100007F"}
 
 
 def test_only_new_and_empty_environment_folders_are_removed(tmp_path: Path) -> None:
@@ -105,19 +161,6 @@ def test_only_new_and_empty_environment_folders_are_removed(tmp_path: Path) -> N
     os.utime(tmp_path / "python_env_old", (0, 0))
     binary.remove_environment_folders(1.0, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"python_env_old", "python_env_full", "other"}
-
-
-def test_it_listens_on_loopback_alone(repository: Path) -> None:
-    with EmbeddedServer(repository) as server:
-        host, port = server.url.split(":")
-        assert host == "127.0.0.1"
-        tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
-        entries = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
-        listening = [entry[1].split(":") for entry in entries if entry[3] == "0A"]
-        addresses = {address for address, number in listening if int(number, 16) == int(port)}
-        # 127.0.0.1, plain or mapped into IPv6.
-        assert addresses
-        assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}
 
 
 def test_a_broken_repository_is_an_error_that_quotes_and_names_the_log(repository: Path) -> None:

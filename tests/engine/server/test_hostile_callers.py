@@ -26,10 +26,10 @@ from fsclient import AsyncClient, Client
 from fsclient.models.name_to_repository import served_repository
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.server.listening import Listening
+from long_tests import LONG
 
 pytestmark = pytest.mark.triton
 
-LONG = bool(os.environ.get("FACESTATS_LONG_TESTS"))
 CONNECTIONS = 500
 MIXED_REQUESTS = 1000 if LONG else 200
 MIXED_CLIENTS = 64

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -131,12 +132,12 @@ def test_an_attractiveness_head_is_served_as_it_was_trained(
 
 
 def test_an_ethnicity_head_is_served_as_it_was_trained(
-    lite_server: EmbeddedServer, shared: Path, fsclient_command: list[str], tmp_path: Path
+    lite_server: EmbeddedServer, scored_assets: Callable[..., Path], shared: Path, tmp_path: Path
 ) -> None:
-    photos, results, head = shared / "samples" / "labelled", tmp_path / "results", tmp_path / "ethnicity"
-    run([*fsclient_command, "ingest", str(photos / "fairface"), "--out", str(results), "--server", lite_server.url])
+    labels, head = shared / "samples" / "labelled" / "labels.tsv", tmp_path / "ethnicity"
+    results = scored_assets(lite_server, "labelled/fairface")
     fstrain(
-        *("ethnicity", "--results", results, "--labels", photos / "labels.tsv"),
+        *("ethnicity", "--results", results, "--labels", labels),
         *("--licence", "CC BY 4.0", "--out", head),
     )
     exported = read_exported(head)
@@ -150,7 +151,7 @@ def test_an_ethnicity_head_is_served_as_it_was_trained(
 
     from fsdata.labels.readers.data_sets import read_labels
 
-    faces = join_results(results, read_labels(photos / "labels.tsv"))
+    faces = join_results(results, read_labels(labels))
     assert len(faces.records) > 480
     with EmbeddedServer(tmp_path / "repository") as server:
         served = ask(server, ETHNICITY, FIL_INPUT, faces.embeddings, [FIL_OUTPUT])[FIL_OUTPUT]
