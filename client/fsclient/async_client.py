@@ -117,8 +117,7 @@ class AsyncClient:
             on_message: Called with each line for people; by default they are logged.
 
         Returns:
-            The client. Closing it stops the server. What cannot be served or started, the first call says:
-            MissingDependencyError, PackError, ServerError.
+            The client; closing it stops the server. Its first call raises what `_start_server` does.
         """
         choice = ServerChoice(models=None if models is None else os.fspath(models), without=tuple(without), gpu=gpu)
         return cls(choice, request_timeout_s=request_timeout_s, on_message=on_message)
@@ -280,6 +279,7 @@ class AsyncClient:
         out: PathLike,
         *,
         concurrency: int | None = None,
+        processes: int | None = None,
         part_size: int = DEFAULT_PART_SIZE,
         retry_statuses: Iterable[Status] = (),
         refresh: bool = False,
@@ -292,14 +292,13 @@ class AsyncClient:
         listed: Iterable[PathLike] = (),
         progress: Callable[[IngestProgress], None] | None = None,
     ) -> IngestSummary:
-        """Score photos into Parquet; what earlier runs did is kept.
-
-        Cancelled, it writes what is done before it ends.
+        """Score photos into Parquet; what earlier runs did is kept. Cancelled, it writes what is done before it ends.
 
         Args:
             sources: Photos, folders (searched with all below them) and glob patterns; with `refresh` there may be none.
             out: Folder of the parts.
-            concurrency: Photos in flight; None for 8, or fewer where an embedded server has no room for them.
+            concurrency: Photos in flight; None for as many as the server says that it can take.
+            processes: Processes that read and ask; None for as many as the server and this machine can use.
             part_size: Photos of one part.
             retry_statuses: Statuses of earlier runs whose photos are done again.
             refresh: Whether results of other models are brought to the served ones first.
@@ -324,6 +323,7 @@ class AsyncClient:
             sources,
             out,
             concurrency=concurrency,
+            processes=processes,
             part_size=part_size,
             retry_statuses=retry_statuses,
             refresh=refresh,

@@ -18,7 +18,7 @@ from fsclient.ingest.resume import (
     refuse_other_embedding,
     refuse_other_set,
 )
-from fsclient.ingest.settings import INGEST_CONCURRENCY, IngestConfig
+from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.refresh_run import refresh
 from fsdata.results.parts import locked
@@ -124,13 +124,13 @@ async def _ingested(
 
 
 def _within_room(config: IngestConfig, server: Session, teller: ProgressTeller) -> IngestConfig:
-    """Return the run with no more photos in flight than the server has room for."""
-    return replace(config, concurrency=_concurrency(config.concurrency, server.photos_in_flight, teller))
+    """Return the run with as many photos in flight as the server can take, or as were asked for and it has room for."""
+    wanted = config.concurrency or server.backend.capacity.photos_in_flight
+    return replace(config, concurrency=_concurrency(wanted, server.photos_in_flight, teller))
 
 
-def _concurrency(asked: int | None, room: int | None, teller: ProgressTeller) -> int:
-    """Return the photos in flight: what was asked for, within what the server has room for."""
-    wanted = asked or INGEST_CONCURRENCY
+def _concurrency(wanted: int, room: int | None, teller: ProgressTeller) -> int:
+    """Return the photos in flight: what is wanted, within what the server has room for."""
     if room is not None and room < wanted:
         teller.say(f"/dev/shm has room for {room} photos in flight, not {wanted}")
         return room

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsclient.backend.served_capacity import ServedCapacity
 from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
 from fsengine.errors import InferenceError
 
@@ -103,6 +104,16 @@ class FakeBackend:
     def isolates(self) -> bool:
         """Return whether it can decode a photo alone."""
         return self.respond_alone is not None
+
+    @property
+    def capacity(self) -> ServedCapacity:
+        """Return how much it is said to take."""
+        return ServedCapacity()
+
+    @property
+    def connect_again(self) -> None:
+        """Return None: what it was asked is remembered in this process."""
+        return
 
     async def served(self) -> ServedEnsemble:
         """Return what is served."""

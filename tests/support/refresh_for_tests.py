@@ -143,7 +143,7 @@ def run(
     paths = find_inputs(config).paths
     with locked(out):
         if plain:
-            return asyncio.run(ingest_photos(config, plan_ingest(config, paths), backend, lambda _: None))
+            return asyncio.run(ingest_photos(config, plan_ingest(config, paths), backend, lambda *_: None))
         finish_replacement(out)
         return asyncio.run(refresh(config, paths, backend, progress or RecordedProgress()))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsclient.backend.served_capacity import ServedCapacity
 from fsengine.contracts.served import ServedEnsemble, ServedHead
 
 
@@ -17,6 +18,14 @@ class InferenceBackend(Protocol):
     @property
     def isolates(self) -> bool:
         """Return whether the server can decode a photo alone, as `served` last found."""
+
+    @property
+    def capacity(self) -> ServedCapacity:
+        """Return how much the server can take, as `served` last found."""
+
+    @property
+    def connect_again(self) -> Callable[[], InferenceBackend] | None:
+        """Return what makes another connection to the same server, in another process too; None where nothing can."""
 
     async def served(self) -> ServedEnsemble:
         """Return what is served.

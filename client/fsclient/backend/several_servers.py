@@ -7,12 +7,14 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
+from fsclient.backend.served_capacity import ServedCapacity, combined
 from fsengine.contracts.served import ServedEnsemble, ServedHead
 from fsengine.errors import DeadlineError, InferenceError, ServerBusyError, ServerUnavailableError
 
@@ -46,6 +48,18 @@ class SeveralServers:
     def isolates(self) -> bool:
         """Return whether every server that was reached can decode a photo alone."""
         return all(self._backends[address].isolates for address in self._checked)
+
+    @property
+    def capacity(self) -> ServedCapacity:
+        """Return how much the servers that were reached can take together."""
+        return combined(self._backends[address].capacity for address in self._checked)
+
+    @property
+    def connect_again(self) -> Callable[[], InferenceBackend] | None:
+        """Return what makes other connections to the same servers; see `InferenceBackend.connect_again`."""
+        again = {address: backend.connect_again for address, backend in self._backends.items()}
+        known = {address: connect for address, connect in again.items() if connect is not None}
+        return partial(_connected, known) if len(known) == len(again) else None
 
     async def served(self) -> ServedEnsemble:
         """Return what all of them serve; see `InferenceBackend.served`.
@@ -146,6 +160,10 @@ class SeveralServers:
         logger.warning("%s is left out for a while: %s", address, error)
         self._checked.discard(address)
         self._lost_until[address] = time.monotonic() + LOST_FOR_S
+
+
+def _connected(servers: Mapping[str, Callable[[], InferenceBackend]]) -> SeveralServers:
+    return SeveralServers({address: connect() for address, connect in servers.items()})
 
 
 def _agreed(by_address: Mapping[str, ServedEnsemble]) -> ServedEnsemble:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsclient.backend.address import NO_ACCESS, Access
-from fsclient.backend.grpc_errors import translated_errors
+from fsclient.backend.served_capacity import ServedCapacity, num_instances, served_capacity
 from fsclient.backend.statistics import ModelStatistics
+from fsclient.backend.wire.grpc_channel import opened_channel
+from fsclient.backend.wire.grpc_errors import translated_errors
+from fsclient.backend.wire.infer_message import Tensor, answered_arrays, infer_request
 from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
 from fsengine.contracts.steps import (
     DECODE,
@@ -24,14 +27,17 @@ from fsengine.contracts.steps import (
     HEADS,
     ORIENTATION,
 )
+from fsengine.contracts.tensors import DType
 from fsengine.errors import AccessDeniedError, DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
 from fsengine.server.listening import TOKEN_HEADER
-from fsengine.server.loopback import channel_options, unlimited_messages
 
 if TYPE_CHECKING:
-    from tritonclient.grpc import InferInput, InferResult, aio, model_config_pb2, service_pb2
+    from grpc import aio
+    from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 logger = logging.getLogger(__name__)
+
+_INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 CONNECT_TIMEOUT_S = 20.0
 REQUEST_TIMEOUT_S = 120.0
@@ -58,20 +64,29 @@ class TritonBackend:
             access: What is shown to it.
             request_timeout_s: The longest wait for one photo.
         """
+        self.connect_again = partial(TritonBackend, url, tls=tls, access=access, request_timeout_s=request_timeout_s)
         self._url = url
         self._tls = tls
         self._access = access
-        self._headers = None if access.token is None else {TOKEN_HEADER: access.token}
-        self._options = {"headers": self._headers, "client_timeout": CONNECT_TIMEOUT_S}
+        self._metadata = None if access.token is None else ((TOKEN_HEADER, access.token),)
+        self._options = {"metadata": self._metadata, "timeout": CONNECT_TIMEOUT_S}
         self._request_timeout_s = request_timeout_s
-        self._client: aio.InferenceServerClient | None = None
+        self._channel: aio.Channel | None = None
+        self._stub: service_pb2_grpc.GRPCInferenceServiceStub | None = None
+        self._infer: aio.UnaryUnaryMultiCallable[bytes, bytes] | None = None
         self._isolates = False
-        self._requests: set[asyncio.Task[InferResult]] = set()
+        self._capacity = ServedCapacity()
+        self._calls: set[aio.UnaryUnaryCall[bytes, bytes]] = set()
 
     @property
     def isolates(self) -> bool:
         """Return whether the server can decode a photo alone; see `InferenceBackend.isolates`."""
         return self._isolates
+
+    @property
+    def capacity(self) -> ServedCapacity:
+        """Return how much the server can take; see `InferenceBackend.capacity`."""
+        return self._capacity
 
     async def served(self) -> ServedEnsemble:
         """Return what the server serves; see `InferenceBackend.served`."""
@@ -84,13 +99,16 @@ class TritonBackend:
             ) from exc
 
     async def _served(self) -> ServedEnsemble:
-        client = self._connected()
+        from tritonclient.grpc import service_pb2 as pb
+
         with translated_errors(self._url, tls=self._tls):
-            config = (await client.get_model_config(ENSEMBLE, **self._options)).config
-            metadata = await client.get_server_metadata(**self._options)
-            if not await client.is_model_ready(ENSEMBLE, **self._options):
+            config = await self._config(ENSEMBLE)
+            metadata = await self._connected().ServerMetadata(pb.ServerMetadataRequest(), **self._options)
+            if not await self._is_ready(ENSEMBLE):
                 raise ServerUnavailableError(f"the server at {self._url} is not ready yet; try again")
             self._isolates = await self._serves_twin_of(config)
+            steps = await self._step_configs(config)
+        self._capacity = served_capacity(config, steps, isolates=self._isolates)
         return ServedEnsemble(
             models=ServedModels.from_parameters(
                 {name: value.string_value for name, value in config.parameters.items()}
@@ -100,12 +118,30 @@ class TritonBackend:
             heads=_heads(config),
         )
 
+    async def _step_configs(self, ensemble: model_config_pb2.ModelConfig) -> dict[str, model_config_pb2.ModelConfig]:
+        """Return the configuration of each step of the ensemble, in its order."""
+        names = [step.model_name for step in ensemble.ensemble_scheduling.step]
+        return dict(zip(names, await asyncio.gather(*map(self._config, names)), strict=True))
+
+    async def _config(self, model: str) -> model_config_pb2.ModelConfig:
+        """Return the configuration of a model."""
+        from tritonclient.grpc import service_pb2 as pb
+
+        answer = await self._connected().ModelConfig(pb.ModelConfigRequest(name=model), **self._options)
+        return answer.config
+
+    async def _is_ready(self, model: str) -> bool:
+        """Return whether a model can be asked."""
+        from tritonclient.grpc import service_pb2 as pb
+
+        answer = await self._connected().ModelReady(pb.ModelReadyRequest(name=model), **self._options)
+        return bool(answer.ready)
+
     async def _serves_twin_of(self, config: model_config_pb2.ModelConfig) -> bool:
         """Return whether the server also has the ensemble whose decoding is not shared."""
-        client = self._connected()
-        if not await client.is_model_ready(ENSEMBLE_ISOLATED, **self._options):
+        if not await self._is_ready(ENSEMBLE_ISOLATED):
             return False
-        twin = (await client.get_model_config(ENSEMBLE_ISOLATED, **self._options)).config
+        twin = await self._config(ENSEMBLE_ISOLATED)
         if is_isolated_twin(config, twin):
             return True
         logger.warning(
@@ -120,21 +156,14 @@ class TritonBackend:
         self, data: bytes, outputs: Sequence[str], *, orientation: int, alone: bool = False
     ) -> dict[str, NDArray[Any]]:
         """Score one photo; see `InferenceBackend.infer`."""
-        from tritonclient.grpc import InferInput
-
-        encoded = InferInput(ENCODED_IMAGE.name, [1, len(data)], ENCODED_IMAGE.dtype.value)
-        encoded.set_data_from_numpy(np.frombuffer(data, np.uint8)[None])
-        number = InferInput(ORIENTATION.name, [1, 1], ORIENTATION.dtype.value)
-        number.set_data_from_numpy(np.array([[orientation]], np.uint8))
-        return await self._ask(ENSEMBLE_ISOLATED if alone else ENSEMBLE, [encoded, number], list(outputs))
+        encoded = Tensor(ENCODED_IMAGE.name, ENCODED_IMAGE.dtype, (1, len(data)), data)
+        number = Tensor(ORIENTATION.name, ORIENTATION.dtype, (1, 1), bytes([orientation]))
+        return await self._ask(ENSEMBLE_ISOLATED if alone else ENSEMBLE, [encoded, number], outputs)
 
     async def infer_head(self, head: ServedHead, embeddings: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """Run one head on embeddings; see `InferenceBackend.infer_head`."""
-        from tritonclient.grpc import InferInput
-
         (name,) = head.inputs
-        rows = InferInput(name, list(embeddings.shape), "FP32")
-        rows.set_data_from_numpy(embeddings)
+        rows = Tensor(name, DType.FP32, embeddings.shape, embeddings.astype("<f4", copy=False).tobytes())
         try:
             arrays = await self._ask(head.step, [rows], list(head.outputs))
         except PhotoRejectedError as exc:
@@ -146,10 +175,11 @@ class TritonBackend:
 
     async def statistics(self) -> dict[str, ModelStatistics] | None:
         """Return what the server counted of each model, or None where it does not give its statistics."""
-        client = self._connected()
+        from tritonclient.grpc import service_pb2 as pb
+
         try:
             with translated_errors(self._url, tls=self._tls):
-                answer = await client.get_inference_statistics(**self._options)
+                answer = await self._connected().ModelStatistics(pb.ModelStatisticsRequest(), **self._options)
         except AccessDeniedError:
             return None
         return {model.name: _counted(model) for model in answer.model_stats}
@@ -159,79 +189,67 @@ class TritonBackend:
 
         Where the server can decode a photo alone, as `served` last found, the step that does is among them.
         """
-        client = self._connected()
         numbers = {}
         with translated_errors(self._url, tls=self._tls):
-            ensemble = (await client.get_model_config(ENSEMBLE, **self._options)).config
-            steps = [step.model_name for step in ensemble.ensemble_scheduling.step]
-            if self._isolates:
-                steps.insert(steps.index(DECODE) + 1, DECODE_ISOLATED)
-            for step in steps:
-                config = (await client.get_model_config(step, **self._options)).config
-                # A group has its count on each of its GPUs.
-                numbers[step] = sum(group.count * max(len(group.gpus), 1) for group in config.instance_group)
+            ensemble = await self._config(ENSEMBLE)
+            for step, config in (await self._step_configs(ensemble)).items():
+                numbers[step] = num_instances(config)
+                if step == DECODE and self._isolates:
+                    numbers[DECODE_ISOLATED] = num_instances(await self._config(DECODE_ISOLATED))
         return numbers
 
-    async def _ask(self, model: str, inputs: list[InferInput], outputs: list[str]) -> dict[str, NDArray[Any]]:
+    async def _ask(self, model: str, inputs: list[Tensor], outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Make one request."""
-        from tritonclient.grpc import InferRequestedOutput
-
-        client = self._connected()
+        self._connected()
+        assert self._infer is not None
         with translated_errors(self._url, tls=self._tls):
-            result = await self._to_the_end(
-                client.infer(
-                    model,
-                    inputs,
-                    outputs=[InferRequestedOutput(name) for name in outputs],
-                    headers=self._headers,
-                    client_timeout=self._request_timeout_s + _GIVEN_UP_AFTER_S,
-                )
+            call = self._infer(
+                infer_request(model, inputs, tuple(outputs)),
+                metadata=self._metadata,
+                timeout=self._request_timeout_s + _GIVEN_UP_AFTER_S,
             )
-            arrays = {name: result.as_numpy(name) for name in outputs}
-        if missing := [name for name, array in arrays.items() if array is None]:
-            raise InferenceError(f"the server at {self._url} sent no {', '.join(missing)}; expected {outputs}")
-        return arrays
+            found = answered_arrays(await self._to_the_end(call))
+        if missing := [name for name in outputs if name not in found]:
+            raise InferenceError(f"the server at {self._url} sent no {', '.join(missing)}; expected {list(outputs)}")
+        return {name: found[name] for name in outputs}
 
-    async def _to_the_end(self, request: Coroutine[Any, Any, InferResult]) -> InferResult:
+    async def _to_the_end(self, call: aio.UnaryUnaryCall[bytes, bytes]) -> bytes:
         """Wait for an answer; the request goes on where nobody waits for it any more, as Triton can die of a cancel.
 
         Raises:
             DeadlineError: It is not answered in time.
         """
-        task = asyncio.ensure_future(request)
-        self._requests.add(task)
-        task.add_done_callback(self._forget)
+        answered = asyncio.get_running_loop().create_future()
+
+        def forget(call: aio.UnaryUnaryCall[bytes, bytes]) -> None:
+            self._calls.discard(call)
+            if not answered.done():
+                answered.set_result(None)
+
+        self._calls.add(call)
+        call.add_done_callback(forget)
         try:
-            return await asyncio.wait_for(asyncio.shield(task), self._request_timeout_s)
+            await asyncio.wait_for(answered, self._request_timeout_s)
         except asyncio.TimeoutError as exc:
             raise DeadlineError(f"the server at {self._url} did not answer in time") from exc
-
-    def _forget(self, request: asyncio.Task[InferResult]) -> None:
-        self._requests.discard(request)
-        if not request.cancelled():
-            request.exception()  # looked at, so that nothing is logged of one that was given up
+        answer: bytes = await call
+        return answer
 
     async def close(self) -> None:
         """Close the channel."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        channel, self._channel, self._stub, self._infer = self._channel, None, None, None
+        if channel is not None:
+            await channel.close()
 
-    def _connected(self) -> aio.InferenceServerClient:
-        """Return the client, made inside the running event loop on first use."""
-        if self._client is None:
-            from tritonclient.grpc import aio
+    def _connected(self) -> service_pb2_grpc.GRPCInferenceServiceStub:
+        """Return what the server can be asked, made inside the running event loop on first use."""
+        if self._stub is None:
+            from tritonclient.grpc import service_pb2_grpc
 
-            files = self._access
-            self._client = aio.InferenceServerClient(
-                self._url,
-                ssl=self._tls,
-                root_certificates=_text(files.ca),
-                private_key=_text(files.key),
-                certificate_chain=_text(files.certificate),
-                channel_args=_channel_options(self._url),
-            )
-        return self._client
+            self._channel = opened_channel(self._url, tls=self._tls, access=self._access)
+            self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+            self._infer = self._channel.unary_unary(_INFER)
+        return self._stub
 
 
 def _heads(config: model_config_pb2.ModelConfig) -> dict[str, ServedHead]:
@@ -274,14 +292,3 @@ def _counted(model: service_pb2.ModelStatistics) -> ModelStatistics:
         compute_ns=sum(duration.ns for duration in durations),
         busy_ns=sum(b.compute_input.ns + b.compute_infer.ns + b.compute_output.ns for b in model.batch_stats),
     )
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
-
-
-def _channel_options(target: str) -> Sequence[tuple[str, int | str]] | None:
-    """Return the options of a channel; None for those that tritonclient gives by itself."""
-    if target.startswith("dns:///"):
-        return [*unlimited_messages(), ("grpc.lb_policy_name", "round_robin")]
-    return channel_options(target)

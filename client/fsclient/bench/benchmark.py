@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from fsclient.backend.address import parse_address
 from fsclient.backend.connection import connect
 from fsclient.backend.server_choice import OpenServer, ServerChoice, open_server
 from fsclient.backend.triton import REQUEST_TIMEOUT_S, TritonBackend
 from fsclient.bench.level import Level
 from fsclient.bench.measure import Bench, BenchConfig
+from fsclient.bench.perf_analyzer import perf_analyzer_line, perf_data_paths, write_perf_data
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.photos.source_rules import SourceRules
 from fsclient.photos.sources import find_photos
@@ -28,12 +31,15 @@ class BenchResult:
         served: What it serves.
         num_photos: Photos that were given.
         levels: One or more, in the order of measuring.
+        perf_analyzer: The command line that asks the server the same with another client, see
+            `fsclient.bench.perf_analyzer`; None where it cannot be asked so, or was started for this.
     """
 
     server: str
     served: ServedEnsemble
     num_photos: int
     levels: list[Level]
+    perf_analyzer: str | None = None
 
     @property
     def best(self) -> Level:
@@ -46,7 +52,9 @@ class BenchResult:
         return 3 if any(level.failures for level in self.levels) else 0
 
 
-def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoice, say: Say) -> BenchResult:
+def run_bench(
+    sources: tuple[str, ...], config: BenchConfig, choice: ServerChoice, say: Say, *, perf_data: Path | None = None
+) -> BenchResult:
     """Measure a server that is given or started for it.
 
     Args:
@@ -54,9 +62,10 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
         config: How to measure.
         choice: Which server.
         say: Called with each line for people.
+        perf_data: Where the photos are written for `perf_analyzer`; None for nowhere.
 
     Raises:
-        InvalidInputError: The sources name no photo.
+        InvalidInputError: The sources name no photo, or `perf_data` must not be written.
         ServerUnavailableError: The server is unavailable, or was lost.
         FaceStatsError: The models or the server cannot be used.
     """
@@ -65,8 +74,13 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
         say(f"{printable(folder)}: {reason}")
     if not (paths := found.paths):
         raise InvalidInputError(f"{', '.join(sources)} holds no file; expected photos")
+    outputs = perf_data_paths(paths)
+    if perf_data is not None:
+        outputs.check(perf_data)
     with progress_bar("reading", len(paths), "photo") as bar:
         workload = read_workload(paths, bar.advance)
+    if perf_data is not None:
+        write_perf_data(workload, perf_data, outputs)
     with open_server(choice, say) as server:
         levels = levels_within(config.concurrencies, server.photos_in_flight)
         if levels != config.concurrencies:
@@ -75,10 +89,14 @@ def run_bench(sources: tuple[str, ...], config: BenchConfig, choice: ServerChoic
             say(f"/dev/shm has room for {room} in flight: levels are cut to that")
         config = replace(config, concurrencies=levels)
         try:
-            return asyncio.run(_measured(workload, config, choice, server, say))
+            result = asyncio.run(_measured(workload, config, choice, server, say))
         finally:
             if server.embedded is not None and not server.embedded.alive():
                 say(f"the embedded server died; its log is {server.embedded.log_path}")
+    if choice.server is None:
+        return result
+    address = parse_address(choice.server, choice.access)
+    return replace(result, perf_analyzer=perf_analyzer_line(address, choice.access, perf_data, result.best.concurrency))
 
 
 async def _measured(

@@ -14,6 +14,9 @@ BUSY_SHARE = 0.7
 OUTSIDE_SHARE = 0.5
 """Where less of a photo's latency than this passes inside the server, the client or the network bounds."""
 
+CLIENT_BUSY_SHARE = 0.9
+"""A client that takes this much of a core can hardly ask for more: nearly all of its work is done on one."""
+
 BY_CONCURRENCY = "concurrency"
 BY_CLIENT = "client"
 
@@ -92,17 +95,20 @@ def foreign_requests(counted: Statistics, instances: Mapping[str, int], *, sent:
     return max(0, counted[ENSEMBLE].requests - (sent - refused), *(counted[name].requests - sent for name in instances))
 
 
-def bound_by(stages: list[Stage], server_share: float) -> str:
+def bound_by(stages: list[Stage], server_share: float, client_busy_share: float) -> str:
     """Return what bounds the speed: a stage, `client` or `concurrency`.
 
-    A stage bounds it where it is the busiest and works nearly all the time. Where none does, photos either spend
-    their time outside the server, or too few are in flight to keep a stage busy.
+    A stage bounds it where it is the busiest and works nearly all the time. Where none does, the client is busy itself
+    or photos spend their time outside the server, or too few are in flight to keep a stage busy.
 
     Args:
         stages: At least one.
         server_share: Share of a photo's latency that passes inside the server, 0 to 1.
+        client_busy_share: Time of the processor that the client took, by the time that passed.
     """
     busiest = max(stages, key=lambda stage: stage.busy_share)
     if busiest.busy_share >= BUSY_SHARE:
         return busiest.name
-    return BY_CLIENT if server_share < OUTSIDE_SHARE else BY_CONCURRENCY
+    if client_busy_share >= CLIENT_BUSY_SHARE or server_share < OUTSIDE_SHARE:
+        return BY_CLIENT
+    return BY_CONCURRENCY

@@ -20,7 +20,8 @@ class Traffic:
 
     Attributes:
         requests: Photos sent, each counted as often as it was.
-        refused: Of these, refused at first; a server that can decodes such a photo alone then, see `score_once`.
+        refused: Of these, refused at first, or not asked for together with others; a server that can decodes such a
+            photo alone, see `score_once`.
         unanswered: Of these, those that the server had no room for or did not answer in time.
         latencies_ms: From request to answer, of those answered.
         num_faces: In the answers.
@@ -68,6 +69,7 @@ class Level:
             refused.
         stages: The steps of the ensemble in its order; none where the server's statistics are unavailable.
         bound_by: See `fsclient.bench.bottleneck.bound_by`; None without stages or without answers.
+        client_busy_share: Time of the processor that this process took, by the level's time.
         notes: What a reader must know of these numbers.
     """
 
@@ -78,6 +80,7 @@ class Level:
     failures: Mapping[str, Failure]
     stages: list[Stage]
     bound_by: str | None
+    client_busy_share: float
     notes: tuple[str, ...]
 
     @property

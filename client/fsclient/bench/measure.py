@@ -18,7 +18,7 @@ from fsclient.bench.level import Level, Traffic
 from fsclient.bench.workload import DEADLINE, UNAVAILABLE, Failure, Workload
 from fsclient.photos.photo_file import Photo
 from fsclient.photos.pixel_room import PixelRoom
-from fsclient.score.photo_request import score_once
+from fsclient.score.photo_request import goes_alone, score_once
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble
@@ -131,12 +131,13 @@ class Bench:
             InferenceError: It serves another model set than at first.
         """
         before = await self._steady_statistics(lambda _: True)
-        started = time.perf_counter()
+        started, began = time.perf_counter(), time.process_time()
         traffic = await self._send(self._rounds(started), concurrency, tick)
         seconds = time.perf_counter() - started
+        client_busy_share = (time.process_time() - began) / seconds
         await self._check_model_set()
         after = await self._steady_statistics(lambda now: before is None or self._counts_all(before, now, traffic))
-        stages, bound, notes = self._stages_and_bound(before, after, traffic, seconds)
+        stages, bound, notes = self._stages_and_bound(before, after, traffic, seconds, client_busy_share)
         if traffic.requests < concurrency:
             notes.append(f"only {traffic.requests} requests were made, too few to have {concurrency} in flight")
         return Level(
@@ -147,11 +148,17 @@ class Bench:
             failures={**self._refused_unsent, **traffic.failures},
             stages=stages,
             bound_by=bound,
+            client_busy_share=client_busy_share,
             notes=tuple(notes),
         )
 
     def _stages_and_bound(
-        self, before: Statistics | None, after: Statistics | None, traffic: Traffic, seconds: float
+        self,
+        before: Statistics | None,
+        after: Statistics | None,
+        traffic: Traffic,
+        seconds: float,
+        client_busy_share: float,
     ) -> tuple[list[Stage], str | None, list[str]]:
         """Return the stages, what bounds the speed, and notes."""
         if before is None or after is None:
@@ -168,7 +175,7 @@ class Bench:
         # The latency of a photo that was decoded alone holds both of its requests; a refused one is not in these.
         ensembles = [counted[name] for name in (ENSEMBLE, ENSEMBLE_ISOLATED) if name in counted]
         inside_ms = sum(ensemble.request_ns for ensemble in ensembles) / 1e6
-        return stages, bound_by(stages, inside_ms / sum(traffic.latencies_ms)), notes
+        return stages, bound_by(stages, inside_ms / sum(traffic.latencies_ms), client_busy_share), notes
 
     def _rounds(self, started: float) -> Iterator[Photo]:
         """Yield every photo as often as every other, so that all levels have the same mix of photos."""
@@ -214,7 +221,8 @@ class Bench:
             failure = Failure(reason=UNAVAILABLE, message=str(exc))
         else:
             answered = row.status in (Status.OK, Status.NO_FACE)
-            traffic.refused += row.attempts > 1 or not answered
+            alone = row.attempts > 1 or goes_alone(photo, self._backend)
+            traffic.refused += alone or not answered
             if answered:
                 assert row.infer_ms is not None
                 traffic.latencies_ms.append(row.infer_ms)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from fsclient.bench.benchmark import BenchResult
-from fsclient.bench.bottleneck import BY_CLIENT, BY_CONCURRENCY, Stage
+from fsclient.bench.bottleneck import BY_CLIENT, BY_CONCURRENCY, CLIENT_BUSY_SHARE, Stage
 from fsclient.bench.level import Level, latency_percentiles
 from fsengine.contracts.bench_report import BenchReport, LatencyReport, LevelReport, ModelsReport, StageReport
 from fsengine.terminal.messages import counted
@@ -33,6 +33,7 @@ def bench_report(result: BenchResult) -> BenchReport:
             pack=models.pack, model_set_id=models.model_set_id, preprocessing_id=models.preprocessing_id
         ),
         marks=dict(models.marks),
+        perf_analyzer=result.perf_analyzer,
     )
 
 
@@ -61,6 +62,7 @@ def _level_report(level: Level) -> LevelReport:
         stages=[_stage_report(stage) for stage in level.stages],
         bound_by=level.bound_by,
         notes=list(level.notes),
+        client_busy_share=round(level.client_busy_share, 3),
     )
 
 
@@ -126,6 +128,11 @@ def bound_text(level: Level) -> str:
         return f"no photo was answered, nothing is said of what bounds the speed; {busiest.name} is busy {busy}"
     if level.bound_by == BY_CONCURRENCY:
         return f"bound by the photos in flight: no stage is near busy, {busiest.name} is the busiest with {busy}"
+    if level.bound_by == BY_CLIENT and level.client_busy_share >= CLIENT_BUSY_SHARE:
+        return (
+            f"bound by this program: it takes {100 * level.client_busy_share:.0f} % of a core; {busiest.name} is busy "
+            f"{busy}"
+        )
     if level.bound_by == BY_CLIENT:
         return f"bound by the client or the network: most of a photo's time passes there; {busiest.name} is busy {busy}"
     return f"bound by {busiest.name}: it is busy {busy}"
@@ -144,9 +151,16 @@ def notes_text(result: BenchResult) -> list[str]:
     for note in dict.fromkeys(note for level in result.levels for note in level.notes):
         where = ", ".join(str(level.concurrency) for level in result.levels if note in level.notes)
         lines.append(f"note, with {where} in flight: {note}")
+    busy = [level for level in result.levels if level.client_busy_share >= CLIENT_BUSY_SHARE]
+    if busy:
+        where = ", ".join(str(level.concurrency) for level in busy)
+        share = max(level.client_busy_share for level in busy)
+        lines.append(f"note, with {where} in flight: this program took {share:.0%} of a core; the server may be faster")
     *before, last = result.levels
     if before and last.photos_per_second > _RISING * max(level.photos_per_second for level in before):
         lines.append("photos/s still rise at the last level: try more with --concurrency")
+    if result.perf_analyzer is not None:
+        lines.append(f"perf_analyzer asks the same (--write-perf-data writes its photos): {result.perf_analyzer}")
     if result.served.models.marks_text:
         lines.append(f"note: what is served is marked ({result.served.models.marks_text})")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -59,6 +60,13 @@ def _levels(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[i
     show_default=True,
     help="Photos sent before, not counted.",
 )
+@click.option(
+    "--write-perf-data",
+    "perf_data",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the photos as JSON for perf_analyzer, whose command line is printed.",
+)
 @server_options
 def bench(
     photos: tuple[str, ...],
@@ -67,6 +75,7 @@ def bench(
     seconds: float | None,
     rounds: int | None,
     warm_up_photos: int,
+    perf_data: Path | None,
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
@@ -97,7 +106,7 @@ def bench(
         warm_up_photos=warm_up_photos,
     )
     try:
-        result = run_bench(photos, config, server_choice(server, models, without, gpu), say)
+        result = run_bench(photos, config, server_choice(server, models, without, gpu), say, perf_data=perf_data)
         if as_json:
             click.echo(json.dumps(bench_json(result), indent=1))
         else:

@@ -26,7 +26,13 @@ from fsengine.terminal.messages import say
     "--concurrency",
     type=click.IntRange(1),
     default=None,
-    help="Photos in flight.  [default: 8, less on a small /dev/shm]",
+    help="Photos in flight.  [default: what the server can take; 8 on a CPU, less on a small /dev/shm]",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=None,
+    help="Processes that read and ask.  [default: 1, more for a server that takes many photos at once]",
 )
 @click.option(
     "--part-size", type=click.IntRange(1), default=DEFAULT_PART_SIZE, show_default=True, help="Photos of one part."
@@ -72,6 +78,7 @@ def ingest(
     sources: tuple[str, ...],
     out: Path,
     concurrency: int | None,
+    processes: int | None,
     part_size: int,
     retry_statuses: tuple[str, ...],
     refresh: bool,
@@ -131,6 +138,7 @@ def ingest(
                 sources,
                 out,
                 concurrency=concurrency,
+                processes=processes,
                 part_size=part_size,
                 retry_statuses=map(Status, retry_statuses),
                 refresh=refresh,

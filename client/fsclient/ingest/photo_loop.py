@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+import pyarrow as pa
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.ingest.interruption import Interruption
+from fsclient.ingest.part_buffer import PartBuffer
+from fsclient.ingest.photo_workers import PhotoWorkers, Scoring
+from fsclient.ingest.processes.worker_pool import WorkerPool, usual_processes
 from fsclient.ingest.resume import Plan, refuse_other_embedding, refuse_other_set
-from fsclient.ingest.settings import INGEST_CONCURRENCY, IngestConfig
+from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
-from fsclient.photos.pixel_room import PixelRoom
-from fsclient.score.photo_request import score_file
+from fsclient.photos.pixel_room import MAX_PIXELS_IN_FLIGHT
 from fsdata.results.parts import PartWriter
 from fsdata.results.rows import PhotoRow
 from fsdata.results.schema import face_outputs, part_schema
 from fsdata.results.source import source_text
 from fsengine.contracts.served import ServedEnsemble
-from fsengine.errors import DeadlineError, FaceStatsError, InferenceError, ServerUnavailableError
+from fsengine.contracts.steps import LARGE_PHOTO_PIXELS
+from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.terminal.messages import printable
 
 logger = logging.getLogger(__name__)
 
-OnRow = Callable[[PhotoRow], None]
+OnScored = Callable[[int, int], None]
+"""Called with numbers of photos that were scored, and of their faces."""
 
 
 async def ingest_photos(
     config: IngestConfig,
     plan: Plan,
     backend: InferenceBackend,
-    on_row: OnRow,
+    on_scored: OnScored,
     interruption: Interruption | None = None,
 ) -> IngestSummary:
     """Score every photo that a plan leaves to do and write parts.
@@ -42,7 +48,7 @@ async def ingest_photos(
         config: The run.
         plan: What is left to do; its summary goes on counting.
         backend: What runs the models.
-        on_row: Called with each row as it is made.
+        on_scored: Called as photos are scored.
         interruption: How the run may be told to stop.
 
     Returns:
@@ -58,137 +64,79 @@ async def ingest_photos(
     if not config.embedding:
         served = served.without_embedding()
     plan.summary.served = served
-    writer = PartWriter(config.out, part_schema(served), served.models.model_set_id)
-    run = _Run(config=config, backend=backend, served=served, writer=writer, plan=plan, on_row=on_row)
+    run = _Run(config, plan, backend, on_scored)
     return await run.run(interruption or Interruption())
+
+
+def _scoring(config: IngestConfig, backend: InferenceBackend, served: ServedEnsemble, num_photos: int) -> Scoring:
+    """Return how photos are scored."""
+    capacity = backend.capacity
+    concurrency = min(config.concurrency or capacity.photos_in_flight, num_photos)
+    pixels = MAX_PIXELS_IN_FLIGHT
+    if capacity.large_alone:
+        pixels = max(pixels, concurrency * LARGE_PHOTO_PIXELS)
+    return Scoring(
+        outputs=tuple(face_outputs(served)),
+        model_set_id=served.models.model_set_id,
+        retry=config.retry,
+        concurrency=concurrency,
+        pixels=pixels,
+    )
 
 
 class _Run:
     """The state of one run inside its event loop."""
 
-    def __init__(
-        self,
-        *,
-        config: IngestConfig,
-        backend: InferenceBackend,
-        served: ServedEnsemble,
-        writer: PartWriter,
-        plan: Plan,
-        on_row: OnRow,
-    ) -> None:
-        self._config = config
-        self._backend = backend
-        self._writer = writer
+    def __init__(self, config: IngestConfig, plan: Plan, backend: InferenceBackend, on_scored: OnScored) -> None:
+        served = plan.summary.served
+        assert served is not None
+        schema = part_schema(served)
+        writer = PartWriter(config.out, schema, served.models.model_set_id)
         self._summary = plan.summary
-        self._on_row = on_row
-        self._outputs = face_outputs(served)
-        self._model_set_id = served.models.model_set_id
-        self._todo: Iterator[bytes] = iter(plan.todo)
-        self._num_workers = min(config.concurrency or INGEST_CONCURRENCY, len(plan.todo))
-        self._rows: list[PhotoRow] = []
-        self._part_begun = time.monotonic()
-        self._write_lock = asyncio.Lock()
-        self._writes: set[asyncio.Task[None]] = set()
-        self._room = PixelRoom()
-        self._stopped = False
-        self._error: FaceStatsError | None = None
+        self._on_scored = on_scored
+        self._parts = PartBuffer(writer, self._summary.count, part_size=config.part_size, part_s=config.part_s)
+        self._todo = iter(plan.todo)
+        scoring = _scoring(config, backend, served, len(plan.todo))
+        connect = backend.connect_again
+        if connect is None and (config.processes or 1) > 1:
+            raise InvalidInputError("several processes need a server to connect to, and this backend is none")
+        wanted = config.processes or usual_processes(scoring.concurrency, len(plan.todo), len(os.sched_getaffinity(0)))
+        self._workers: PhotoWorkers | WorkerPool
+        if connect is not None and (num_processes := min(wanted, scoring.concurrency)) > 1:
+            self._workers = WorkerPool(
+                connect, scoring, schema, self._todo, self._add_table, self._leave, num_processes=num_processes
+            )
+        else:
+            self._workers = PhotoWorkers(scoring, backend, self._next_path, self._add, self._leave)
 
     async def run(self, interruption: Interruption) -> IngestSummary:
         started = time.perf_counter()
-        workers = [asyncio.create_task(self._work()) for _ in range(self._num_workers)]
-        with interruption.heard_by(lambda: self._interrupt(workers)):
+        with interruption.heard_by(self._interrupt):
             try:
-                outcomes = await asyncio.gather(*workers, return_exceptions=True)
+                await self._workers.run()
             finally:
-                await self._finish_writing()
+                await self._parts.finish()
         self._summary.seconds = time.perf_counter() - started
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not (
-                self._summary.interrupted and isinstance(outcome, asyncio.CancelledError)
-            ):
-                raise outcome
-        if self._error is not None:
-            raise self._error
         return self._summary
 
-    async def _finish_writing(self) -> None:
-        """Write what is done; being cancelled does not stop it."""
-        writing = asyncio.create_task(self._write_rest())
-        cancelled = False
-        while not writing.done():
-            try:
-                await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                cancelled = not writing.cancelled()
-        writing.result()
-        if cancelled:
-            raise asyncio.CancelledError
-
-    async def _write_rest(self) -> None:
-        await self._flush()
-        await asyncio.gather(*self._writes)
-
-    def _interrupt(self, workers: list[asyncio.Task[None]]) -> None:
+    def _interrupt(self) -> None:
         """Finish what is in flight; asked a second time, give that up too."""
         if self._summary.interrupted:
-            for worker in workers:
-                worker.cancel()
-        self._summary.interrupted = self._stopped = True
+            self._workers.give_up()
+        self._summary.interrupted = True
+        self._workers.stop()
 
-    async def _work(self) -> None:
-        """Score photos one after the other until none is left or the run is stopped."""
-        for path in self._todo:
-            if self._stopped:
-                return
-            try:
-                row = await score_file(
-                    path,
-                    self._backend,
-                    self._outputs,
-                    retry=self._config.retry,
-                    expected_model_set_id=self._model_set_id,
-                    room=self._room,
-                )
-                await self._add(row)
-            except DeadlineError as exc:
-                self._leave(path, exc)
-            except ServerUnavailableError as exc:
-                self._leave(path, exc)
-                self._stopped = True
-            except InferenceError as exc:
-                self._stopped = True
-                self._error = exc
-            except BaseException:
-                self._stopped = True
-                raise
+    async def _next_path(self) -> bytes | None:
+        return next(self._todo, None)
 
     def _leave(self, path: bytes, error: FaceStatsError) -> None:
         logger.warning("%s stays unfinished: %s", printable(source_text(path)), printable(str(error)))
         self._summary.unfinished.append((source_text(path), str(error)))
 
     async def _add(self, row: PhotoRow) -> None:
-        self._rows.append(row)
-        full = len(self._rows) >= self._config.part_size
-        if full or time.monotonic() - self._part_begun >= self._config.part_s:
-            await self._flush()
-        self._on_row(row)
+        await self._parts.add(row)
+        self._on_scored(1, row.num_faces)
 
-    async def _flush(self) -> None:
-        """Write the rows at hand as a part while other photos go on; a cancelled worker does not stop it."""
-        rows, self._rows = sorted(self._rows, key=lambda row: row.photo.source), []
-        self._part_begun = time.monotonic()
-        if rows:
-            task = asyncio.create_task(self._write(rows))
-            self._writes.add(task)
-            task.add_done_callback(self._writes.discard)
-            await asyncio.shield(task)
-
-    async def _write(self, rows: list[PhotoRow]) -> None:
-        async with self._write_lock:
-            try:
-                await asyncio.to_thread(self._writer.write, rows)
-            except BaseException:
-                self._stopped = True
-                raise
-        for row in rows:
-            self._summary.count(row)
+    async def _add_table(self, rows: pa.Table, num_faces: int) -> None:
+        await self._parts.add_table(rows)
+        self._on_scored(rows.num_rows, num_faces)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from fsdata.results.rows import PhotoRow
 from fsengine.contracts.served import RECOGNISES_PEOPLE, ServedModels
 from fsengine.terminal.messages import Say
 
@@ -35,7 +34,7 @@ class ProgressTeller:
         """Prepare.
 
         Args:
-            on_progress: Called after each photo, or after each batch of faces; None tells nobody.
+            on_progress: Called after each photo or some of them, or after each batch of faces; None tells nobody.
             on_message: Called with each line for people.
         """
         self._on_progress = on_progress
@@ -54,17 +53,17 @@ class ProgressTeller:
                 "--no-embedding stores none"
             )
 
-    def photos(self, total: int) -> Callable[[PhotoRow], None]:
-        """Begin with a number of photos, and return what is called with the row of each."""
+    def photos(self, total: int) -> Callable[[int, int], None]:
+        """Begin with a number of photos, and return what is called with numbers that were scored, and their faces."""
         done = faces = 0
 
-        def on_row(row: PhotoRow) -> None:
+        def on_scored(num_photos: int, num_faces: int) -> None:
             nonlocal done, faces
-            done += 1
-            faces += row.num_faces
+            done += num_photos
+            faces += num_faces
             self._tell("photo", done, total, faces)
 
-        return on_row
+        return on_scored
 
     def faces(self, total: int) -> Callable[[int], None]:
         """Begin with a number of faces, and return what is called with each number of them that was done."""

@@ -15,7 +15,6 @@ from fsengine.errors import InvalidInputError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-INGEST_CONCURRENCY = 8
 DEFAULT_PART_SIZE = 1000
 
 
@@ -26,7 +25,8 @@ class IngestConfig:
     Attributes:
         sources: Files, folders and patterns; with `refresh` there may be none.
         out: Folder of the parts.
-        concurrency: Photos in flight; None for 8, or fewer where the server has no room for them.
+        concurrency: Photos in flight; None for as many as the server says that it can take.
+        processes: Processes that read and ask; None for as many as the server and this machine can use.
         part_size: Photos of one part.
         part_s: Seconds after which a part is written though it is not full.
         retry_statuses: Statuses of earlier runs whose photos are done again.
@@ -40,6 +40,7 @@ class IngestConfig:
     sources: tuple[str, ...]
     out: Path
     concurrency: int | None = None
+    processes: int | None = None
     part_size: int = DEFAULT_PART_SIZE
     part_s: float = 60.0
     retry_statuses: frozenset[Status] = frozenset()
@@ -50,7 +51,10 @@ class IngestConfig:
     listed: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
-        numbers = {"concurrency": 1 if self.concurrency is None else self.concurrency, "part_size": self.part_size}
+        numbers = {"part_size": self.part_size}
+        for name in ("concurrency", "processes"):
+            if (number := getattr(self, name)) is not None:
+                numbers[name] = number
         for name, number in numbers.items():
             if not isinstance(number, int) or number < 1:
                 raise InvalidInputError(f"{name} is {number!r}, expected a whole number, 1 or more")
@@ -63,6 +67,7 @@ def ingest_config(
     out: PathLike,
     *,
     concurrency: int | None,
+    processes: int | None,
     part_size: int,
     retry_statuses: Iterable[Status],
     refresh: bool,
@@ -76,6 +81,7 @@ def ingest_config(
         sources=tuple(os.fspath(source) for source in given),
         out=Path(out),
         concurrency=concurrency,
+        processes=processes,
         part_size=part_size,
         retry_statuses=_statuses(retry_statuses),
         refresh=refresh,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import collections
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from fsdata.results.rows import PhotoRow
+from fsdata.results.schema import FACES
 from fsdata.results.status import SCORED, Status
 from fsengine.contracts.served import ServedEnsemble
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MOST_FAILURES = 5
 """Photos that are named because they could not be scored; the results hold all."""
@@ -59,13 +63,16 @@ class IngestSummary:
     num_found: int = 0
     refreshed: str | None = None
 
-    def count(self, row: PhotoRow) -> None:
-        """Count a row that was written."""
-        self.statuses[row.status] += 1
-        self.num_faces += row.num_faces
-        self.num_truncated += row.faces_truncated
-        if row.status not in SCORED and len(self.failures) < MOST_FAILURES:
-            self.failures.append((row.photo.source, row.status, row.reason or ""))
+    def count(self, rows: pa.Table) -> None:
+        """Count rows that were written, a table of a part's schema."""
+        columns = (rows[name].to_pylist() for name in ("source", "status", "reason", "faces_truncated"))
+        for source, text, reason, truncated in zip(*columns, strict=True):
+            status = Status(text)
+            self.statuses[status] += 1
+            self.num_truncated += truncated
+            if status not in SCORED and len(self.failures) < MOST_FAILURES:
+                self.failures.append((source, status, reason or ""))
+        self.num_faces += sum(len(chunk.flatten()) for chunk in rows[FACES].chunks)
 
     @property
     def num_rows(self) -> int:

@@ -16,7 +16,7 @@ from fsclient.photos.pixel_room import PixelRoom
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
 from fsdata.results.status import Status
 from fsengine.backends.dali_errors import decoding_cause
-from fsengine.contracts.steps import DECODE_FAILED, PHOTO_TOO_LARGE, PHOTO_UNSUPPORTED
+from fsengine.contracts.steps import DECODE_FAILED, LARGE_PHOTO_PIXELS, PHOTO_TOO_LARGE, PHOTO_UNSUPPORTED
 from fsengine.errors import PhotoRejectedError
 
 _MARKS = {
@@ -100,6 +100,11 @@ async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[
         return await _PhotoRequest(photo, backend, outputs, read_ms=0.0).row()
 
 
+def goes_alone(photo: Photo, backend: InferenceBackend) -> bool:
+    """Return whether a photo is decoded alone from the start, because it is too large for the server's batches."""
+    return photo.num_pixels > LARGE_PHOTO_PIXELS and backend.capacity.large_alone
+
+
 class _PhotoRequest:
     """One photo's way through a server, asked for again alone where others may be to blame."""
 
@@ -118,8 +123,10 @@ class _PhotoRequest:
         execution. Where the server can, a refused photo is decoded alone, and only that answer counts.
         """
         started = time.perf_counter()
-        answer = await self._ask(alone=False)
-        if isinstance(answer, tuple) and answer[0] is not Status.TOO_LARGE and self._backend.isolates:
+        alone = goes_alone(self._photo, self._backend)
+        answer = await self._ask(alone=alone)
+        refused = isinstance(answer, tuple) and answer[0] is not Status.TOO_LARGE
+        if refused and not alone and self._backend.isolates:
             answer = await self._ask(alone=True)
         infer_ms = 1e3 * (time.perf_counter() - started)
         if isinstance(answer, tuple):

@@ -234,7 +234,11 @@ class PartWriter:
         Raises:
             ResultsError: The disk is full or the folder is gone; the rows are in no part then.
         """
-        return self.write_table(rows_table(rows, self._schema, self._model_set_id))
+        return self.write_table(self.table(rows))
+
+    def table(self, rows: Sequence[PhotoRow]) -> pa.Table:
+        """Return rows as a table of the parts' schema."""
+        return rows_table(rows, self._schema, self._model_set_id)
 
     def write_table(self, table: pa.Table) -> Path:
         """Write one part from rows that are a table of its schema already; see `write`."""

@@ -66,6 +66,8 @@ class LevelReport(msgspec.Struct, frozen=True, kw_only=True):
         stages: In the order of the ensemble; none where the server kept its statistics.
         bound_by: A stage, `client` or `concurrency`; None without stages or without answers.
         notes: What a reader must know of these numbers.
+        client_busy_share: Time of the processor that the measuring program took, by the level's time: near 1 it is the
+            bound itself, as its work is done on one core; None in reports of earlier versions.
     """
 
     concurrency: int
@@ -81,6 +83,7 @@ class LevelReport(msgspec.Struct, frozen=True, kw_only=True):
     stages: list[StageReport]
     bound_by: str | None
     notes: list[str]
+    client_busy_share: float | None = None
 
 
 class ModelsReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +110,7 @@ class BenchReport(LevelReport, frozen=True, kw_only=True):
         runtime: What runs the models, with its version.
         models: What was served.
         marks: Mark, such as `untrained weights`, to the steps that bear it.
+        perf_analyzer: The command line that asks the server the same with NVIDIA's client, where it can be asked so.
     """
 
     photos: int
@@ -115,3 +119,4 @@ class BenchReport(LevelReport, frozen=True, kw_only=True):
     runtime: str
     models: ModelsReport
     marks: dict[str, list[str]]
+    perf_analyzer: str | None = None

@@ -36,6 +36,10 @@ FACE_BATCH_LIMIT = 256
 DECODE_BATCH_LIMIT = 16
 DETECT_BATCH_LIMIT = 16
 
+LARGE_PHOTO_PIXELS = 25_000_000
+"""Photos with more are decoded alone where many are decoded together on a GPU, so that the largest that are read do not
+bound the batch of all others."""
+
 DECODE_FAILED = "decode failed"
 PHOTO_TOO_LARGE = "too large"
 PHOTO_UNSUPPORTED = "unsupported photo"

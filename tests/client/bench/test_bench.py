@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +16,16 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
+from PIL import Image
 
+from fsclient.backend.address import Access, parse_address
+from fsclient.backend.served_capacity import ServedCapacity
 from fsclient.backend.statistics import ModelStatistics
 from fsclient.bench.benchmark import BenchResult, levels_within
 from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, stages_of
 from fsclient.bench.level import Level, latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig
+from fsclient.bench.perf_analyzer import perf_analyzer_line, perf_data_paths, write_perf_data
 from fsclient.bench.speed_report import bench_blocks, bench_json, bench_report, notes_text
 from fsclient.bench.workload import Workload, read_workload
 from fsclient.cli import main
@@ -158,20 +165,70 @@ def stage(name: str, busy_share: float) -> Stage:
 
 
 @pytest.mark.parametrize(
-    ("busy", "server_share", "expected"),
+    ("busy", "server_share", "client_share", "expected"),
     [
-        ((0.2, 0.9), 0.9, "detect"),
-        ((0.95, 0.9), 0.9, "decode"),
-        ((0.2, 0.9), 0.3, "detect"),
-        ((0.2, 0.5), 0.9, "concurrency"),
-        ((0.2, 0.5), 0.3, "client"),
+        ((0.2, 0.9), 0.9, 0.5, "detect"),
+        ((0.95, 0.9), 0.9, 0.5, "decode"),
+        ((0.2, 0.9), 0.3, 0.99, "detect"),
+        ((0.2, 0.5), 0.9, 0.5, "concurrency"),
+        ((0.2, 0.5), 0.3, 0.5, "client"),
+        ((0.2, 0.5), 0.9, 0.95, "client"),
     ],
 )
 def test_the_busiest_stage_bounds_the_speed_where_it_hardly_rests(
-    busy: tuple[float, float], server_share: float, expected: str
+    busy: tuple[float, float], server_share: float, client_share: float, expected: str
 ) -> None:
     stages = [stage(name, share) for name, share in zip(INSTANCES, busy, strict=True)]
-    assert bound_by(stages, server_share) == expected
+    assert bound_by(stages, server_share, client_share) == expected
+
+
+def test_what_the_client_itself_takes_is_measured(tmp_path: Path) -> None:
+    def respond(data: bytes) -> int:
+        until = time.process_time() + 0.02
+        while time.process_time() < until:
+            pass
+        return 1
+
+    class Idle(CountingBackend):
+        async def infer(self, *args: Any, **settings: Any) -> Any:
+            await asyncio.sleep(0.2)
+            return await super().infer(*args, **settings)
+
+    photos = workload(tmp_path, [PLAIN_JPEG])
+    busy, idle = measure(CountingBackend(respond), photos, rounds=20), measure(Idle(lambda _: 1), photos)
+    # 0.4 s of the processor, of which others on this machine may take their part of the time.
+    assert busy.client_busy_share == pytest.approx(0.4 / busy.seconds, rel=0.25)
+    assert idle.client_busy_share < 0.25
+
+
+@pytest.mark.parametrize(("share", "is_said"), [(0.95, True), (0.5, False)])
+def test_a_client_that_takes_a_core_is_said(tmp_path: Path, share: float, is_said: bool) -> None:
+    level = replace(
+        measure(CountingBackend(faces_or()), workload(tmp_path, [PLAIN_JPEG + b"\1"])),
+        client_busy_share=share,
+        bound_by="client",
+    )
+    result = BenchResult(server="localhost:8001", served=ensemble(), num_photos=1, levels=[level])
+    assert ("with 2 in flight: this program took 95% of a core" in " ".join(notes_text(result))) is is_said
+    assert ("bound by this program: it takes 95 % of a core" in str(bench_blocks(result)[-1])) is is_said
+    assert bench_json(result)["client_busy_share"] == share
+
+
+def test_large_photos_that_go_alone_are_counted_where_they_went(tmp_path: Path) -> None:
+    class Merging(CountingBackend):
+        capacity = ServedCapacity(large_alone=True)  # type: ignore[assignment]
+
+    large = io.BytesIO()
+    Image.new("L", (6000, 5000)).save(large, "JPEG")
+    backend = Merging(lambda _: 1, alone=lambda _: 2)
+    level = measure(backend, workload(tmp_path, [PLAIN_JPEG, large.getvalue()]), rounds=2, warm_up_photos=0)
+    assert (len(backend.requests), len(backend.requests_alone)) == (2, 2)
+    assert {stage.name: stage.counted.requests for stage in level.stages} == {
+        "decode": 2,
+        "decode_isolated": 2,
+        "detect": 4,
+    }
+    assert not any("used the server too" in note or "anew" in note for note in level.notes)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +306,10 @@ def test_a_photo_alone_is_a_stage_only_where_one_was_decoded_so(tmp_path: Path) 
 def test_time_in_the_server_holds_that_of_photos_decoded_alone(tmp_path: Path) -> None:
     # Both ensembles count what passes, and no stage is busy: little time in the server would be the client's fault.
     class Slow(CountingBackend):
+        async def infer(self, *args: Any, **settings: Any) -> Any:
+            await asyncio.sleep(0.02)
+            return await super().infer(*args, **settings)
+
         async def statistics(self) -> Any:
             counted = await super().statistics()
             assert counted is not None
@@ -449,3 +510,46 @@ def test_a_server_that_is_not_there_is_exit_code_4(photos: Path) -> None:
     assert done.exit_code == 4
     assert "127.0.0.1:9 is unavailable" in done.stderr
     assert done.stdout == ""
+
+
+def test_perf_analyzer_is_given_the_photos_that_are_sent(tmp_path: Path) -> None:
+    photos = [PLAIN_JPEG + b"\1", PLAIN_JPEG + b"\2"]
+    sent, file = workload(tmp_path, photos), tmp_path / "data.json"
+    write_perf_data(sent, file, perf_data_paths([]))
+    requests = json.loads(file.read_text())["data"]
+    assert [base64.b64decode(one["encoded_image"]["content"]["b64"]) for one in requests] == photos
+    assert [one["encoded_image"]["shape"] for one in requests] == [[1, len(photo)] for photo in photos]
+    assert [base64.b64decode(one["orientation"]["b64"]) for one in requests] == [b"\1", b"\1"]
+
+
+def test_perf_data_replaces_no_photo(tmp_path: Path) -> None:
+    photo = tmp_path / "0.jpg"
+    photo.write_bytes(PLAIN_JPEG)
+    done = CliRunner().invoke(main, ["bench", str(photo), "--server", "127.0.0.1:1", "--write-perf-data", str(photo)])
+    assert done.exit_code == 2
+    assert "one of the files that are read" in done.stderr
+    assert photo.read_bytes() == PLAIN_JPEG
+
+
+@pytest.mark.parametrize(
+    ("server", "access", "line"),
+    [
+        (
+            "10.0.0.1:8001",
+            {},
+            "perf_analyzer -m facestats -i grpc -u 10.0.0.1:8001 --async --input-data 'my data.json' "
+            "--concurrency-range 64",
+        ),
+        (
+            "grpcs://gpu:8001",
+            {"certificate": Path("own.pem"), "key": Path("own.key")},
+            "perf_analyzer -m facestats -i grpc -u gpu:8001 --async --input-data 'my data.json' --concurrency-range 64 "
+            "--ssl-grpc-use-ssl --ssl-grpc-certificate-chain-file=own.pem --ssl-grpc-private-key-file=own.key",
+        ),
+        ("grpcs://gpu:8001", {"token": "a-token-of-some-length-1234567890"}, None),
+    ],
+)
+def test_perf_analyzer_asks_the_same_server(server: str, access: dict[str, Any], line: str | None) -> None:
+    shown = Access(**access)
+    found = perf_analyzer_line(parse_address(server, shown), shown, Path("my data.json"), 64)
+    assert found == line

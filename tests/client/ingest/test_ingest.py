@@ -61,7 +61,7 @@ def run(folder: Path, respond: Respond | FakeBackend, out: Path, **settings: Any
     config = IngestConfig(sources=(str(folder),), out=out, retry=QUICK, **settings)
     with locked(out):
         return asyncio.run(
-            ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda _: None)
+            ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda *_: None)
         )
 
 

@@ -3,15 +3,19 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+
 from fsclient.ingest.summary import IngestSummary
 from fsclient.ingest.summary_text import summary_text
-from fsdata.results.rows import PhotoFile, PhotoRow
+from fsclient.testing import ensemble
+from fsdata.results.rows import PhotoFile, PhotoRow, rows_table
+from fsdata.results.schema import part_schema
 from fsdata.results.status import Status
 
 
-def failed(name: str, reason: str = "cannot be read") -> PhotoRow:
+def failed(name: str, reason: str = "cannot be read") -> pa.Table:
     file = PhotoFile(source=name, num_bytes=1, mtime_ns=1, content_hash=None)
-    return PhotoRow(photo=file, status=Status.FAILED, reason=reason)
+    return rows_table([PhotoRow(photo=file, status=Status.FAILED, reason=reason)], part_schema(ensemble()), "set-1")
 
 
 def test_the_first_five_failures_are_named_with_their_reasons() -> None:

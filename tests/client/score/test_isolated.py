@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from fsclient.backend.served_capacity import ServedCapacity
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.triton import TritonBackend, is_isolated_twin
 from fsclient.ingest.photo_loop import ingest_photos
@@ -123,6 +125,27 @@ def test_a_server_that_goes_away_in_between_is_asked_from_the_start(photo: Path)
     assert len(backend.requests_alone) == 3
 
 
+class Merging(FakeBackend):
+    """Decodes photos together whose memory is not made for large ones."""
+
+    capacity = ServedCapacity(large_alone=True)  # type: ignore[assignment]
+
+
+def test_a_large_photo_goes_alone_at_once_where_a_gpu_merges_photos(photo: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.jpg"
+    Image.new("L", (5000, 5001)).save(large)
+    merging = Merging(refuse(PhotoRejectedError("not for this one")), respond_alone=one_face)
+    row = score(large, merging)
+    assert (row.status, row.attempts) == (Status.OK, 1)
+    assert (merging.requests, merging.requests_alone) == ([], [large.read_bytes()])
+    merging = Merging(one_face, respond_alone=refuse(PhotoRejectedError(NATIVE)))
+    assert (score(photo, merging).status, merging.requests_alone) == (Status.OK, [])
+    assert (score(large, merging).status, len(merging.requests_alone)) == (Status.CORRUPT, 1)
+    on_cpu = FakeBackend(one_face, respond_alone=one_face)
+    assert score(large, on_cpu).status is Status.OK
+    assert on_cpu.requests_alone == []
+
+
 def test_only_an_ensemble_of_the_same_steps_and_outputs_is_asked() -> None:
     canonical = read_canonical()
     ensemble, twin = canonical[steps.ENSEMBLE], canonical[steps.ENSEMBLE_ISOLATED]
@@ -162,7 +185,7 @@ def run(folder: Path, out: Path, url: str) -> tuple[IngestSummary, dict[str, dic
     async def once() -> IngestSummary:
         backend = TritonBackend(url)
         try:
-            return await ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda _: None)
+            return await ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda *_: None)
         finally:
             await backend.close()
 

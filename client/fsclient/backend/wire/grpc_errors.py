@@ -35,19 +35,19 @@ _CUT_MARKS = ("Socket closed", "Connection reset", "connection attempt timed out
 
 @contextmanager
 def translated_errors(url: str, *, tls: bool) -> Iterator[None]:
-    """Turn the exceptions of tritonclient and grpc into ours.
+    """Turn the exceptions of grpc into ours.
 
     Args:
         url: The server, for messages.
         tls: Whether it is spoken to over TLS.
     """
     from grpc import RpcError
-    from tritonclient.utils import InferenceServerException
+    from grpc.aio import AioRpcError
 
     try:
         yield
-    except InferenceServerException as exc:
-        state, message = str(exc.status() or ""), exc.message()
+    except AioRpcError as exc:
+        state, message = exc.code().name, exc.details() or ""
         if "DEADLINE_EXCEEDED" in state or "Deadline Exceeded" in message:
             raise DeadlineError(f"the server at {url} did not answer in time") from exc
         if _RESTRICTED_MARK in message:

@@ -1,0 +1,1 @@
+"""Requests and answers of a Triton server as they travel, and what gRPC says of those that fail."""

@@ -1,0 +1,1 @@
+"""Photos scored by several processes, whose rows one process writes."""

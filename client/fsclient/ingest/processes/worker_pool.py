@@ -1,0 +1,232 @@
+"""The worker processes of an ingest, as the process that writes its parts holds them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+import pyarrow as pa
+
+from fsclient.backend.protocol import InferenceBackend
+from fsclient.ingest.photo_workers import OnLeft, Scoring
+from fsclient.ingest.processes.worker_messages import (
+    Channel,
+    Ended,
+    Finish,
+    GiveUp,
+    Job,
+    Left,
+    Paths,
+    Rows,
+    ToWorker,
+    Wanted,
+)
+from fsengine.errors import DeadlineError, FaceStatsError
+
+OnRows = Callable[[pa.Table, int], Awaitable[None]]
+"""Called with rows as they arrive, and the number of their faces."""
+
+_PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from fsclient.ingest.processes.ingest_worker import main; main()"
+
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""Has glibc keep the memory of one photo for the next, rather than give it back to the kernel and have it cleared."""
+
+_END_S = 5.0
+"""How long a worker that was told to give up may take to hand over what it scored, and then to end."""
+
+_PHOTOS_IN_FLIGHT = 16
+"""Of one process, so that it has its core's worth of work; a server on a CPU takes fewer and gets one process."""
+
+_PHOTOS = 500
+"""Of one process at least: starting it takes as long as sending hundreds."""
+
+
+def usual_processes(concurrency: int, num_photos: int, num_cores: int) -> int:
+    """Return how many processes an ingest takes where nobody says so.
+
+    Args:
+        concurrency: Photos in flight.
+        num_photos: Photos to score.
+        num_cores: Of this machine; half of them are left to whoever writes, decompresses and serves.
+    """
+    return max(1, min(num_cores // 2, concurrency // _PHOTOS_IN_FLIGHT, num_photos // _PHOTOS))
+
+
+class WorkerPool:
+    """Scores photos in several processes until none is left, or it is told to stop."""
+
+    def __init__(
+        self,
+        connect: Callable[[], InferenceBackend],
+        scoring: Scoring,
+        schema: pa.Schema,
+        paths: Iterator[bytes],
+        on_rows: OnRows,
+        on_left: OnLeft,
+        *,
+        num_processes: int,
+    ) -> None:
+        """Prepare; `run` starts the processes.
+
+        Args:
+            connect: Makes a connection to the server; goes to the workers pickled.
+            scoring: How all of them together score photos.
+            schema: Of the rows.
+            paths: Photos to score.
+            on_rows: See `OnRows`.
+            on_left: Called with each photo that the server could not be had for, and why.
+            num_processes: How many, no more than photos in flight.
+        """
+        self._jobs = [Job(connect, part, schema) for part in _shares(scoring, num_processes)]
+        self._schema = schema
+        self._paths = paths
+        self._on_rows = on_rows
+        self._on_left = on_left
+        self._workers: list[_Worker] = []
+        self._tellings: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
+
+    async def run(self) -> None:
+        """Score photos.
+
+        Raises:
+            FaceStatsError: A worker met one, or ended without a word.
+            Exception: Whatever `on_rows` raises. In all cases photos in flight were finished, and the rest was left.
+        """
+        try:
+            for job in self._jobs:
+                self._workers.append(await _Worker.start(job))
+            attending = [asyncio.create_task(self._attend(worker)) for worker in self._workers]
+            try:
+                await asyncio.wait(attending)
+            except asyncio.CancelledError:
+                self.give_up()
+                await asyncio.wait(attending, timeout=_END_S)
+                raise
+            finally:
+                for task in attending:
+                    task.cancel()
+                outcomes = await asyncio.gather(*attending, return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+        finally:
+            for worker in self._workers:
+                worker.channel.close()
+            await asyncio.gather(*(asyncio.to_thread(worker.end) for worker in self._workers))
+
+    def stop(self) -> None:
+        """Take no further photo; those in flight are finished."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._tell_all(Finish(now=True))
+
+    def give_up(self) -> None:
+        """Give up the photos in flight too."""
+        self._is_stopped = True
+        self._tell_all(GiveUp())
+
+    def _tell_all(self, message: ToWorker) -> None:
+        for worker in self._workers:
+            task = asyncio.ensure_future(worker.channel.send(message))
+            self._tellings.add(task)
+            task.add_done_callback(self._tellings.discard)
+
+    async def _attend(self, worker: _Worker) -> None:
+        """Feed a worker and take what it hands over, until it ends."""
+        try:
+            await self._feed(worker, 2 * worker.concurrency)
+            while True:
+                match await worker.channel.receive():
+                    case Wanted(number):
+                        await self._feed(worker, number)
+                    case Rows(batch, num_faces):
+                        rows = pa.ipc.read_record_batch(pa.py_buffer(batch), self._schema)
+                        await self._on_rows(pa.Table.from_batches([rows]), num_faces)
+                    case Left(path, error):
+                        self._on_left(path, error)
+                        if not isinstance(error, DeadlineError):
+                            self.stop()
+                    case Ended(None):
+                        return
+                    case Ended(error):
+                        assert error is not None
+                        raise error
+                    case _:
+                        raise await asyncio.to_thread(worker.death)
+        except BaseException:
+            self.stop()
+            raise
+
+    async def _feed(self, worker: _Worker, number: int) -> None:
+        """Give a worker further photos, or say that there is none."""
+        paths = [] if self._is_stopped else list(islice(self._paths, number))
+        if paths:
+            await worker.channel.send(Paths(paths))
+        if len(paths) < number:
+            await worker.channel.send(Finish(now=self._is_stopped))
+
+
+class _Worker:
+    """A worker process and the way to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, concurrency: int) -> None:
+        self._process = process
+        self.channel = channel
+        self.concurrency = concurrency
+
+    @classmethod
+    async def start(cls, job: Job) -> _Worker:
+        """Start a worker and give it its job.
+
+        Its process is a new Python that imports this package from where it lies here, and nothing of the caller's
+        program or folder: a fork would take gRPC's threads along, and `multiprocessing` runs the program again.
+        """
+        ours, theirs = socket.socketpair()
+        folders = [os.path.abspath(folder) for folder in sys.path if folder]
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _PROGRAM, *folders],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, **_KEEP_MEMORY},
+            )
+        channel = await Channel.connected(ours)
+        await channel.send(job)
+        return cls(process, channel, job.scoring.concurrency)
+
+    def death(self) -> FaceStatsError:
+        """Return the error for a worker that ended without saying so."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
+        code = self._process.returncode
+        how = signal.Signals(-code).name if code is not None and -code in set(signal.Signals) else f"exit code {code}"
+        return FaceStatsError(
+            f"a worker process of this run ended ({how}), perhaps for want of memory; what the others scored is "
+            "written: run the same command again to go on, with fewer --processes where memory is short"
+        )
+
+    def end(self) -> None:
+        """Wait until it has ended; blocks."""
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _shares(scoring: Scoring, number: int) -> list[Scoring]:
+    """Return what each of several processes does of a whole."""
+    each, more = divmod(scoring.concurrency, number)
+    return [
+        replace(scoring, concurrency=each + (index < more), pixels=scoring.pixels // number) for index in range(number)
+    ]
