@@ -14,7 +14,7 @@ class WeightsServer:
     """Offers `files` below `/MODE/NAME`.
 
     Modes: `good` (ranges, ETag), `norange` (answers 200 always), `notag` (ranges, no validator), `dies` (closes the
-    connection after a third of what was asked for), `truncated` (announces all, never sends more than the first half),
+    connection after a third of the file), `truncated` (announces all, never sends more than the first half),
     `corrupt` (one byte is another), `redirect`, `busy` (503 twice, then good), `down` (503 always),
     `gone` (404), `longer` (announces one byte more than the file has), `stuck` (dies at the start of every answer).
     """
@@ -75,7 +75,7 @@ class WeightsServer:
                 return self._send(request, 416, b"", {"Content-Range": f"bytes */{len(content)}"})
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         body = content[start:]
-        cut = {"dies": len(body) // 3 + 1, "truncated": max(len(content) // 2 - start, 0)}.get(mode)
+        cut = {"dies": len(content) // 3 + 1, "truncated": max(len(content) // 2 - start, 0)}.get(mode)
         announced = len(body) + (mode == "longer")
         return self._send(request, 206 if start else 200, body, headers, announced=announced, cut=cut)
 
