@@ -33,13 +33,21 @@ def run_as_one(feeds: Sequence[Arrays], run: Callable[[Arrays, int], Arrays]) ->
 
 
 def padded(feed: Arrays, max_batch_size: int) -> Arrays:
-    """Return inputs with zero rows added up to the next of `batch_buckets`.
-
-    The memory of a GPU then stays flat over any number of faces: neither ONNX Runtime's arena nor cuDNN sees a new
-    shape for every one.
-    """
+    """Return inputs with zero rows added up to the next of `batch_buckets`, which a plan is tried with."""
     rows = len(next(iter(feed.values())))
-    missing = next(size for size in batch_buckets(max_batch_size) if size >= rows) - rows
+    return filled(feed, next(size for size in batch_buckets(max_batch_size) if size >= rows))
+
+
+def in_equal_batches(feed: Arrays, size: int) -> list[Arrays]:
+    """Return inputs in batches of one size, the last of them filled with zero rows."""
+    rows = len(next(iter(feed.values())))
+    starts = range(0, rows, size)
+    return [filled({name: array[start : start + size] for name, array in feed.items()}, size) for start in starts]
+
+
+def filled(feed: Arrays, num_rows: int) -> Arrays:
+    """Return inputs with zero rows added up to a number."""
+    missing = num_rows - len(next(iter(feed.values())))
     if not missing:
         return feed
     return {

@@ -12,7 +12,7 @@ from fsengine.files.atomic import atomic_folder
 from fsengine.files.writing_errors import unwritable
 from fsengine.gpu import Gpu
 from fsengine.plans.built_plans import ONNX_FILE, PLAN_FILE, PLANS_FILE, PlansRecord, write_plans
-from fsengine.plans.served_config import adapt_to_plan, has_static_shapes, tune
+from fsengine.plans.served_config import adapt_to_plan, has_static_shapes, hold_shape, tune
 from fsengine.repository.assemble import MANIFEST_FILE, link_or_copy
 from fsengine.repository.golden.verification import PLAN_TAG
 from fsengine.repository.model_config import CONFIG_FILE, config_text, read_config
@@ -69,6 +69,8 @@ def _write_step(config_file: Path, folder: Path, gpu: Gpu, record: PlansRecord, 
         adapt_to_plan(config, static=has_static_shapes(graph))
         graph.unlink()
         link_or_copy(plans[step], folder / "1" / PLAN_FILE)
+    elif (graph := folder / "1" / ONNX_FILE).is_file():
+        hold_shape(config, graph)
     if step in record.steps:
         config.metric_tags[PLAN_TAG] = record.steps[step].state
     (folder / CONFIG_FILE).write_text(config_text(config))

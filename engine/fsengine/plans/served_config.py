@@ -23,6 +23,11 @@ GATHERED_BUFFERS = 8
 QUEUE_DELAY_US = {steps.DETECT: 1000, steps.EMBED: 1000}
 """How long these wait for a fuller batch; at 4,000 photos a second four more come in that time."""
 
+LONE_INSTANCES = 4
+"""Of a detector that sees photos one by one."""
+
+_CONVOLUTION = b"Conv"
+
 _LEAST_DECODE_THREADS, _MOST_DECODE_THREADS = 2, 16
 
 _DATA_DEPENDENT = (b"NonMaxSuppression", b"NonZero")
@@ -66,6 +71,25 @@ def tune(config: pb.ModelConfig, gpu: Gpu, num_gpus: int) -> None:
     if config.max_batch_size and not config.backend:
         config.optimization.gather_kernel_buffer_threshold = GATHERED_BUFFERS
         config.optimization.eager_batching = True
+
+
+def hold_shape(config: pb.ModelConfig, graph: Path) -> None:
+    """Have a graph that finds faces in ONNX Runtime see photos one by one, where it holds convolutions.
+
+    From 1.20 on ONNX Runtime plans each convolution anew whenever the shape is another than before, 0.3 s for a
+    detector on an H200 (microsoft/onnxruntime, 23006): batches that vary cost more than batching saves.
+
+    Args:
+        config: Of a step without a plan, adapted in place.
+        graph: Its ONNX file.
+    """
+    if config.name == steps.DETECT and _CONVOLUTION in graph.read_bytes():
+        config.max_batch_size = 1
+        config.dynamic_batching.max_queue_delay_microseconds = 0
+        config.instance_group[0].count = LONE_INSTANCES
+        alone = [request for request in config.model_warmup if request.batch_size == 1]
+        del config.model_warmup[:]
+        config.model_warmup.extend(alone)
 
 
 def adapt_to_plan(config: pb.ModelConfig, *, static: bool) -> None:

@@ -11,10 +11,18 @@ import numpy as np
 import pytest
 
 from fsengine.backends.config_rules import read_backend_config
-from fsengine.backends.request_batches import padded, run_as_one
+from fsengine.backends.request_batches import in_equal_batches, padded, run_as_one
 from fsengine.errors import FaceStatsError, PackError
 from fsengine.gpu import find_gpu
 from fsengine.packs.shipped import shipped_folder
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (4, [4]), (5, [4, 1]), (9, [4, 4, 1])])
+def test_batches_of_one_size_hold_every_row_once(rows: int, sizes: list[int]) -> None:
+    made = in_equal_batches({"a": np.arange(1, rows + 1)}, 4)
+    assert [len(batch["a"]) for batch in made] == [4] * len(sizes)
+    assert [int((batch["a"] > 0).sum()) for batch in made] == sizes
+    assert np.concatenate([batch["a"] for batch in made])[:rows].tolist() == list(range(1, rows + 1))
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(1, 1), (3, 4), (4, 4), (5, 8), (200, 256), (256, 256)])

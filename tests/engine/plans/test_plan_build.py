@@ -100,6 +100,16 @@ def test_a_graph_that_is_refused_stays_and_is_named_and_the_others_are_built(gra
     assert dict(accelerator.parameters) == {"prefer_nhwc": "1"}
 
 
+def test_a_detector_of_convolutions_without_a_plan_sees_photos_one_by_one(graphs: Path, tmp_path: Path) -> None:
+    build(graphs, tmp_path / "out", GraphToolchain(refused=PLANNED))
+    detect = read_config(tmp_path / "out" / "detect" / "config.pbtxt")
+    assert detect.max_batch_size == 1
+    assert detect.instance_group[0].count == 4
+    assert [request.batch_size for request in detect.model_warmup] == [1]
+    # A photo's faces come together, however many they are.
+    assert read_config(tmp_path / "out" / "embed" / "config.pbtxt").max_batch_size == 256
+
+
 def test_every_graph_may_be_refused(graphs: Path, tmp_path: Path) -> None:
     record, _ = build(graphs, tmp_path / "out", GraphToolchain(refused=PLANNED))
     assert record.of(REFUSED) == sorted(PLANNED)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fsengine.contracts import steps
 from fsengine.contracts.served import ServedModels
-from fsengine.repository.golden.bounds import BOUNDS, DETECTOR_PX, difference
+from fsengine.repository.golden.bounds import BOUNDS, DETECTOR_PX, ENSEMBLE_BOUNDS, difference
 from fsengine.repository.golden.golden_answers import Answers
 from fsengine.repository.golden.sample_inputs import Arrays
 
@@ -150,7 +150,8 @@ def _measure(check: ModelCheck, expected: Arrays, found: Arrays, scale: float, p
         ValueError: One has another shape.
     """
     for name, reference in expected.items():
-        if (bound := BOUNDS.get(name)) is None:
+        bound = (ENSEMBLE_BOUNDS if check.model in steps.ENSEMBLES else BOUNDS).get(name)
+        if bound is None:
             continue
         if found[name].shape != reference.shape:
             raise ValueError(f"{name} {list(found[name].shape)}, expected {list(reference.shape)}")
