@@ -26,7 +26,7 @@ from fsengine.errors import InvalidInputError
 from fsengine.server.embedded import EmbeddedServer
 
 TIMINGS = {"read_ms", "infer_ms", "attempts"}
-NUM_PHOTOS = 64
+NUM_PHOTOS = 40
 WAIT_S = 30.0
 
 
@@ -123,7 +123,7 @@ def test_parts_have_their_size_whoever_scored_their_photos(
     many: Path, by_one_process: Any, lite_server: EmbeddedServer, tmp_path: Path
 ) -> None:
     assert finish(many, lite_server, tmp_path) == 0
-    assert [pq.read_metadata(part).num_rows for part in part_paths(tmp_path)] == [6] * 10 + [4]
+    assert [pq.read_metadata(part).num_rows for part in part_paths(tmp_path)] == [6] * 6 + [4]
     assert_same_rows(tmp_path, by_one_process)
 
 
