@@ -22,6 +22,7 @@ from fsdata.sample_photos import sample_folder
 from fsengine.files.hashing import file_sha256
 from fsengine.packs.pack import read_pack, write_pack
 from fsengine.packs.shipped import shipped_folder
+from fsengine.server.embedded import EmbeddedServer
 from refresh_for_tests import (
     rows_of,
 )
@@ -51,12 +52,13 @@ def pack_with_another_ethnicity_head(embeddings: NDArray[np.float32], folder: Pa
 
 @pytest.mark.triton
 def test_a_changed_head_of_a_real_pack_is_brought_in_without_the_photos(
-    tmp_path: Path, fsclient_command: list[str]
+    tmp_path: Path, fsclient_command: list[str], lite_server: EmbeddedServer
 ) -> None:
     pytest.importorskip("lightgbm")
     photos, out, fresh = tmp_path / "photos", tmp_path / "out", tmp_path / "fresh"
     shutil.copytree(sample_folder(), photos)
-    first = fsclient(fsclient_command, "ingest", photos, "--out", out, "--part-size", "4")
+    at_server = ("--server", lite_server.url)
+    first = fsclient(fsclient_command, "ingest", photos, "--out", out, "--part-size", "4", *at_server)
     assert first.returncode == 0, first.stderr
     lacking = tmp_path / "lacking"
     assert not fsclient(fsclient_command, "ingest", photos, "--out", lacking, "--without", "age_gender").returncode

@@ -16,10 +16,11 @@ from PIL import Image
 from encoded_photos import encoded
 from fsengine.contracts import steps
 from fsengine.server.embedded import EmbeddedServer
+from long_tests import LONG
 
 pytestmark = pytest.mark.triton
 
-RANDOM_SUBSETS = 50
+RANDOM_SUBSETS = 50 if LONG else 10
 TIMEOUT_S = 30.0
 
 

@@ -43,11 +43,14 @@ from fsexport.embed.clip_source import clip_given  # noqa: E402
 from fsexport.embed.static_int8 import quantize_encoder  # noqa: E402
 from fsexport.embed.symmetric_qdq import FP8, INT8_SYMMETRIC, Quantization, quantize_half_encoder  # noqa: E402
 from fsexport.embed.vit_graph import clip_crop, embed_with_torch, export_clip  # noqa: E402
+from long_tests import LONG  # noqa: E402
 from seeded_weights import openai_archive  # noqa: E402
 
 CROP = CropSpec(kind=CropKind.PORTRAIT, side_px=224)
 SMALL = "ViT-S-32-alt"
-"""open_clip's smallest ViT of 224 px: what does not depend on size is tested on it."""
+"""open_clip's smallest ViT of 224 px, with embeddings of 256 numbers."""
+ARCHITECTURE, WIDTH = ("ViT-B-32", 512) if LONG else (SMALL, 256)
+"""What does not depend on size is tested on the small one; tests of packs export ViT-B/32, which compares it too."""
 ORIGIN = Origin(source="a test", licence="MIT", commercial_use=True)
 
 
@@ -59,13 +62,20 @@ def crops() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def tower() -> torch.nn.Module:
-    return load_visual_tower(ClipSource(seed=7))
+    return load_visual_tower(ClipSource(architecture=ARCHITECTURE, seed=7))
 
 
 @pytest.fixture(scope="module")
 def graph(tower: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "model.onnx"
-    assert export_clip(tower, path) == 512
+    assert export_clip(tower, path) == WIDTH
+    return path
+
+
+@pytest.fixture(scope="module")
+def half_graph(tower: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("half") / "model.onnx"
+    export_clip(tower, path, half=True)
     return path
 
 
@@ -112,16 +122,14 @@ def run_level(path: Path, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def test_fp16_keeps_the_embedding_and_normalizes_in_fp32(
-    tower: torch.nn.Module, crops: NDArray[np.uint8], tmp_path: Path
+    tower: torch.nn.Module, half_graph: Path, crops: NDArray[np.uint8]
 ) -> None:
     import onnx
 
-    path = tmp_path / "model.onnx"
-    export_clip(tower, path, half=True)
-    found, expected = run_level(path, crops), embed_with_torch(tower, crops)
+    found, expected = run_level(half_graph, crops), embed_with_torch(tower, crops)
     assert (found * expected).sum(axis=1).min() >= 0.9995
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
-    model = onnx.load(path)
+    model = onnx.load(half_graph)
     weights = [tensor.data_type for tensor in model.graph.initializer if np.prod(tensor.dims) > 10_000]
     assert set(weights) == {onnx.TensorProto.FLOAT16}
     inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
@@ -151,21 +159,9 @@ def test_int8_is_static_so_a_crop_is_the_same_alone_and_among_sixteen(
     assert (batch * embed_with_torch(tower, crops[:16])).sum(axis=1).min() > 0.99
 
 
-@pytest.fixture(scope="module")
-def small_tower() -> torch.nn.Module:
-    return load_visual_tower(ClipSource(architecture=SMALL, seed=7))
-
-
-@pytest.fixture(scope="module")
-def half_graph(small_tower: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("half") / "model.onnx"
-    export_clip(small_tower, path, half=True)
-    return path
-
-
 @pytest.mark.parametrize("to", [INT8_SYMMETRIC, FP8], ids=["int8-symmetric", "fp8"])
 def test_for_tensorrt_every_constant_product_is_quantized_around_zero(
-    to: Quantization, small_tower: torch.nn.Module, half_graph: Path, crops: NDArray[np.uint8], tmp_path: Path
+    to: Quantization, tower: torch.nn.Module, half_graph: Path, crops: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     import onnx
 
@@ -188,7 +184,7 @@ def test_for_tensorrt_every_constant_product_is_quantized_around_zero(
             kinds = {made_by[name].op_type for name in node.input}
             assert kinds == {"DequantizeLinear"} or "DequantizeLinear" not in kinds
     found = run_level(path, crops[:16])
-    expected = embed_with_torch(small_tower, crops[:16])
+    expected = embed_with_torch(tower, crops[:16])
     # Of seeded weights; a broken conversion is far below.
     assert (found * expected).sum(axis=1).min() > 0.99
     np.testing.assert_allclose(run_level(path, crops[7:8])[0], found[7], atol=1e-3)
@@ -227,7 +223,7 @@ def test_a_checkpoint_of_ones_own_is_exported_with_its_record_and_not_twice(chec
     assert again == made
     assert lines[-1].startswith("embed: unchanged")
     assert (tmp_path / "embed" / "model.onnx").stat().st_mtime_ns == before
-    for precision in (Precision.INT8, Precision.FP8):
+    for precision in (Precision.INT8, *([Precision.FP8] if LONG else [])):
         other = export_clip_artifact(source, origin, precision, photos, tmp_path / "embed", lines.append)
         assert other.precision == precision.value
         assert "not known" in other.parity[0].note

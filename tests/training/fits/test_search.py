@@ -34,7 +34,7 @@ def test_it_finds_a_minimum(tmp_path: Path) -> None:
     bowl = Bowl()
     best = search(
         bowl,
-        trials=60,
+        trials=25,
         seed=1,
         about="a test",
         folder=tmp_path / "new" / "work",
@@ -43,7 +43,7 @@ def test_it_finds_a_minimum(tmp_path: Path) -> None:
     assert best["x"] == pytest.approx(2, abs=0.5)
     assert best["kind"] == "b"
     assert (best["x"], best["y"], best["kind"]) in bowl.asked
-    assert [number for number, _ in losses] == list(range(1, 61))
+    assert [number for number, _ in losses] == list(range(1, 26))
     values = [loss for _, loss in losses]
     assert values == sorted(values, reverse=True)
     assert values[-1] == pytest.approx((best["x"] - 2) ** 2 + abs(best["y"] - 0.01))
