@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fsclient.bench.bottleneck import CLIENT_BUSY_SHARE
 from fsengine.contracts.tensors import ModelSpec
 from fsengine.packs.shipped import SHIPPED_PACK
 from outcome import Outcome, Row
@@ -90,6 +91,7 @@ def judge(outcomes: Sequence[Outcome], settings: Settings) -> list[Goal]:
     of_its_photos = {
         f"the photos have {megapixels:.2f} MP": low <= megapixels <= high,
         "the models are the small ones that ship": all(row["pack"] != SHIPPED_PACK for row in photos),
+        "the client was busy itself": all(row.get("client_busy_share", 0) < CLIENT_BUSY_SHARE for row in photos),
     }
     return [
         _judged("embed", EMBED_GOAL, "crops/s in fp16", _best(crops, "rows_per_s"), on_its_gpu | in_fp16),

@@ -136,6 +136,7 @@ def run_end_to_end(settings: Settings) -> Iterator[Outcome]:
             "faces_per_s": level.faces_per_second,
             **{f"{name}_ms": value for name, value in (latency_percentiles(level.traffic.latencies_ms) or {}).items()},
             "not_answered": level.traffic.failed,
+            "client_busy_share": level.client_busy_share,
             "bound_by": level.bound_by,
             "pack": result.served.models.pack,
         }

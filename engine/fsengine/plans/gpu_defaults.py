@@ -18,9 +18,9 @@ TYPICAL_PHOTO_HW = (1024, 1536)
 POOL_SHARE, MOST_POOL_MIB = 0.12, 16 << 10
 """Of a GPU's memory, what lies between the steps: Triton's pool there."""
 
-LEAST_IN_FLIGHT = 16
-"""With fewer, all of Triton's eight threads for ensembles can wait for places whose release waits behind them, which
-ends after 300 s (triton-inference-server/core, ensemble_scheduler.cc: "Proceeding to avoid deadlock")."""
+LEAST_IN_FLIGHT = 20
+"""With 16 or fewer, all of Triton's eight threads for ensembles can wait for places whose release waits behind them,
+which ends after 300 s (triton-inference-server/core, ensemble_scheduler.cc: "Proceeding to avoid deadlock")."""
 
 _CHANNELS = 3
 _STEPS_WITH_IMAGE = 3
@@ -105,4 +105,4 @@ def photos_in_flight(memory_mib: int, num_gpus: int = 1) -> tuple[int, int]:
     images = _STEPS_WITH_IMAGE * _CHANNELS * (height * width + DETECTOR_SIDE_PX**2)
     crops = _CHANNELS * _TYPICAL_FACES * _CROP_SIDE_PX**2
     photos = num_gpus * (pool_mib(memory_mib) << 20) // (images + crops)
-    return max(2 * LEAST_IN_FLIGHT, photos // 2), max(LEAST_IN_FLIGHT, photos // 4)
+    return max(LEAST_IN_FLIGHT, photos // 2), max(LEAST_IN_FLIGHT, photos // 4)
