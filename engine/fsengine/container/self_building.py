@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -24,6 +24,7 @@ GRAPHS, PLANNED, STORE = "graphs", "repository", "store"
 """In the folder of plans: the repository with this machine's instances, that with plans too, and built plans."""
 
 _POLL_S = 0.2
+_BY_SIGNAL = 128
 _RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fsengine.cli import main; main(prog_name='fsengine')"
 
 
@@ -58,10 +59,10 @@ class SelfBuilding:
     say: Say
     _stopped: bool = False
     _builder: subprocess.Popen[bytes] | None = None
-    _children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _server: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Serve until the server ends, or this process is told to; return the server's exit status."""
+        """Serve until the server ends, or this process is told to; return the server's exit status, as a shell does."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         planned = None if self.build is None else self._planned()
@@ -70,7 +71,7 @@ class SelfBuilding:
                 self._builder = self._start_build(self.build)
                 self.build = None  # once in the life of this process
             repository, record = planned or self._graphs()
-            server = self._start(self.command(repository, record))
+            self._server = server = subprocess.Popen(self.command(repository, record))
             if self._stopped:  # told before the server was there to be told
                 server.terminate()
             match self._watch(server):
@@ -84,7 +85,8 @@ class SelfBuilding:
                     planned = None
                 case _:
                     self._end_build()
-                    return server.wait()
+                    status = server.wait()
+                    return status if status >= 0 else _BY_SIGNAL - status
 
     def _watch(self, server: subprocess.Popen[bytes]) -> _Outcome:
         """Wait until the server ends, or plans are ready."""
@@ -162,25 +164,17 @@ class SelfBuilding:
         command += [word for step in self.keep_onnx for word in ("--keep-onnx", step)]
         store = {"FACESTATS_MODELS": os.environ.get("FACESTATS_MODELS") or str(self.folder / STORE)}
         # A group of its own: compilers that it started end with it.
-        return self._start(command, env=os.environ | store, start_new_session=True)
-
-    def _start(
-        self, command: list[str], env: dict[str, str] | None = None, start_new_session: bool = False
-    ) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(command, env=env, start_new_session=start_new_session)
-        self._children.append(child)
-        return child
+        return subprocess.Popen(command, env=os.environ | store, start_new_session=True)
 
     def _stop(self, number: int, _frame: object) -> None:
-        """Pass a signal on."""
+        """Pass a signal on to the server; a build is killed at the end."""
         self._stopped = True
-        for child in self._children:
-            if child.poll() is None:
-                child.send_signal(number)
+        if self._server is not None and self._server.poll() is None:
+            self._server.send_signal(number)
 
     def _end_build(self) -> None:
-        """Kill a build, and what it started."""
-        if self._builder is not None and self._builder.poll() is None:
+        """Kill a build, and the compiler that it started."""
+        if self._builder is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._builder.pid, signal.SIGKILL)
             self._builder.wait()

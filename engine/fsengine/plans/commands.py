@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fsengine.errors import MissingDependencyError
+from fsengine.errors import MissingDependencyError, PackError
 from fsengine.gpu import Gpu, same_gpus, show_only
 from fsengine.plans.build_key import BuildSettings
 from fsengine.plans.built_plans import read_plans
@@ -92,7 +92,9 @@ def build(
     _, target = read_manifest(repository)
     gpus = same_gpus() if target is Target.GPU else same_gpus()[:1]
     show_only(*gpus)
-    record = read_plans(out)
+    record = None
+    with suppress(PackError):  # damaged, or of another version: built anew
+        record = read_plans(out)
     if record is not None and not (record.made_for(repository, gpus[0], len(gpus)) and record.keeps(keep_onnx)):
         record = None
     program_here = find_trtexec(trtexec)

@@ -1,0 +1,211 @@
+"""What a server that builds its own plans does where things go wrong: it serves. The server is a small program."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+import fake_nvml
+from fsengine.container.health import is_ready
+from fsengine.container.self_building import GRAPHS, PLANNED
+from fsengine.packs.shipped import shipped_folder
+from fsengine.plans.built_plans import BUILT, PlansRecord, StepPlan, read_plans, source_id, write_plans
+from fsengine.plans.gpu_repository import write_gpu_repository
+from fsengine.repository.assemble import GOLDEN_FILE, Target, assemble
+from fsengine.server.listening import LOOPBACK, free_port
+from plan_toolchain import H200
+from pretended_gpu import FSENGINE, write_trtexec
+
+TIMEOUT_S = 60.0
+
+_SERVER = """#!{python}
+import http.server, pathlib, sys
+options = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+print("serving", options["--model-repository"], flush=True)
+if pathlib.Path(options["--model-repository"]).name == {dies_with!r}:
+    sys.exit("it does not load")
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(options["--http-port"])), Ready).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gpu") / "repository"
+    assemble(shipped_folder("packs") / "lite", folder, target=Target.GPU)
+    return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A machine with a GPU that is pretended, and a place for plans.
+
+    Attributes:
+        folder: Of its programs.
+        source: The repository with graphs.
+    """
+
+    folder: Path
+    source: Path
+
+    @property
+    def plans(self) -> Path:
+        return self.folder / "plans"
+
+    def add_server(self, dies_with: str = "") -> None:
+        """Write a server that is ready at once, and dies with one repository."""
+        program = self.folder / "tritonserver"
+        program.write_text(_SERVER.format(python=sys.executable, dies_with=dies_with))
+        program.chmod(0o755)
+
+    @contextlib.contextmanager
+    def starting(self, *options: str, **variables: str) -> Iterator[tuple[subprocess.Popen[bytes], Path, str]]:
+        """Start it; gives the process, its log and the address that says whether it is ready."""
+        ports = [free_port(LOOPBACK) for _ in range(3)]
+        command = [*FSENGINE, "start", "--repository", str(self.source), "--plans-in", str(self.plans), *options]
+        for name, port in zip(("--http-port", "--grpc-port", "--metrics-port"), ports, strict=True):
+            command += [name, str(port)]
+        command += ["--program", str(self.folder / "tritonserver"), "--trtexec", str(self.folder / "trtexec")]
+        environment = os.environ | {"PYTHONPATH": str(self.folder)} | variables
+        environment.pop("FACESTATS_MODELS", None)
+        log = self.folder / f"log-{ports[0]}"
+        with log.open("wb") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+        try:
+            yield process, log, f"http://127.0.0.1:{ports[0]}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(TIMEOUT_S)
+            finally:
+                process.kill()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, source: Path) -> Machine:
+    gpu = ("GPU-0", H200.name, "9.0", H200.memory_mib)
+    (tmp_path / "pynvml.py").write_text(f"{Path(fake_nvml.__file__).read_text()}\ndevices = [{gpu!r}]\n")
+    write_trtexec(tmp_path)
+    made = Machine(folder=tmp_path, source=source)
+    made.add_server()
+    return made
+
+
+def until(there: Callable[[], object], log: Path) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not there():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def said(log: Path, pattern: str) -> bool:
+    return re.search(pattern, log.read_text()) is not None
+
+
+def write_tried_plans(machine: Machine, *, checked: bool = True) -> PlansRecord:
+    """Write a repository that says of itself that its plans were tried."""
+    record = PlansRecord(
+        source=source_id(machine.source),
+        gpu=H200.name,
+        num_gpus=1,
+        tensorrt="11.4.0.106",
+        steps={"embed": StepPlan(state=BUILT, key="plan-0")},
+        checked=checked,
+    )
+    plan = machine.folder / "plan"
+    plan.write_bytes(b"plan")
+    write_gpu_repository(machine.source, machine.plans / PLANNED, H200, record, {"embed": plan})
+    return record
+
+
+def test_without_plans_graphs_are_served_and_nothing_is_built(machine: Machine) -> None:
+    with machine.starting(FACESTATS_PLANS="off") as (_, log, url):
+        until(lambda: is_ready(url), log)
+        assert said(log, f"serving .*/{GRAPHS}\n")
+    assert not (machine.folder / "compiled").exists()
+    assert not (machine.plans / PLANNED).exists()
+
+
+def test_plans_that_were_tried_are_served_at_once(machine: Machine) -> None:
+    write_tried_plans(machine)
+    with machine.starting() as (process, log, url):
+        until(lambda: is_ready(url), log)
+        assert said(log, f"serving .*/{PLANNED}\n")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+    assert not (machine.folder / "compiled").exists()
+
+
+def test_a_server_that_does_not_start_with_plans_serves_graphs_and_distrusts_the_plans(machine: Machine) -> None:
+    write_tried_plans(machine)
+    machine.add_server(dies_with=PLANNED)
+    with machine.starting() as (_, log, url):
+        until(lambda: is_ready(url), log)
+        assert said(log, "did not start with plans")
+        assert said(log, f"serving .*/{GRAPHS}\n")
+    record = read_plans(machine.plans / PLANNED)
+    assert record is None or not record.checked
+
+
+@pytest.mark.parametrize("changed", ["keep", "gpu", "untried", "damaged"])
+def test_plans_that_are_not_what_is_asked_for_are_built_anew(machine: Machine, changed: str) -> None:
+    record = write_tried_plans(machine, checked=changed != "untried")
+    variables = {"FACESTATS_KEEP_ONNX": "embed"} if changed == "keep" else {}
+    if changed == "gpu":
+        write_plans(machine.plans / PLANNED, replace(record, gpu="NVIDIA L4"))
+    if changed == "damaged":
+        (machine.plans / PLANNED / "plans.json").write_text("{")
+    with machine.starting(**variables) as (_, log, url):
+        until(lambda: is_ready(url), log)
+        assert said(log, f"serving .*/{GRAPHS}\n")
+        until(lambda: (machine.folder / "compiled").exists(), log)
+
+
+def test_a_build_that_fails_keeps_the_server_up(machine: Machine, tmp_path: Path) -> None:
+    # Without golden answers nothing can be tried.
+    bare = tmp_path / "bare"
+    assemble(shipped_folder("packs") / "lite", bare, target=Target.GPU)
+    (bare / GOLDEN_FILE).unlink()
+    with replace(machine, source=bare).starting() as (process, log, url):
+        until(lambda: said(log, "no plans were built"), log)
+        assert said(log, r"has no golden\.npz")
+        assert is_ready(url)
+        assert process.poll() is None
+
+
+def test_a_server_that_is_told_to_end_takes_the_build_with_it(machine: Machine) -> None:
+    trtexec = machine.folder / "trtexec"
+    trtexec.write_text(f'#!/bin/sh\n[ "$1" = --help ] && exit 0\necho $$ > {machine.folder}/pid\nexec sleep 600\n')
+    with machine.starting() as (process, log, _):
+        until(lambda: (machine.folder / "pid").exists() and (machine.folder / "pid").read_text().strip(), log)
+        compiler = int((machine.folder / "pid").read_text())
+        process.send_signal(signal.SIGTERM)
+        process.wait(TIMEOUT_S)
+    until(lambda: not Path(f"/proc/{compiler}").exists(), log)
+
+
+def test_a_place_that_cannot_be_written_leaves_the_repository_as_it_was_assembled(machine: Machine) -> None:
+    machine.plans.write_text("a file")
+    with machine.starting() as (_, log, url):
+        until(lambda: is_ready(url), log)
+        assert said(log, "served as it was assembled")
+        assert said(log, f"serving {re.escape(str(machine.source))}\n")
+
+
+def test_a_server_that_dies_without_plans_ends_with_its_status(machine: Machine) -> None:
+    machine.add_server(dies_with=GRAPHS)
+    with machine.starting(FACESTATS_PLANS="off") as (process, log, _):
+        assert process.wait(TIMEOUT_S) == 1, log.read_text()
