@@ -89,7 +89,7 @@ TARGETS = (Target.CONTAINER.value, Target.GPU.value)
 )
 @click.option(
     "--plans",
-    type=click.Choice(["on", "off"]),
+    type=click.Choice(["on", "off"], case_sensitive=False),
     default="on",
     show_default=True,
     envvar="FACESTATS_PLANS",
