@@ -18,8 +18,6 @@ from fsgateway.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-REQUEST_ID_HEADER = "X-Request-Id"
-
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _CALLER_LEFT = 499
 _LINGER_BYTES = 8 << 20

@@ -74,7 +74,10 @@ def test_the_server_keeps_its_own_python_and_has_none_of_our_packages() -> None:
     assert run("server", "fsengine health").stdout == "http://127.0.0.1:8000 is not ready\n"
 
 
-def test_the_builder_reaches_tensorrt_and_says_that_it_is_missing_here(volume: str) -> None:
-    done = run("builder", f"--volume={volume}:/plans", "fsengine matched /plans/tensorrt-version -- fsengine build x")
+def test_the_builder_takes_what_the_tools_assemble_and_says_that_there_is_no_gpu_here(volume: str) -> None:
+    out = "fsengine assemble --given /dev/null --target gpu --out /models/gpu"
+    assert run("tools", f"--volume={volume}:/models", out).returncode == 0
+    build = "fsengine build /models/gpu --out /plans/repository --untried"
+    done = run("builder", f"--volume={volume}:/models:ro", build)
     assert done.returncode == 1
-    assert "TensorRT's Python package does not load" in done.stderr
+    assert "there is no NVIDIA driver here that works" in done.stderr

@@ -64,10 +64,6 @@ class Ledger:
         codes = self._codes[rows]
         return [_STATUSES[code] if row >= 0 else None for row, code in zip(rows.tolist(), codes.tolist(), strict=True)]
 
-    def status_of(self, key: PhotoKey) -> Status | None:
-        """Return the status of a key, None where no part holds it."""
-        return self.statuses_of([key])[0]
-
 
 def read_ledger(folder: Path) -> Ledger:
     """Read the ledger of a folder.

@@ -1,1 +1,1 @@
-"""TensorRT plans: ONNX graphs compiled for one GPU and one version of TensorRT, checked before they are installed."""
+"""TensorRT plans: ONNX graphs compiled for one GPU and one version of TensorRT, tried before they are served."""

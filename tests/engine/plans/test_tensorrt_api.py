@@ -77,7 +77,7 @@ def test_nothing_sets_a_precision(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(INSTALLED, reason="TensorRT is installed")
 def test_without_tensorrt_the_remedy_is_named() -> None:
-    with pytest.raises(MissingDependencyError, match=r"builder image of docker/ .* pip install 'facestats\[gpu\]'"):
+    with pytest.raises(MissingDependencyError, match=r"server image of docker/, .* pip install 'facestats\[gpu\]'"):
         tensorrt_version()
 
 

@@ -32,8 +32,9 @@ def tensorrt_version() -> str:
         import tensorrt
     except (ImportError, OSError) as exc:
         raise MissingDependencyError(
-            f"TensorRT's Python package does not load ({exc}); plans need it: use the builder image of docker/ (its "
-            "version is that of the server image), or pip install 'facestats[gpu]' for the embedded server"
+            f"TensorRT's Python package does not load ({exc}); plans need it where there is no trtexec: build them in "
+            "the server image of docker/, in the builder image where that has no trtexec, or pip install "
+            "'facestats[gpu]' for the embedded server"
         ) from exc
     version = str(vars(tensorrt)["__version__"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_TENSORRT:
