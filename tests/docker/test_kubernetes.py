@@ -202,7 +202,8 @@ def test_folders_of_commands_are_handed_on() -> None:
     assert (shell, option) == ("sh", "-c")
     build, otherwise = script.split(" || ")  # a build that fails keeps no pod from serving
     assert otherwise.startswith("echo ")
-    built = params(fsengine, build.split()[1:])
+    assert build.startswith("timeout 3600 fsengine ")  # nor one that hangs
+    built = params(fsengine, build.split()[3:])
     served = params(fsengine, TRITON["args"][1:])
     assert assembled["target"] == "gpu"
     assert built["repository"] == assembled["out"]

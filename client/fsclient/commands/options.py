@@ -115,7 +115,7 @@ def given_access(server: str | None) -> Access:
     token_file = files.get("token-file")
     if token_file is not None:
         token: str | None = read_token(token_file)
-    elif token := os.environ.get(TOKEN_VARIABLE) or None:
+    elif token := os.environ.get(TOKEN_VARIABLE, "").strip() or None:  # secrets end in a newline where files do
         checked_token(token, TOKEN_VARIABLE)
     return Access.given(token, files.get("tls-ca"), files.get("tls-cert"), files.get("tls-key"))
 

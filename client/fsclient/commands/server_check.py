@@ -8,13 +8,14 @@ from fsclient.backend.address import Access, parse_address
 from fsclient.models.name_to_repository import list_packs
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
+from fsengine.plans.built_plans import REFUSED
 from fsengine.repository.golden.golden_answers import Answers, read_answers
 from fsengine.repository.golden.questions import GoldenClient, served_models
 from fsengine.repository.golden.recording import golden_file
 from fsengine.repository.golden.verification import check_blocks, verify_server
 from fsengine.server.listening import TOKEN_HEADER
 from fsengine.server.loopback import channel_options
-from fsengine.terminal.messages import Say, say
+from fsengine.terminal.messages import say
 from fsengine.terminal.tables import show
 
 
@@ -49,15 +50,15 @@ def check_servers(server: str, access: Access, golden: Path | None) -> bool:
         headers = None if access.token is None else {TOKEN_HEADER: access.token}
         asked = GoldenClient(client=client, headers=headers)
         try:
-            answers = _golden_answers(served_models(asked), say) if golden is None else read_answers(golden)
+            answers = _golden_answers(served_models(asked)) if golden is None else read_answers(golden)
             check = verify_server(asked, answers)
         finally:
             client.close()
         show([f"{target}: {answers.served.pack}, {len(check.checks)} models asked about photos that ship", ""])
         show(check_blocks(check))
-        if check.refused:
+        if refused := [step for step, plan in check.plans.items() if plan == REFUSED]:
             say(
-                f"WARNING: {', '.join(check.refused)} in ONNX Runtime: TensorRT refused it, or its plan differed. "
+                f"WARNING: {', '.join(refused)} in ONNX Runtime: TensorRT refused it, or its plan differed. "
                 "Right, and slower; the server's log says why (docker/README.md)"
             )
         for each in check.failed:
@@ -66,7 +67,7 @@ def check_servers(server: str, access: Access, golden: Path | None) -> bool:
     return passed
 
 
-def _golden_answers(served: ServedModels, say: Say) -> Answers:
+def _golden_answers(served: ServedModels) -> Answers:
     """Return the golden answers of what a server serves, recorded here if need be.
 
     Raises:

@@ -84,7 +84,7 @@ TARGETS = (Target.CONTAINER.value, Target.GPU.value)
 )
 @click.option(
     "--plans-in",
-    type=_PATH,
+    type=click.Path(path_type=Path, readable=False),
     help="Folder for TensorRT plans: graphs are served at once, and plans from there when they were built and tried.",
 )
 @click.option(

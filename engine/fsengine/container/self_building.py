@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -16,13 +17,26 @@ from pathlib import Path
 from fsengine.container.health import is_ready
 from fsengine.errors import FaceStatsError
 from fsengine.gpu import Gpu
-from fsengine.plans.built_plans import BUILT, REFUSED, PlansRecord, read_plans, source_id, write_plans
-from fsengine.plans.gpu_repository import write_gpu_repository
+from fsengine.plans.built_plans import (
+    BUILT,
+    PENDING,
+    REFUSED,
+    PlansRecord,
+    StepPlan,
+    read_plans,
+    source_id,
+    write_plans,
+)
+from fsengine.plans.gpu_repository import graphs_of, write_gpu_repository
 from fsengine.terminal.messages import Say
 
 GRAPHS, PLANNED, STORE = "graphs", "repository", "store"
 """In the folder of plans: the repository with this machine's instances, that with plans too, and built plans."""
 
+START_TIMEOUT_S = 1200.0
+"""Of a server with plans that were tried before: less than the half hour after which Kubernetes starts it anew."""
+
+_STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.2
 _BY_SIGNAL = 128
 _RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fsengine.cli import main; main(prog_name='fsengine')"
@@ -32,6 +46,15 @@ class _Outcome(Enum):
     ENDED = "ended"
     NEVER_READY = "never ready"
     PLANS_ARE_READY = "plans are ready"
+
+
+def _wait_or_kill(server: subprocess.Popen[bytes]) -> None:
+    """Wait until a server that was told to end has answered what is in flight, and not for ever."""
+    try:
+        server.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,11 +97,11 @@ class SelfBuilding:
             self._server = server = subprocess.Popen(self.command(repository, record))
             if self._stopped:  # told before the server was there to be told
                 server.terminate()
-            match self._watch(server):
+            match self._watch(server, START_TIMEOUT_S if planned else math.inf):
                 case _Outcome.PLANS_ARE_READY:
                     self.say("the plans were built and tried: the server starts again with them")
                     server.terminate()
-                    server.wait()
+                    _wait_or_kill(server)
                     planned = self._planned()
                 case _Outcome.NEVER_READY if planned is not None:
                     self._distrust(*planned)
@@ -88,11 +111,14 @@ class SelfBuilding:
                     status = server.wait()
                     return status if status >= 0 else _BY_SIGNAL - status
 
-    def _watch(self, server: subprocess.Popen[bytes]) -> _Outcome:
-        """Wait until the server ends, or plans are ready."""
+    def _watch(self, server: subprocess.Popen[bytes], most_s: float) -> _Outcome:
+        """Wait until the server ends, or plans are ready; one that is not ready in time is killed."""
         was_ready = False
+        deadline = time.monotonic() + most_s
         while server.poll() is None:
             was_ready = was_ready or is_ready(self.url)
+            if not was_ready and time.monotonic() > deadline:
+                server.kill()
             if self._builder is not None and self._builder.poll() is not None and self._has_built(self._builder):
                 return _Outcome.PLANS_ARE_READY
             time.sleep(_POLL_S)
@@ -117,7 +143,7 @@ class SelfBuilding:
         """Return what the repository with plans says, if it is of these models and GPUs and was tried."""
         try:
             record = read_plans(self.folder / PLANNED)
-        except FaceStatsError as exc:
+        except (FaceStatsError, OSError) as exc:
             self.say(f"WARNING: {exc}")
             return None
         if record is None or not record.made_for(self.source, self.gpus[0], len(self.gpus)):
@@ -135,9 +161,9 @@ class SelfBuilding:
     def _graphs(self) -> tuple[Path, None]:
         """Return the repository with graphs and this machine's instances; as it was assembled, if that fails."""
         folder = self.folder / GRAPHS
-        record = PlansRecord(
-            source=source_id(self.source), gpu=self.gpus[0].name, num_gpus=len(self.gpus), steps={}, checked=True
-        )
+        wanted = self.build is not None or self._builder is not None
+        steps = {step: StepPlan(state=PENDING) for step in graphs_of(self.source) if wanted}
+        record = PlansRecord(source=source_id(self.source), gpu=self.gpus[0].name, num_gpus=len(self.gpus), steps=steps)
         try:
             write_gpu_repository(self.source, folder, self.gpus[0], record)
         except (FaceStatsError, OSError) as exc:

@@ -20,9 +20,10 @@ PLAN_FILE = "model.plan"
 
 PLANS_FILE = "plans.json"
 
-BUILT, KEPT, REFUSED = "built", "kept", "refused"
+BUILT, KEPT, REFUSED, PENDING = "built", "kept", "refused", "pending"
 """Of a step: it has a plan; it keeps its graph as it was asked to; it keeps its graph as TensorRT refuses it, or its
-plan differs or does not load. The tag `plan` of its metrics says the same, see `fsengine.repository.golden`."""
+plan differs or does not load; it has its graph until plans were built and tried. The tag `plan` of its metrics says the
+same, see `fsengine.repository.golden`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class StepPlan:
     """What became of a step with a graph.
 
     Attributes:
-        state: `BUILT`, `KEPT` or `REFUSED`.
+        state: `BUILT`, `KEPT`, `REFUSED` or `PENDING`.
         key: See `PlanKey.key`; empty without a plan.
         why: Why it has none, for people.
     """

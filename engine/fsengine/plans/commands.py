@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import shutil
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from fsengine.plans.trial import Serve
 
 _DEFAULTS = BuildSettings()
+
+_BY_SIGNAL = 128
+"""Added to a signal's number where a shell tells of it."""
 
 
 def step_names(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,6 +93,7 @@ def build(
     from fsengine.plans.build import BuildRequest, build_plans
     from fsengine.plans.trial import try_plans
 
+    signal.signal(signal.SIGTERM, _end)  # what was started ends with it
     check_gpu_repository(repository)
     _, target = read_manifest(repository)
     gpus = same_gpus() if target is Target.GPU else same_gpus()[:1]
@@ -122,6 +128,10 @@ def build(
     for step, plan in record.steps.items():
         say(f"{step}: {plan.state}{f', {plan.why}' if plan.why else ''}")
     click.echo(out)
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(_BY_SIGNAL + number)
 
 
 def _serve(program: str, gpus: Sequence[Gpu], target: Target) -> Serve:

@@ -84,6 +84,7 @@ def _tried(planned: Path, built: list[str], golden: Answers, serve: Serve) -> tu
         with serve(planned) as url, _client(url) as server:
             try:
                 check = verify_server(server, golden)
+                lives = server.answers(_ANSWER_TIMEOUT_S)
             except InferenceError as exc:  # without one of its steps there is no ensemble
                 silent = [step for step in built if not server.is_ready(step)] or built
                 if not silent:
@@ -93,7 +94,9 @@ def _tried(planned: Path, built: list[str], golden: Answers, serve: Serve) -> tu
         if not built:
             raise
         return None, dict.fromkeys(built, f"the server does not start with the plans: {exc}")
-    return check, {each.model: each.why for each in check.failed if each.model in built}
+    failed = {each.model: each.why for each in check.failed if each.model in built}
+    # The first question that a server died of; what came after it was never asked.
+    return check, failed if lives else dict(list(failed.items())[:1])
 
 
 def _tell(check: ServerCheck | None, say: Say) -> None:

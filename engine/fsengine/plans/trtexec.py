@@ -20,6 +20,7 @@ IN_TRITONS_IMAGE = "/usr/src/tensorrt/bin/trtexec"
 
 _BANNER = re.compile(r"\[TensorRT v(\d+)\](?: \[b(\d+)\])?")
 _LAST_ERRORS = 4
+GRAPH_TIMEOUT_S = 1800.0
 
 
 def find_trtexec(program: str | None = None) -> str | None:
@@ -70,15 +71,14 @@ class Trtexec:
         options += [option for option in ("--stronglyTyped", "--skipInference") if option in self._help]
         done = _run([self._program, *options])
         if done.returncode or not out.is_file():
-            raise ExportError(f"trtexec does not compile {graph}: {_errors(done.stdout)}")
+            raise ExportError(f"trtexec does not compile {graph}: {_errors(done.stdout + done.stderr)}")
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run trtexec; what it writes is in `stdout`."""
     try:
-        return subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
-        )
+        return subprocess.run(command, capture_output=True, errors="replace", check=False, timeout=GRAPH_TIMEOUT_S)
+    except subprocess.TimeoutExpired as exc:
+        raise ExportError(f"{command[0]} was not done after {GRAPH_TIMEOUT_S / 60:.0f} minutes, and was ended") from exc
     except OSError as exc:
         raise ExportError(f"{command[0]} cannot be run: {exc.strerror}") from exc
 

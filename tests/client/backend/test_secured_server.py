@@ -132,7 +132,8 @@ def test_commands_take_token_and_certificate(
     photo = str(photos / "obama.jpg")
     scored = run("score", photo, "--json", *server, "--token-file", str(tmp_path / "token"))
     assert json.loads(scored.stdout)[0]["status"] == "ok"
-    ingested = run("ingest", photo, "--out", str(tmp_path / "out"), *server, token=TOKEN)
+    # A secret that was made from a file ends in a newline.
+    ingested = run("ingest", photo, "--out", str(tmp_path / "out"), *server, token=f"{TOKEN}\n")
     assert ingested.returncode == 0, ingested.stderr
     assert not [path for path in (tmp_path / "out").rglob("*.parquet") if TOKEN.encode() in path.read_bytes()]
     for words in (("score", photo), ("ingest", photo, "--out", str(tmp_path / "other"))):

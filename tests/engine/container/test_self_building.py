@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 import fake_nvml
+from fsengine.container import self_building
 from fsengine.container.health import is_ready
-from fsengine.container.self_building import GRAPHS, PLANNED
+from fsengine.container.self_building import GRAPHS, PLANNED, SelfBuilding
 from fsengine.packs.shipped import shipped_folder
 from fsengine.plans.built_plans import BUILT, PlansRecord, StepPlan, read_plans, source_id, write_plans
 from fsengine.plans.gpu_repository import write_gpu_repository
@@ -203,6 +204,34 @@ def test_a_place_that_cannot_be_written_leaves_the_repository_as_it_was_assemble
         until(lambda: is_ready(url), log)
         assert said(log, "served as it was assembled")
         assert said(log, f"serving {re.escape(str(machine.source))}\n")
+
+
+def test_plans_with_which_a_server_is_never_ready_are_given_up(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(self_building, "START_TIMEOUT_S", 0.5)
+    hangs = [sys.executable, "-c", "import time; time.sleep(600)"]
+    dies = [sys.executable, "-c", "raise SystemExit(7)"]
+    said: list[str] = []
+    machine = Machine(folder=tmp_path, source=source)
+    write_tried_plans(machine)
+    serving = SelfBuilding(
+        source=source,
+        folder=machine.plans,
+        gpus=[H200],
+        command=lambda folder, _: hangs if folder.name == PLANNED else dies,
+        url=f"http://127.0.0.1:{free_port(LOOPBACK)}",
+        build=["--trtexec", str(tmp_path / "nothing")],
+        keep_onnx=(),
+        say=said.append,
+    )
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert serving.run() == 7
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert any("did not start with plans" in line for line in said)
 
 
 def test_a_server_that_dies_without_plans_ends_with_its_status(machine: Machine) -> None:

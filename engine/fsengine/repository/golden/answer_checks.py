@@ -61,8 +61,8 @@ class ModelCheck:
 
     @property
     def passed(self) -> bool:
-        """Return whether it answered within every bound."""
-        return not self.faults and all(check.within for check in self.outputs.values())
+        """Return whether it answered, and within every bound."""
+        return bool(self.outputs) and not self.faults and all(check.within for check in self.outputs.values())
 
     @property
     def why(self) -> str:
@@ -72,7 +72,7 @@ class ModelCheck:
             for check in self.outputs.values()
             if not check.within
         ]
-        return "; ".join([*self.faults[:2], *worse])
+        return "; ".join([*self.faults[:2], *worse]) or "nothing could be compared"
 
 
 def compare_answers(golden: Answers, found: Answers, silent: Mapping[str, str]) -> list[ModelCheck]:
@@ -100,7 +100,10 @@ def compare_answers(golden: Answers, found: Answers, silent: Mapping[str, str]) 
                 if model not in silent:
                     check.faults.append(f"{photo}: no answer")
                 continue
-            compare_photo(check, photo, expected, answered, golden, _precision(found.served, model))
+            try:
+                compare_photo(check, photo, expected, answered, golden, _precision(found.served, model))
+            except (KeyError, IndexError, TypeError, ValueError) as exc:
+                check.faults.append(f"{photo}: an answer of another kind ({type(exc).__name__}: {exc})")
         checks.append(check)
     return checks
 
@@ -124,7 +127,13 @@ def compare_photo(
         golden: All golden answers.
         precision: By which it is judged.
     """
-    expected = {name: array for name, array in expected.items() if name in found}  # the rest is of heads that are off
+    if check.model in steps.ENSEMBLES:
+        expected = {
+            name: array for name, array in expected.items() if name in found
+        }  # the rest is of heads that are off
+    elif missing := sorted(set(expected) - set(found)):
+        check.faults.append(f"{photo}: it gives no {', '.join(missing)}")
+        return
     if check.model == steps.ALIGN and not expected[steps.FACE_COUNT.name].any():
         # One row of anything stands for no face.
         expected = {steps.FACE_COUNT.name: expected[steps.FACE_COUNT.name]}

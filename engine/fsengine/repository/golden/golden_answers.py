@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,19 @@ from fsengine.files.writing_errors import unwritable
 from fsengine.repository.golden.sample_inputs import Arrays
 
 _SERVED = "served"
+
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,  # an unknown compression, or JSON that nests too deep
+    MemoryError,
+)
+"""What NumPy, zip and JSON raise of a file that was altered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +81,7 @@ def read_answers(path: Path) -> Answers:
                 if name != _SERVED:
                     model, photo, tensor = name.split("/")
                     of.setdefault(model, {}).setdefault(photo, {})[tensor] = stored[name]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, InferenceError) as exc:
+    except (*_DAMAGED, InferenceError) as exc:
         raise PackError(
             f"{path} holds no golden answers ({type(exc).__name__}: {exc}); expected the file that "
             "`fsclient models build` writes"

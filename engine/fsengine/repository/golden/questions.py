@@ -98,7 +98,12 @@ class GoldenClient:
         except InferenceServerException as exc:
             raise _error(model, exc) from exc
         names = [output.name for output in answer.get_response().outputs]
-        return {name: np.asarray(answer.as_numpy(name)) for name in names}
+        if missing := sorted({output.name for output in self.config(model).output} - set(names)):
+            raise InferenceError(f"{model}: it gives no {', '.join(missing)}")
+        try:
+            return {name: np.asarray(answer.as_numpy(name)) for name in names}
+        except (ValueError, TypeError) as exc:
+            raise InferenceError(f"{model}: its answer is not what it says: {exc}") from exc
 
 
 def served_models(server: GoldenClient) -> ServedModels:
@@ -122,6 +127,7 @@ def ask_everything(server: GoldenClient, golden: Answers | None = None) -> tuple
     Returns:
         What it answered, pictures as the means of their blocks, and model to why it gave no answer.
     """
+    served = served_models(server)
     of: dict[str, dict[str, Arrays]] = {}
     silent: dict[str, str] = {}
     known = of if golden is None else golden.of
@@ -137,7 +143,7 @@ def ask_everything(server: GoldenClient, golden: Answers | None = None) -> tuple
         for sample in photos:
             if sample.encoded is not None:
                 _answer(server, name, sample, sample.request, of, silent)
-    return Answers(served=served_models(server), of=of), silent
+    return Answers(served=served, of=of), silent
 
 
 def _answer(

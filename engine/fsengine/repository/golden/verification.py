@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fsengine.contracts import steps
@@ -13,10 +13,8 @@ from fsengine.repository.golden.questions import GoldenClient, ask_everything, s
 from fsengine.terminal.tables import Block, Table
 
 PLAN_TAG = "plan"
-"""Tag of a model's metrics, there the label `_plan`: `built`, `kept` (asked for) or `refused`, of a step that could
-have a TensorRT plan; see `fsengine.plans`."""
-
-REFUSED = "refused"
+"""Tag of a model's metrics, there the label `_plan`, of a step that could have a TensorRT plan: the state of
+`fsengine.plans.built_plans.StepPlan`."""
 
 _MOST_OUTPUTS = 3
 
@@ -27,21 +25,18 @@ class ServerCheck:
 
     Attributes:
         checks: Of each step, then of each ensemble.
-        runs_on: Step to what runs it, for example `tensorrt, GPU` or `onnxruntime, GPU (plan refused)`.
+        runs_on: Step to what runs it, for example `tensorrt, GPU`.
+        plans: Step to the state of its plan, of those that have one.
     """
 
     checks: Sequence[ModelCheck]
-    runs_on: dict[str, str]
+    runs_on: Mapping[str, str]
+    plans: Mapping[str, str]
 
     @property
     def failed(self) -> list[ModelCheck]:
         """Return the checks that were not passed."""
         return [check for check in self.checks if not check.passed]
-
-    @property
-    def refused(self) -> list[str]:
-        """Return the steps whose plan was refused."""
-        return [step for step, text in self.runs_on.items() if REFUSED in text]
 
 
 def verify_server(server: GoldenClient, golden: Answers) -> ServerCheck:
@@ -63,22 +58,24 @@ def verify_server(server: GoldenClient, golden: Answers) -> ServerCheck:
         )
     found, silent = ask_everything(server, golden)
     checks = compare_answers(golden, found, silent)
-    runs_on = {each.model: _runs_on(server, each.model) for each in checks if each.model not in steps.ENSEMBLES}
-    return ServerCheck(checks=checks, runs_on=runs_on)
+    runs_on, plans = {}, {}
+    for model in (each.model for each in checks if each.model not in steps.ENSEMBLES):
+        runs_on[model], plan = _configured(server, model)
+        plans.update({model: plan} if plan else {})
+    return ServerCheck(checks=checks, runs_on=runs_on, plans=plans)
 
 
-def _runs_on(server: GoldenClient, model: str) -> str:
-    """Return what runs a step, as its configuration says."""
+def _configured(server: GoldenClient, model: str) -> tuple[str, str]:
+    """Return what runs a step, and the state of its plan, as its configuration says."""
     from tritonclient.grpc import model_config_pb2 as pb
 
     try:
         config = server.config(model)
     except InferenceError:
-        return "not served"
+        return "not served", ""
     kinds = {pb.ModelInstanceGroup.Kind.Name(group.kind).removeprefix("KIND_") for group in config.instance_group}
     text = f"{config.backend or config.platform}, {'/'.join(sorted(kinds)) or 'AUTO'}"
-    tag = config.metric_tags.get(PLAN_TAG, "")
-    return f"{text} (plan {tag})" if tag else text
+    return text, config.metric_tags.get(PLAN_TAG, "")
 
 
 def check_blocks(check: ServerCheck) -> list[Block]:
@@ -87,12 +84,19 @@ def check_blocks(check: ServerCheck) -> list[Block]:
         (
             each.model,
             check.runs_on.get(each.model, "ensemble"),
+            check.plans.get(each.model, "-"),
             "ok" if each.passed else "DIFFERS",
             each.why if not each.passed else ", ".join(map(_text, _nearest_to_bound(each))),
         )
         for each in check.checks
     ]
-    return [Table(header=("model", "runs on", "", "largest differences, of what is accepted"), rows=rows, align="llll")]
+    return [
+        Table(
+            header=("model", "runs on", "plan", "", "largest differences, of what is accepted"),
+            rows=rows,
+            align="lllll",
+        )
+    ]
 
 
 def _nearest_to_bound(check: ModelCheck) -> list[OutputCheck]:

@@ -189,13 +189,40 @@ def test_precision_decides_how_far_an_embedding_may_be(golden: Answers) -> None:
 def test_a_step_that_is_silent_or_gives_another_shape_fails_and_a_head_that_is_off_does_not(golden: Answers) -> None:
     models = {step: name for step, name in golden.served.models.items() if step != "age_gender"}
     of = {model: dict(photos) for model, photos in golden.of.items() if model != "age_gender"}
-    of["embed"][SOLVAY] = {"face_embedding": golden.of["embed"][SOLVAY]["face_embedding"][:3]}
+    of["embed"][SOLVAY] = {name: array[:3] for name, array in golden.of["embed"][SOLVAY].items()}
     found = Answers(served=replace(golden.served, models=models), of=of)
     checks = {each.model: each for each in compare_answers(golden, found, {"align": "align: no kernel"})}
     assert "age_gender" not in checks
     assert checks["align"].why == "align: no kernel"
     assert "face_embedding [3, 192], expected [29, 192]" in checks["embed"].why
     assert checks["detect"].passed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.clear(),
+        lambda found: found.pop("detected_score"),
+        lambda found: found.update(detected_box=found["detected_box"].ravel()),
+        lambda found: found.update(detected_score=np.full((1, 256), b"one", object)),
+        lambda found: found.update(detected_landmarks=found["detected_landmarks"][:, :1]),
+    ],
+    ids=["nothing", "an output less", "flat", "text", "fewer rows"],
+)
+def test_answers_of_another_kind_are_a_fault_of_their_step_alone(
+    golden: Answers, change: Callable[[dict[str, np.ndarray]], object]
+) -> None:
+    photos = {photo: dict(outputs) for photo, outputs in golden.of["detect"].items()}
+    for outputs in photos.values():
+        change(outputs)
+    found = Answers(served=golden.served, of={**golden.of, "detect": photos})
+    failed = [each for each in compare_answers(golden, found, {}) if not each.passed]
+    assert [each.model for each in failed] == ["detect"]
+    assert failed[0].why
+
+
+def test_a_check_of_nothing_does_not_pass() -> None:
+    assert not ModelCheck(model="embed").passed
 
 
 def test_a_file_is_read_back_and_something_else_is_refused(golden: Answers, tmp_path: Path) -> None:
@@ -205,7 +232,10 @@ def test_a_file_is_read_back_and_something_else_is_refused(golden: Answers, tmp_
     assert not [each for each in compare_answers(golden, again, {}) if not each.passed]
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     (tmp_path / "text.npz").write_text("no archive")
-    for name in ("other.npz", "text.npz", "nothing.npz"):
+    altered = bytearray((tmp_path / "again.npz").read_bytes())
+    altered[5000:5040] = bytes(40)
+    (tmp_path / "altered.npz").write_bytes(altered)
+    for name in ("other.npz", "text.npz", "nothing.npz", "altered.npz"):
         with pytest.raises(PackError, match="holds no golden answers"):
             read_answers(tmp_path / name)
 
