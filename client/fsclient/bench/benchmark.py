@@ -53,7 +53,13 @@ class BenchResult:
 
 
 def run_bench(
-    sources: tuple[str, ...], config: BenchConfig, choice: ServerChoice, say: Say, *, perf_data: Path | None = None
+    sources: tuple[str, ...],
+    config: BenchConfig,
+    choice: ServerChoice,
+    say: Say,
+    *,
+    perf_data: Path | None = None,
+    overwrite: bool = False,
 ) -> BenchResult:
     """Measure a server that is given or started for it.
 
@@ -63,6 +69,7 @@ def run_bench(
         choice: Which server.
         say: Called with each line for people.
         perf_data: Where the photos are written for `perf_analyzer`; None for nowhere.
+        overwrite: Whether a file that is there may be replaced by them.
 
     Raises:
         InvalidInputError: The sources name no photo, or `perf_data` must not be written.
@@ -74,7 +81,7 @@ def run_bench(
         say(f"{printable(folder)}: {reason}")
     if not (paths := found.paths):
         raise InvalidInputError(f"{', '.join(sources)} holds no file; expected photos")
-    outputs = perf_data_paths(paths)
+    outputs = perf_data_paths(paths, overwrite=overwrite)
     if perf_data is not None:
         outputs.check(perf_data)
     with progress_bar("reading", len(paths), "photo") as bar:

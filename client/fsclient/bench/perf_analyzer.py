@@ -13,9 +13,9 @@ from fsengine.contracts.steps import ENCODED_IMAGE, ENSEMBLE, ORIENTATION
 from fsengine.files.output_path import OutputPaths
 
 
-def perf_data_paths(photos: list[bytes]) -> OutputPaths:
+def perf_data_paths(photos: list[bytes], *, overwrite: bool) -> OutputPaths:
     """Return what says where the photos for `perf_analyzer` may be written: over none of them."""
-    return OutputPaths(photos, overwrite=True)
+    return OutputPaths(photos, overwrite=overwrite)
 
 
 def write_perf_data(workload: Workload, path: Path, outputs: OutputPaths) -> None:
@@ -23,7 +23,7 @@ def write_perf_data(workload: Workload, path: Path, outputs: OutputPaths) -> Non
 
     Args:
         workload: The photos.
-        path: Of the file, which is replaced.
+        path: Of the file.
         outputs: See `perf_data_paths`.
 
     Raises:

@@ -67,6 +67,7 @@ def _levels(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[i
     metavar="FILE",
     help="Write the photos as JSON for perf_analyzer, whose command line is printed.",
 )
+@click.option("--overwrite", is_flag=True, help="Let --write-perf-data replace a file that is there; never a photo.")
 @server_options
 def bench(
     photos: tuple[str, ...],
@@ -76,6 +77,7 @@ def bench(
     rounds: int | None,
     warm_up_photos: int,
     perf_data: Path | None,
+    overwrite: bool,
     server: str | None,
     models: str | None,
     without: tuple[str, ...],
@@ -106,7 +108,9 @@ def bench(
         warm_up_photos=warm_up_photos,
     )
     try:
-        result = run_bench(photos, config, server_choice(server, models, without, gpu), say, perf_data=perf_data)
+        result = run_bench(
+            photos, config, server_choice(server, models, without, gpu), say, perf_data=perf_data, overwrite=overwrite
+        )
         if as_json:
             click.echo(json.dumps(bench_json(result), indent=1))
         else:
