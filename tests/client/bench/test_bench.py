@@ -515,16 +515,22 @@ def test_a_server_that_is_not_there_is_exit_code_4(photos: Path) -> None:
 def test_perf_analyzer_is_given_the_photos_that_are_sent(tmp_path: Path) -> None:
     photos = [PLAIN_JPEG + b"\1", PLAIN_JPEG + b"\2"]
     sent, file = workload(tmp_path, photos), tmp_path / "data.json"
-    write_perf_data(sent, file, perf_data_paths([]))
+    write_perf_data(sent, file, perf_data_paths([], overwrite=False))
     requests = json.loads(file.read_text())["data"]
     assert [base64.b64decode(one["encoded_image"]["content"]["b64"]) for one in requests] == photos
     assert [one["encoded_image"]["shape"] for one in requests] == [[1, len(photo)] for photo in photos]
     assert [base64.b64decode(one["orientation"]["b64"]) for one in requests] == [b"\1", b"\1"]
 
 
-def test_perf_data_replaces_no_photo(tmp_path: Path) -> None:
+def test_perf_data_replaces_no_photo_and_no_other_file_unasked(tmp_path: Path) -> None:
     photo = tmp_path / "0.jpg"
     photo.write_bytes(PLAIN_JPEG)
+    (tmp_path / "mine.json").write_text("mine")
+    kept = ["bench", str(photo), "--server", "127.0.0.1:1", "--write-perf-data", str(tmp_path / "mine.json")]
+    done = CliRunner().invoke(main, kept)
+    assert done.exit_code == 2
+    assert "replace it with --overwrite" in done.stderr
+    assert (tmp_path / "mine.json").read_text() == "mine"
     done = CliRunner().invoke(main, ["bench", str(photo), "--server", "127.0.0.1:1", "--write-perf-data", str(photo)])
     assert done.exit_code == 2
     assert "one of the files that are read" in done.stderr
