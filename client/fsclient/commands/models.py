@@ -173,7 +173,7 @@ def verify_command(name: str | None, server: str | None, golden: Path | None) ->
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="Of the encoder; with fp16, int8-symmetric and fp8 the detector is in fp16.",
+    help="Of the encoder; with fp16, int8-symmetric and fp8 SCRFD and CenterFace are in fp16.",
 )
 @click.option("--name", metavar="NAME", help="Name of a changed pack.  [default: made of the changes]")
 @_licence_options
