@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.processes.worker_pool import usual_processes
 from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
+from fsclient.models.name_to_repository import served_repository
 from fsclient.testing import FakeBackend
 from fsdata.results.parts import locked, part_paths
 from fsengine.errors import InvalidInputError
 from fsengine.server.embedded import EmbeddedServer
+from fsengine.server.listening import Listening
 
 TIMINGS = {"read_ms", "infer_ms", "attempts"}
 NUM_PHOTOS = 40
@@ -49,6 +52,13 @@ def assert_same_rows(out: Path, expected: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    """A server for callers of any kind: without its front, Triton 2.51 can die of callers that are killed."""
+    with EmbeddedServer(served_repository("lite", print), listening=Listening()) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     """A folder of copies of a small photo with a face."""
     folder = tmp_path_factory.mktemp("many")
@@ -59,18 +69,18 @@ def many(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def by_one_process(many: Path, lite_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def by_one_process(many: Path, server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The rows of that folder from one process."""
     out = tmp_path_factory.mktemp("one")
-    with Client(lite_server.url) as client:
+    with Client(server.url) as client:
         client.ingest(many, out, processes=1)
     return rows_of(out)
 
 
 @pytest.fixture
-def begun(fsclient_command: list[str], many: Path, lite_server: EmbeddedServer, tmp_path: Path) -> Any:
+def begun(fsclient_command: list[str], many: Path, server: EmbeddedServer, tmp_path: Path) -> Any:
     """An ingest by two processes that has written its first part."""
-    command = [*fsclient_command, "ingest", str(many), "--out", str(tmp_path / "out"), "--server", lite_server.url]
+    command = [*fsclient_command, "ingest", str(many), "--out", str(tmp_path / "out"), "--server", server.url]
     command += ["--processes", "2", "--part-size", "6"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         wait_until(lambda: (tmp_path / "out").is_dir() and part_paths(tmp_path / "out"))
@@ -106,9 +116,9 @@ def finish(many: Path, server: EmbeddedServer, out: Path) -> int:
     return summary.num_done_before
 
 
-def test_two_processes_give_the_rows_of_one(photos: Path, lite_server: EmbeddedServer, tmp_path: Path) -> None:
+def test_two_processes_give_the_rows_of_one(photos: Path, server: EmbeddedServer, tmp_path: Path) -> None:
     told = []
-    with Client(lite_server.url) as client:
+    with Client(server.url) as client:
         one = client.ingest(photos, tmp_path / "1", processes=1)
         two = client.ingest(photos, tmp_path / "2", processes=2, progress=told.append)
     assert_same_rows(tmp_path / "2", rows_of(tmp_path / "1"))
@@ -120,37 +130,37 @@ def test_two_processes_give_the_rows_of_one(photos: Path, lite_server: EmbeddedS
 
 
 def test_parts_have_their_size_whoever_scored_their_photos(
-    many: Path, by_one_process: Any, lite_server: EmbeddedServer, tmp_path: Path
+    many: Path, by_one_process: Any, server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    assert finish(many, lite_server, tmp_path) == 0
+    assert finish(many, server, tmp_path) == 0
     assert [pq.read_metadata(part).num_rows for part in part_paths(tmp_path)] == [6] * 6 + [4]
     assert_same_rows(tmp_path, by_one_process)
 
 
 def test_a_killed_run_leaves_no_process_and_goes_on(
-    begun: subprocess.Popen[str], many: Path, by_one_process: Any, lite_server: EmbeddedServer, tmp_path: Path
+    begun: subprocess.Popen[str], many: Path, by_one_process: Any, server: EmbeddedServer, tmp_path: Path
 ) -> None:
     workers = workers_of(begun)
     assert len(workers) == 2
     begun.kill()
     wait_until(lambda: not any(map(is_worker, workers)))
-    assert 0 < finish(many, lite_server, tmp_path / "out") < NUM_PHOTOS
+    assert 0 < finish(many, server, tmp_path / "out") < NUM_PHOTOS
     assert_same_rows(tmp_path / "out", by_one_process)
 
 
 def test_a_killed_worker_is_an_error_and_costs_no_row(
-    begun: subprocess.Popen[str], many: Path, by_one_process: Any, lite_server: EmbeddedServer, tmp_path: Path
+    begun: subprocess.Popen[str], many: Path, by_one_process: Any, server: EmbeddedServer, tmp_path: Path
 ) -> None:
     os.kill(workers_of(begun)[0], signal.SIGKILL)
     _, said = begun.communicate(timeout=WAIT_S)
     assert begun.returncode == 1
     assert "a worker process of this run ended (SIGKILL)" in said
-    assert 0 < finish(many, lite_server, tmp_path / "out") < NUM_PHOTOS
+    assert 0 < finish(many, server, tmp_path / "out") < NUM_PHOTOS
     assert_same_rows(tmp_path / "out", by_one_process)
 
 
 def test_ctrl_c_finishes_what_is_in_flight(
-    begun: subprocess.Popen[str], many: Path, by_one_process: Any, lite_server: EmbeddedServer, tmp_path: Path
+    begun: subprocess.Popen[str], many: Path, by_one_process: Any, server: EmbeddedServer, tmp_path: Path
 ) -> None:
     begun.send_signal(signal.SIGINT)
     _, said = begun.communicate(timeout=WAIT_S)
@@ -158,7 +168,7 @@ def test_ctrl_c_finishes_what_is_in_flight(
     assert "unfinished; run the same command again to go on" in said
     assert "Traceback" not in said
     # Of 8 photos in flight, more than the part that was there.
-    assert 6 < finish(many, lite_server, tmp_path / "out") < NUM_PHOTOS
+    assert 6 < finish(many, server, tmp_path / "out") < NUM_PHOTOS
     assert_same_rows(tmp_path / "out", by_one_process)
 
 

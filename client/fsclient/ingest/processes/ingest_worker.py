@@ -50,7 +50,10 @@ async def _work() -> None:
     listening = asyncio.create_task(worker.listen())
     error = await worker.run()
     listening.cancel()
+    await asyncio.wait([listening])
     await channel.send(Ended(error))
+    # A parent that writes to a closed end loses what it has not read yet.
+    await channel.other_end_closed()
     channel.close()
 
 

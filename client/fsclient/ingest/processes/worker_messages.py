@@ -1,7 +1,8 @@
 """What an ingest and its worker processes tell each other, over a socket that only they hold.
 
 To a worker goes one `Job`, then `Paths`, and at the end `Finish` or `GiveUp`. It answers with `Rows`, `Wanted` and
-`Left`, and ends with `Ended`. A worker whose socket closes ends at once.
+`Left`, and at the end with `Ended`; it goes when its parent closes the socket. A worker whose socket closes before ends
+at once.
 """
 
 from __future__ import annotations
@@ -123,6 +124,12 @@ class Channel:
         except (OSError, EOFError):
             return None
         return message
+
+    async def other_end_closed(self) -> None:
+        """Wait until the other side is gone; what it sends meanwhile is dropped."""
+        with suppress(OSError):
+            while await self._reader.read(_LENGTH.size):
+                pass
 
     def close(self) -> None:
         """Close this end; what was sent arrives."""
