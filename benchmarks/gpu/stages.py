@@ -19,7 +19,6 @@ from fsengine.gpu import find_gpu, show_only
 from fsengine.packs.shipped import SHIPPED_PACK, shipped_folder
 from fsengine.plans.built_plans import PLANS_FILE
 from fsengine.plans.profile import batch_buckets
-from fsengine.plans.served_config import precision_of
 from fsengine.plans.tensorrt.python_package import PythonTensorRT
 from fsengine.repository.assemble import GOLDEN_FILE, Target, read_served
 from fsengine.repository.golden.answer_checks import ModelCheck, compare_photo
@@ -157,7 +156,7 @@ class _Measuring:
     def speed(self, part: str) -> Outcome:
         """Measure every batch size, or every photo where the step does not batch."""
         spec = spec_of(read_config(self.repository / self.step / CONFIG_FILE))
-        precision = precision_of(self.repository, self.step)
+        precision = read_served(self.repository).precision(self.step)
         clip = self.step == steps.EMBED and is_clip(spec)
 
         def row(feed: Arrays, num_rows: int) -> Row:
@@ -190,7 +189,7 @@ class _Measuring:
 
     def parity(self, part: str) -> Outcome:
         """Compare with the golden answers: of each output the worst photo."""
-        precision = precision_of(self.repository, self.step)
+        precision = read_served(self.repository).precision(self.step)
         check = ModelCheck(model=self.step)
         for question in self.questions:
             answer = kept(self.engine.run(question.feed))

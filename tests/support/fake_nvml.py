@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 
@@ -51,3 +52,13 @@ def nvmlDeviceGetCudaComputeCapability(device: int) -> tuple[int, ...]:  # noqa:
 
 def nvmlDeviceGetMemoryInfo(device: int) -> SimpleNamespace:  # noqa: N802
     return SimpleNamespace(total=devices[device][3] << 20)
+
+
+def write_pynvml(folder: Path, state: str) -> None:
+    """Put a `pynvml` into a folder of modules.
+
+    Args:
+        folder: The folder.
+        state: Its Python text; `devices` or `fault`.
+    """
+    (folder / "pynvml.py").write_text(f"{Path(__file__).read_text()}\n{state}\n")

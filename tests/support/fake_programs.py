@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import fake_nvml
+from fake_nvml import write_pynvml
 from fsengine.contracts.steps import ENSEMBLES
 
 NOT_IN_THE_SERVER_IMAGE = ("onnx", "onnxruntime", "tensorrt", "nvidia.dali", "treelite", "torch", "pytriton")
@@ -49,7 +49,7 @@ class FakePrograms:
         Args:
             state: Its Python text; `devices` or `fault`, see `fake_nvml`.
         """
-        (self.folder / "pynvml.py").write_text(f"{Path(fake_nvml.__file__).read_text()}\n{state}\n")
+        write_pynvml(self.folder, state)
 
     def add_server(self) -> None:
         """Let `tritonserver` print its arguments as JSON."""

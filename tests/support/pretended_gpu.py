@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import fake_nvml
+from fake_nvml import write_pynvml
 from fsengine.contracts import steps
 from fsengine.packs.shipped import shipped_folder
 from fsengine.repository.assemble import GOLDEN_FILE, MANIFEST_FILE, Target, assemble
@@ -116,7 +116,7 @@ def pretend_gpu(
     devices = [(f"GPU-{index}", GPU_NAME, "9.0", GPU_MIB) for index in range(num_gpus)]
     modules = folder / "modules"
     modules.mkdir(parents=True)
-    (modules / "pynvml.py").write_text(f"{Path(fake_nvml.__file__).read_text()}\ndevices = {devices!r}\n")
+    write_pynvml(modules, f"devices = {devices!r}")
     surroundings = make_run_folder(folder)
     furnish(surroundings, repository, default_library_folder())
     (surroundings.backends / "tensorrt" / "model.py").write_text(_BACKEND)

@@ -17,7 +17,7 @@ from fsclient.backend.statistics import ModelStatistics
 from fsclient.backend.wire.grpc_channel import opened_channel
 from fsclient.backend.wire.grpc_errors import translated_errors
 from fsclient.backend.wire.infer_message import Tensor, answered_arrays, infer_request
-from fsengine.contracts.served import ServedEnsemble, ServedHead, ServedModels
+from fsengine.contracts.served import ServedEnsemble, ServedHead
 from fsengine.contracts.steps import (
     DECODE,
     DECODE_ISOLATED,
@@ -29,6 +29,7 @@ from fsengine.contracts.steps import (
 )
 from fsengine.contracts.tensors import DType
 from fsengine.errors import AccessDeniedError, DeadlineError, InferenceError, PhotoRejectedError, ServerUnavailableError
+from fsengine.repository.model_config import served_by
 from fsengine.server.listening import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -110,9 +111,7 @@ class TritonBackend:
             steps = await self._step_configs(config)
         self._capacity = served_capacity(config, steps, isolates=self._isolates)
         return ServedEnsemble(
-            models=ServedModels.from_parameters(
-                {name: value.string_value for name, value in config.parameters.items()}
-            ),
+            models=served_by(config),
             outputs={tensor.name: tuple(tensor.dims) for tensor in config.output},
             runtime=f"{metadata.name} {metadata.version}",
             heads=_heads(config),

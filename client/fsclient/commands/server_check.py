@@ -10,11 +10,10 @@ from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
 from fsengine.plans.built_plans import REFUSED
 from fsengine.repository.golden.golden_answers import Answers, read_answers
-from fsengine.repository.golden.questions import GoldenClient, served_models
+from fsengine.repository.golden.questions import golden_client, served_models
 from fsengine.repository.golden.recording import golden_file
 from fsengine.repository.golden.verification import check_blocks, verify_server
 from fsengine.server.listening import TOKEN_HEADER
-from fsengine.server.loopback import channel_options
 from fsengine.terminal.messages import say
 from fsengine.terminal.tables import show
 
@@ -34,26 +33,15 @@ def check_servers(server: str, access: Access, golden: Path | None) -> bool:
         InvalidInputError: It is no address, or there are no golden answers of what it serves.
         InferenceError: It does not answer.
     """
-    from tritonclient.grpc import InferenceServerClient
-
     address = parse_address(server, access)
+    headers = None if access.token is None else {TOKEN_HEADER: access.token}
+    files = {"root_certificates": access.ca, "private_key": access.key, "certificate_chain": access.certificate}
+    tls = {"ssl": address.tls, **{name: str(path) for name, path in files.items() if path is not None}}
     passed = True
     for target in address.targets:
-        client = InferenceServerClient(
-            target,
-            ssl=address.tls,
-            root_certificates=_text(access.ca),
-            private_key=_text(access.key),
-            certificate_chain=_text(access.certificate),
-            channel_args=channel_options(target),
-        )
-        headers = None if access.token is None else {TOKEN_HEADER: access.token}
-        asked = GoldenClient(client=client, headers=headers)
-        try:
+        with golden_client(target, headers, **tls) as asked:
             answers = _golden_answers(served_models(asked)) if golden is None else read_answers(golden)
             check = verify_server(asked, answers)
-        finally:
-            client.close()
         show([f"{target}: {answers.served.pack}, {len(check.checks)} models asked about photos that ship", ""])
         show(check_blocks(check))
         if refused := [step for step, plan in check.plans.items() if plan == REFUSED]:
@@ -80,7 +68,3 @@ def _golden_answers(served: ServedModels) -> Answers:
         f"the server serves {served.pack} ({served.model_set_id}), and no pack that is here has the same models: build "
         "it with fsclient models build, or give the golden.npz of the repository that it serves with --golden"
     )
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

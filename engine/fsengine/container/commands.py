@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from fsengine.plans.built_plans import BUILT, PlansRecord
-from fsengine.plans.commands import step_names
+from fsengine.plans.commands import keep_onnx_option
 from fsengine.repository.assemble import Target
 from fsengine.server import triton_command as defaults
 from fsengine.terminal.messages import say
@@ -95,14 +95,7 @@ TARGETS = (Target.CONTAINER.value, Target.GPU.value)
     envvar="FACESTATS_PLANS",
     help="Whether plans are built and served; without them ONNX Runtime runs every graph.",
 )
-@click.option(
-    "--keep-onnx",
-    metavar="STEP[,STEP]",
-    multiple=True,
-    envvar="FACESTATS_KEEP_ONNX",
-    callback=step_names,
-    help="Steps that get no plan; may be given again.",
-)
+@keep_onnx_option
 @click.option("--trtexec", metavar="PROGRAM", help="Of `fsengine build`.")
 @click.option(
     "--traces",

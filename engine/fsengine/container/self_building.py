@@ -27,6 +27,7 @@ from fsengine.plans.built_plans import (
     source_id,
     write_plans,
 )
+from fsengine.plans.child_process import BY_SIGNAL, wait_or_kill
 from fsengine.plans.gpu_repository import graphs_of, write_gpu_repository
 from fsengine.terminal.messages import Say
 
@@ -38,7 +39,6 @@ START_TIMEOUT_S = 1200.0
 
 _STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.2
-_BY_SIGNAL = 128
 _RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from fsengine.cli import main; main(prog_name='fsengine')"
 
 
@@ -46,15 +46,6 @@ class _Outcome(Enum):
     ENDED = "ended"
     NEVER_READY = "never ready"
     PLANS_ARE_READY = "plans are ready"
-
-
-def _wait_or_kill(server: subprocess.Popen[bytes]) -> None:
-    """Wait until a server that was told to end has answered what is in flight, and not for ever."""
-    try:
-        server.wait(_STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +92,7 @@ class SelfBuilding:
                 case _Outcome.PLANS_ARE_READY:
                     self.say("the plans were built and tried: the server starts again with them")
                     server.terminate()
-                    _wait_or_kill(server)
+                    wait_or_kill(server, _STOP_TIMEOUT_S)
                     planned = self._planned()
                 case _Outcome.NEVER_READY if planned is not None:
                     self._distrust(*planned)
@@ -109,7 +100,7 @@ class SelfBuilding:
                 case _:
                     self._end_build()
                     status = server.wait()
-                    return status if status >= 0 else _BY_SIGNAL - status
+                    return status if status >= 0 else BY_SIGNAL - status
 
     def _watch(self, server: subprocess.Popen[bytes], most_s: float) -> _Outcome:
         """Wait until the server ends, or plans are ready; one that is not ready in time is killed."""

@@ -19,6 +19,10 @@ N + 1; outputs that are added raise nothing. 2: `orientation` beside the photo. 
 
 _CONTRACT_PARAMETER = "contract"
 
+PLAN_TAG = "plan"
+"""Tag of a model's metrics, there the label `_plan`, of a step that could have a TensorRT plan: the state of
+`fsengine.plans.built_plans.StepPlan`."""
+
 GENDER = "gender"
 ETHNICITY = "ethnicity"
 
@@ -107,6 +111,11 @@ class ServedModels:
         """
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         return self.labels[head][best] if probabilities[best] >= self.thresholds.get(head, 0.0) else UNCERTAIN
+
+    def precision(self, step: str) -> str:
+        """Return the precision of a step, of `fsengine.packs.pack.PRECISIONS`; `fp32` of one without a model."""
+        parts = self.models.get(step, "").split("-", 2)  # step-hash-precision
+        return parts[2] if len(parts) == 3 else "fp32"
 
     @property
     def marks_text(self) -> str:

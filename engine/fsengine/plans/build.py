@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsengine.contracts.steps import ENSEMBLE
 from fsengine.errors import ExportError, InvalidInputError, PackError
 from fsengine.files.hashing import file_sha256
 from fsengine.files.lock import file_lock
@@ -15,11 +16,11 @@ from fsengine.plans.build_key import BuildSettings, PlanKey
 from fsengine.plans.built_plans import BUILT, KEPT, PLANS_FILE, REFUSED, PlansRecord, StepPlan, source_id
 from fsengine.plans.gpu_repository import graphs_of, write_gpu_repository
 from fsengine.plans.profile import profile_of
-from fsengine.plans.served_config import precision_of, tune
+from fsengine.plans.served_config import tune
 from fsengine.plans.stored_plans import find_plan, install_plan, plans_folder, timing_cache_path, unfinished_plan
 from fsengine.plans.toolchain import OnPhase, Toolchain
 from fsengine.repository.assemble import check_gpu_repository
-from fsengine.repository.model_config import CONFIG_FILE, read_config, spec_of
+from fsengine.repository.model_config import CONFIG_FILE, read_config, served_by, spec_of
 from fsengine.terminal.messages import Say
 
 COMPILED_PRECISIONS = ("fp32", "fp16", "int8-symmetric", "fp8")
@@ -106,7 +107,8 @@ def _plan(
     Raises:
         ExportError: TensorRT does not compile it.
     """
-    if (precision := precision_of(request.repository, step)) not in COMPILED_PRECISIONS:
+    served = served_by(read_config(request.repository / ENSEMBLE / CONFIG_FILE))
+    if (precision := served.precision(step)) not in COMPILED_PRECISIONS:
         raise ExportError(
             f"its graph is {precision}, which TensorRT does not import; expected {', '.join(COMPILED_PRECISIONS)}: "
             "build the pack with --precision int8-symmetric"

@@ -67,6 +67,10 @@ class PlansRecord:
         """Return whether it was made from a repository for these GPUs."""
         return (self.source, self.gpu, self.num_gpus) == (source_id(source), gpu.name, num_gpus)
 
+    def built_with(self, tensorrt: str, settings: BuildSettings) -> bool:
+        """Return whether a TensorRT built its plans so."""
+        return (self.tensorrt, self.settings) == (tensorrt, settings)
+
     def keeps(self, keep_onnx: Iterable[str]) -> bool:
         """Return whether those of some steps that have a graph are the ones that keep it as they were asked to."""
         return self.of(KEPT) == sorted(set(keep_onnx) & set(self.steps))

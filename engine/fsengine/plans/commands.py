@@ -16,7 +16,8 @@ import click
 from fsengine.errors import MissingDependencyError, PackError
 from fsengine.gpu import Gpu, same_gpus, show_only
 from fsengine.plans.build_key import BuildSettings
-from fsengine.plans.built_plans import read_plans
+from fsengine.plans.built_plans import PlansRecord, read_plans
+from fsengine.plans.child_process import BY_SIGNAL
 from fsengine.plans.toolchain import OnPhase, Toolchain
 from fsengine.plans.trtexec import Trtexec, find_trtexec
 from fsengine.repository.assemble import Target, check_gpu_repository, read_manifest
@@ -24,30 +25,31 @@ from fsengine.terminal.messages import say
 from fsengine.terminal.progress_bar import progress_bar
 
 if TYPE_CHECKING:
+    from fsengine.plans.build import BuildRequest
     from fsengine.plans.trial import Serve
 
 _DEFAULTS = BuildSettings()
 
-_BY_SIGNAL = 128
-"""Added to a signal's number where a shell tells of it."""
 
-
-def step_names(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+def _step_names(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """Return names of steps that were given one by one, or with commas."""
     return tuple(name for each in value for name in each.replace(",", " ").split())
+
+
+keep_onnx_option = click.option(
+    "--keep-onnx",
+    metavar="STEP[,STEP]",
+    multiple=True,
+    envvar="FACESTATS_KEEP_ONNX",
+    callback=_step_names,
+    help="Leave steps to ONNX Runtime; may be given again.",
+)
 
 
 @click.command()
 @click.argument("repository", metavar="REPOSITORY", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the result.")
-@click.option(
-    "--keep-onnx",
-    metavar="STEP[,STEP]",
-    multiple=True,
-    envvar="FACESTATS_KEEP_ONNX",
-    callback=step_names,
-    help="Leave steps to ONNX Runtime; may be given again.",
-)
+@keep_onnx_option
 @click.option(
     "--optimization-level",
     type=click.IntRange(0, 5),
@@ -90,7 +92,7 @@ def build(
       fsclient models build lite --target gpu --out repository
       fsengine build repository --out planned
     """
-    from fsengine.plans.build import BuildRequest, build_plans
+    from fsengine.plans.build import BuildRequest
     from fsengine.plans.trial import try_plans
 
     signal.signal(signal.SIGTERM, _end)  # what was started ends with it
@@ -98,40 +100,44 @@ def build(
     _, target = read_manifest(repository)
     gpus = same_gpus() if target is Target.GPU else same_gpus()[:1]
     show_only(*gpus)
-    record = None
-    with suppress(PackError):  # damaged, or of another version: built anew
-        record = read_plans(out)
-    if record is not None and not (record.made_for(repository, gpus[0], len(gpus)) and record.keeps(keep_onnx)):
-        record = None
-    program_here = find_trtexec(trtexec)
-    if record is not None and not record.checked and program_here is None and trtexec is None:
-        say(f"there is no trtexec here: the plans that were built with TensorRT {record.tensorrt} are tried")
-    else:
-        toolchain = _toolchain(program_here or trtexec, gpus[0])
-        settings = BuildSettings(optimization_level=optimization_level, workspace_mib=workspace_mib, tf32=not no_tf32)
-        if (
-            record is not None
-            and record.checked
-            and (record.tensorrt, record.settings) == (toolchain.version, settings)
-        ):
-            say(f"{out} is there already, and was tried")
-            untried = True
-        else:
-            say(f"TensorRT {toolchain.version} on {gpus[0].name} ({gpus[0].capability_text})")
-            request = BuildRequest(
-                repository=repository, out=out, settings=settings, keep_onnx=keep_onnx, num_gpus=len(gpus)
-            )
-            record = build_plans(request, toolchain, say, _bar)
-    if not untried:
-        serve = _serve(program, gpus, target)
-        record = try_plans(repository, out, record, gpus[0], serve, say)
+    settings = BuildSettings(optimization_level=optimization_level, workspace_mib=workspace_mib, tf32=not no_tf32)
+    request = BuildRequest(repository=repository, out=out, settings=settings, keep_onnx=keep_onnx, num_gpus=len(gpus))
+    record = _built(request, gpus[0], trtexec)
+    if not (record.checked or untried):
+        record = try_plans(repository, out, record, gpus[0], _serve(program, gpus, target), say)
     for step, plan in record.steps.items():
         say(f"{step}: {plan.state}{f', {plan.why}' if plan.why else ''}")
     click.echo(out)
 
 
+def _built(request: BuildRequest, gpu: Gpu, trtexec: str | None) -> PlansRecord:
+    """Return what became of each step: in an earlier build of the same, tried or not, or in one now."""
+    from fsengine.plans.build import build_plans
+
+    earlier = _earlier(request, gpu)
+    program = find_trtexec(trtexec)
+    if earlier is not None and not earlier.checked and program is None and trtexec is None:
+        say(f"there is no trtexec here: the plans that were built with TensorRT {earlier.tensorrt} are tried")
+        return earlier
+    toolchain = _toolchain(program or trtexec, gpu)
+    if earlier is not None and earlier.checked and earlier.built_with(toolchain.version, request.settings):
+        say(f"{request.out} is there already, and was tried")
+        return earlier
+    say(f"TensorRT {toolchain.version} on {gpu.name} ({gpu.capability_text})")
+    return build_plans(request, toolchain, say, _bar)
+
+
+def _earlier(request: BuildRequest, gpu: Gpu) -> PlansRecord | None:
+    """Return what an earlier build of the same left."""
+    with suppress(PackError):  # damaged, or of another version: built anew
+        record = read_plans(request.out)
+        if record is not None and record.made_for(request.repository, gpu, request.num_gpus):
+            return record if record.keeps(request.keep_onnx) else None
+    return None
+
+
 def _end(number: int, _frame: object) -> None:
-    sys.exit(_BY_SIGNAL + number)
+    sys.exit(BY_SIGNAL + number)
 
 
 def _serve(program: str, gpus: Sequence[Gpu], target: Target) -> Serve:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from fsengine.contracts.served import PLAN_TAG
 from fsengine.errors import InvalidInputError, PackError
 from fsengine.files.atomic import atomic_folder
 from fsengine.files.writing_errors import unwritable
@@ -14,7 +15,6 @@ from fsengine.gpu import Gpu
 from fsengine.plans.built_plans import ONNX_FILE, PLAN_FILE, PLANS_FILE, PlansRecord, write_plans
 from fsengine.plans.served_config import adapt_to_plan, has_static_shapes, hold_shape, tune
 from fsengine.repository.assemble import MANIFEST_FILE, link_or_copy
-from fsengine.repository.golden.verification import PLAN_TAG
 from fsengine.repository.model_config import CONFIG_FILE, config_text, read_config
 
 
@@ -62,14 +62,13 @@ def write_gpu_repository(
 
 def _write_step(config_file: Path, folder: Path, gpu: Gpu, record: PlansRecord, plans: Mapping[str, Path]) -> None:
     """Write the configuration of a step, and its plan if it has one."""
-    step, config = config_file.parent.name, read_config(config_file)
+    step, config, graph = config_file.parent.name, read_config(config_file), folder / "1" / ONNX_FILE
     tune(config, gpu, record.num_gpus)
     if step in plans:
-        graph = folder / "1" / ONNX_FILE
         adapt_to_plan(config, static=has_static_shapes(graph))
         graph.unlink()
         link_or_copy(plans[step], folder / "1" / PLAN_FILE)
-    elif (graph := folder / "1" / ONNX_FILE).is_file():
+    elif graph.is_file():
         hold_shape(config, graph)
     if step in record.steps:
         config.metric_tags[PLAN_TAG] = record.steps[step].state

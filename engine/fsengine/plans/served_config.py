@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsengine.contracts import steps
-from fsengine.contracts.served import ServedModels
 from fsengine.gpu import Gpu
 from fsengine.plans.gpu_defaults import gpu_defaults, photos_in_flight
 from fsengine.plans.profile import batch_buckets
 from fsengine.repository.gpu_config import CUDA_PARAMETERS
-from fsengine.repository.model_config import CONFIG_FILE, read_config
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -119,11 +117,3 @@ def adapt_to_plan(config: pb.ModelConfig, *, static: bool) -> None:
             spec.input[tensor.name].dim.extend(tensor.dims)
             spec.graph_lower_bound.input[tensor.name].dim.extend(tensor.dims)
         lower = bucket + 1
-
-
-def precision_of(repository: Path, step: str) -> str:
-    """Return the precision of a step's graph, as the ensemble states it."""
-    parameters = read_config(repository / steps.ENSEMBLE / CONFIG_FILE).parameters
-    served = ServedModels.from_parameters({name: value.string_value for name, value in parameters.items()})
-    # step-hash-precision
-    return served.models[step].split("-", 2)[2]

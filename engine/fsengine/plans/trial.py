@@ -14,15 +14,15 @@ from fsengine.errors import InferenceError, PackError, ServerError
 from fsengine.gpu import Gpu
 from fsengine.plans.build import refusal
 from fsengine.plans.built_plans import BUILT, PLAN_FILE, PlansRecord, write_plans
+from fsengine.plans.child_process import wait_or_kill
 from fsengine.plans.gpu_defaults import pool_mib
 from fsengine.plans.gpu_repository import write_gpu_repository
 from fsengine.repository.assemble import GOLDEN_FILE
 from fsengine.repository.golden.golden_answers import Answers, read_answers
-from fsengine.repository.golden.questions import GoldenClient
+from fsengine.repository.golden.questions import golden_client
 from fsengine.repository.golden.verification import ServerCheck, check_blocks, verify_server
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.server.listening import LOOPBACK, free_port
-from fsengine.server.loopback import channel_options
 from fsengine.server.triton_command import LOAD_THREADS_OF_PLANS, TritonOptions, triton_command
 from fsengine.terminal.messages import Say
 from fsengine.terminal.tables import show
@@ -72,6 +72,7 @@ def try_plans(source: Path, planned: Path, record: PlansRecord, gpu: Gpu, serve:
         record = record.refusing(failed)
         plans = {step: planned / step / "1" / PLAN_FILE for step in record.of(BUILT)}
         write_gpu_repository(source, planned, gpu, record, plans)
+    assert check is not None  # a server that does not answer has failed
     _tell(check, say)
     record = replace(record, checked=True)
     write_plans(planned, record)
@@ -81,7 +82,7 @@ def try_plans(source: Path, planned: Path, record: PlansRecord, gpu: Gpu, serve:
 def _tried(planned: Path, built: list[str], golden: Answers, serve: Serve) -> tuple[ServerCheck | None, dict[str, str]]:
     """Return how a repository with plans of some steps answers, and which of them fail, with why."""
     try:
-        with serve(planned) as url, _client(url) as server:
+        with serve(planned) as url, golden_client(url) as server:
             try:
                 check = verify_server(server, golden)
                 lives = server.answers(_ANSWER_TIMEOUT_S)
@@ -99,27 +100,15 @@ def _tried(planned: Path, built: list[str], golden: Answers, serve: Serve) -> tu
     return check, failed if lives else dict(list(failed.items())[:1])
 
 
-def _tell(check: ServerCheck | None, say: Say) -> None:
-    if check is not None:
-        show(check_blocks(check), err=True)
-        for each in check.failed:
-            say(f"WARNING: {each.model} differs from the golden answers WITHOUT a plan of its own: {each.why}")
-
-
-@contextmanager
-def _client(url: str) -> Iterator[GoldenClient]:
-    from tritonclient.grpc import InferenceServerClient
-
-    client = InferenceServerClient(url, channel_args=channel_options(url))
-    try:
-        yield GoldenClient(client=client)
-    finally:
-        client.close()
+def _tell(check: ServerCheck, say: Say) -> None:
+    show(check_blocks(check), err=True)
+    for each in check.failed:
+        say(f"WARNING: {each.model} differs from the golden answers WITHOUT a plan of its own: {each.why}")
 
 
 def _is_up(url: str) -> bool:
     # A gRPC channel that once failed waits longer and longer before it tries again.
-    with _client(url) as server:
+    with golden_client(url) as server:
         return server.answers(_ANSWER_TIMEOUT_S)
 
 
@@ -165,8 +154,4 @@ def native_server(repository: Path, program: str, gpu: Gpu, num_gpus: int) -> It
         yield url
     finally:
         process.terminate()
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        wait_or_kill(process, _STOP_TIMEOUT_S)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsengine.contracts import steps
-from fsengine.contracts.served import EMBEDDING, EMBEDDING_READ
+from fsengine.contracts.served import EMBEDDING, EMBEDDING_READ, ServedModels
 from fsengine.contracts.tensors import DType, ModelSpec, TensorSpec
 from fsengine.errors import PackError
 
@@ -56,6 +56,15 @@ def config_text(config: pb.ModelConfig) -> str:
 
     text: str = text_format.MessageToString(config)
     return text
+
+
+def served_by(ensemble: pb.ModelConfig) -> ServedModels:
+    """Return what the configuration of `facestats` says that it serves.
+
+    Raises:
+        InferenceError: It lacks it, so that something else is served.
+    """
+    return ServedModels.from_parameters({name: value.string_value for name, value in ensemble.parameters.items()})
 
 
 def apply_spec(config: pb.ModelConfig, spec: ModelSpec) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -25,11 +24,11 @@ from fsengine.server.interpreter import default_library_folder
 from fsengine.server.listening import LOOPBACK, free_port
 from fsengine.server.surroundings import environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
+from pretended_gpu import FSENGINE
 
 pytestmark = pytest.mark.triton
 
 TIMEOUT_S = 120.0
-FSENGINE = [sys.executable, "-c", "from fsengine.cli import main; main(prog_name='fsengine')"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

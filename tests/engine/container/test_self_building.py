@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-import fake_nvml
+from fake_nvml import write_pynvml
 from fsengine.container import self_building
 from fsengine.container.health import is_ready
 from fsengine.container.self_building import GRAPHS, PLANNED, SelfBuilding
@@ -98,7 +98,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, source: Path) -> Machine:
     gpu = ("GPU-0", H200.name, "9.0", H200.memory_mib)
-    (tmp_path / "pynvml.py").write_text(f"{Path(fake_nvml.__file__).read_text()}\ndevices = [{gpu!r}]\n")
+    write_pynvml(tmp_path, f"devices = [{gpu!r}]")
     write_trtexec(tmp_path)
     made = Machine(folder=tmp_path, source=source)
     made.add_server()
@@ -130,6 +130,12 @@ def write_tried_plans(machine: Machine, *, checked: bool = True) -> PlansRecord:
     plan.write_bytes(b"plan")
     write_gpu_repository(machine.source, machine.plans / PLANNED, H200, record, {"embed": plan})
     return record
+
+
+def test_serving_loads_no_compiled_library_that_a_build_needs() -> None:
+    program = "import sys, fsengine.container.self_building\nprint({'numpy', 'PIL', 'pyarrow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_without_plans_graphs_are_served_and_nothing_is_built(machine: Machine) -> None:

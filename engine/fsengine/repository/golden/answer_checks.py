@@ -110,8 +110,7 @@ def compare_answers(golden: Answers, found: Answers, silent: Mapping[str, str]) 
 
 def _precision(served: ServedModels, model: str) -> str:
     """Return the precision by which a model is judged: its own, an ensemble's that of the encoder."""
-    identity = served.models.get(steps.EMBED if model in steps.ENSEMBLES else model, "")
-    return identity.split("-", 2)[2] if identity.count("-") > 1 else "fp32"
+    return served.precision(steps.EMBED if model in steps.ENSEMBLES else model)
 
 
 def compare_photo(
@@ -128,9 +127,8 @@ def compare_photo(
         precision: By which it is judged.
     """
     if check.model in steps.ENSEMBLES:
-        expected = {
-            name: array for name, array in expected.items() if name in found
-        }  # the rest is of heads that are off
+        # The rest is of heads that are off.
+        expected = {name: array for name, array in expected.items() if name in found}
     elif missing := sorted(set(expected) - set(found)):
         check.faults.append(f"{photo}: it gives no {', '.join(missing)}")
         return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from fsengine.contracts.served import ServedModels
 from fsengine.errors import InferenceError, ServerUnavailableError
 from fsengine.repository.golden.golden_answers import Answers
 from fsengine.repository.golden.sample_inputs import Arrays, Sample, cut_faces, samples
-from fsengine.repository.model_config import ensemble_name
+from fsengine.repository.model_config import ensemble_name, served_by
+from fsengine.server.loopback import channel_options
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient
@@ -47,19 +48,23 @@ class GoldenClient:
 
     client: InferenceServerClient
     headers: Mapping[str, str] | None = None
+    _configs: dict[str, pb.ModelConfig] = field(default_factory=dict, init=False, repr=False)
 
     def config(self, model: str) -> pb.ModelConfig:
-        """Return the configuration of a model.
+        """Return the configuration of a model, which is asked for once.
 
         Raises:
             InferenceError: The server has no such model, or does not answer.
         """
         from tritonclient.utils import InferenceServerException
 
-        try:
-            return self.client.get_model_config(model, headers=self.headers, client_timeout=_TIMEOUT_S).config
-        except InferenceServerException as exc:
-            raise _error(model, exc) from exc
+        if model not in self._configs:
+            try:
+                answer = self.client.get_model_config(model, headers=self.headers, client_timeout=_TIMEOUT_S)
+            except InferenceServerException as exc:
+                raise _error(model, exc) from exc
+            self._configs[model] = answer.config
+        return self._configs[model]
 
     def answers(self, timeout_s: float) -> bool:
         """Return whether the server is up."""
@@ -106,14 +111,31 @@ class GoldenClient:
             raise InferenceError(f"{model}: its answer is not what it says: {exc}") from exc
 
 
+@contextmanager
+def golden_client(url: str, headers: Mapping[str, str] | None = None, **tls: Any) -> Iterator[GoldenClient]:
+    """Give a client of a server.
+
+    Args:
+        url: `host:port` of its gRPC.
+        headers: See `GoldenClient`.
+        **tls: As `tritonclient.grpc.InferenceServerClient` takes it.
+    """
+    from tritonclient.grpc import InferenceServerClient
+
+    client = InferenceServerClient(url, channel_args=channel_options(url), **tls)
+    try:
+        yield GoldenClient(client=client, headers=headers)
+    finally:
+        client.close()
+
+
 def served_models(server: GoldenClient) -> ServedModels:
     """Return what a server says that it serves.
 
     Raises:
         InferenceError: It does not answer, or serves something else.
     """
-    parameters = server.config(steps.ENSEMBLE).parameters
-    return ServedModels.from_parameters({name: value.string_value for name, value in parameters.items()})
+    return served_by(server.config(steps.ENSEMBLE))
 
 
 def ask_everything(server: GoldenClient, golden: Answers | None = None) -> tuple[Answers, dict[str, str]]:
@@ -132,11 +154,10 @@ def ask_everything(server: GoldenClient, golden: Answers | None = None) -> tuple
     silent: dict[str, str] = {}
     known = of if golden is None else golden.of
     photos = samples()
-    config_of = functools.cache(server.config)
-    for step in config_of(steps.ENSEMBLE).ensemble_scheduling.step:
+    for step in server.config(steps.ENSEMBLE).ensemble_scheduling.step:
         of[step.model_name] = {}
         for sample in photos:
-            if (feed := step_inputs(step.model_name, sample, known, config_of)) is not None:
+            if (feed := step_inputs(step.model_name, sample, known, server.config)) is not None:
                 _answer(server, step.model_name, sample, feed, of, silent)
     for name in steps.ENSEMBLES:
         of[name] = {}

@@ -12,9 +12,8 @@ from fsengine.packs.pack import read_pack
 from fsengine.registry.home import models_home
 from fsengine.repository.assemble import GOLDEN_FILE, Target, assemble
 from fsengine.repository.golden.golden_answers import Answers, read_answers, write_answers
-from fsengine.repository.golden.questions import GoldenClient, ask_everything
+from fsengine.repository.golden.questions import ask_everything, golden_client
 from fsengine.server.embedded import EmbeddedServer
-from fsengine.server.loopback import channel_options
 from fsengine.terminal.messages import Say
 
 
@@ -59,14 +58,8 @@ def record_answers(repository: Path) -> Answers:
         PackError: A step or an ensemble gives no answer.
         ServerError: The embedded server does not start.
     """
-    from tritonclient.grpc import InferenceServerClient
-
-    with EmbeddedServer(repository) as server:
-        client = InferenceServerClient(server.url, channel_args=channel_options(server.url))
-        try:
-            answers, silent = ask_everything(GoldenClient(client=client))
-        finally:
-            client.close()
+    with EmbeddedServer(repository) as server, golden_client(server.url) as client:
+        answers, silent = ask_everything(client)
     if silent:
         raise PackError(f"{repository} gives no golden answers: {'; '.join(silent.values())}")
     return answers

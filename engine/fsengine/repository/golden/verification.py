@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fsengine.contracts import steps
+from fsengine.contracts.served import PLAN_TAG
 from fsengine.errors import InferenceError, InvalidInputError
 from fsengine.repository.golden.answer_checks import ModelCheck, OutputCheck, compare_answers
 from fsengine.repository.golden.golden_answers import Answers
 from fsengine.repository.golden.questions import GoldenClient, ask_everything, served_models
 from fsengine.terminal.tables import Block, Table
-
-PLAN_TAG = "plan"
-"""Tag of a model's metrics, there the label `_plan`, of a step that could have a TensorRT plan: the state of
-`fsengine.plans.built_plans.StepPlan`."""
 
 _MOST_OUTPUTS = 3
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from fsengine.repository.assemble import GOLDEN_FILE, Target, assemble
 from fsengine.repository.golden.answer_checks import ModelCheck, compare_answers, compare_photo
 from fsengine.repository.golden.bounds import BOUNDS
 from fsengine.repository.golden.golden_answers import Answers, read_answers, write_answers
-from fsengine.repository.golden.questions import GoldenClient, block_means
+from fsengine.repository.golden.questions import GoldenClient, block_means, golden_client
 from fsengine.repository.golden.recording import find_golden, golden_file
 from fsengine.repository.golden.sample_inputs import BLANK
 from fsengine.repository.golden.verification import check_blocks, verify_server
@@ -34,13 +34,8 @@ def golden() -> Answers:
     return read_answers(LITE / GOLDEN_FILE)
 
 
-@contextlib.contextmanager
-def asked(server: EmbeddedServer) -> Iterator[GoldenClient]:
-    from tritonclient.grpc import InferenceServerClient
-
-    client = InferenceServerClient(server.url)
-    yield GoldenClient(client=client)
-    client.close()
+def asked(server: EmbeddedServer) -> AbstractContextManager[GoldenClient]:
+    return golden_client(server.url)
 
 
 @pytest.mark.triton
