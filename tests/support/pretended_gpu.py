@@ -23,8 +23,6 @@ from fsengine.server.interpreter import default_library_folder
 from fsengine.server.surroundings import environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
 
-FSENGINE = [sys.executable, "-c", "from fsengine.cli import main; main(prog_name='fsengine')"]
-
 GPU_NAME, GPU_MIB = "NVIDIA H100 80GB HBM3", 81559
 
 _TRTEXEC = """#!{python}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +23,8 @@ from fsengine.plans.gpu_repository import write_gpu_repository
 from fsengine.repository.assemble import GOLDEN_FILE, Target, assemble
 from fsengine.server.listening import LOOPBACK, free_port
 from plan_toolchain import H200
-from pretended_gpu import FSENGINE, write_trtexec
+from pretended_gpu import write_trtexec
+from started_engine import StartedEngine, started_engine
 
 TIMEOUT_S = 60.0
 
@@ -72,27 +71,13 @@ class Machine:
         program.write_text(_SERVER.format(python=sys.executable, dies_with=dies_with))
         program.chmod(0o755)
 
-    @contextlib.contextmanager
-    def starting(self, *options: str, **variables: str) -> Iterator[tuple[subprocess.Popen[bytes], Path, str]]:
-        """Start it; gives the process, its log and the address that says whether it is ready."""
-        ports = [free_port(LOOPBACK) for _ in range(3)]
-        command = [*FSENGINE, "start", "--repository", str(self.source), "--plans-in", str(self.plans), *options]
-        for name, port in zip(("--http-port", "--grpc-port", "--metrics-port"), ports, strict=True):
-            command += [name, str(port)]
-        command += ["--program", str(self.folder / "tritonserver"), "--trtexec", str(self.folder / "trtexec")]
+    def starting(self, **variables: str) -> AbstractContextManager[StartedEngine]:
+        """Start it there."""
+        options = ["--repository", str(self.source), "--plans-in", str(self.plans)]
+        options += ["--program", str(self.folder / "tritonserver"), "--trtexec", str(self.folder / "trtexec")]
         environment = os.environ | {"PYTHONPATH": str(self.folder)} | variables
         environment.pop("FACESTATS_MODELS", None)
-        log = self.folder / f"log-{ports[0]}"
-        with log.open("wb") as out:
-            process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
-        try:
-            yield process, log, f"http://127.0.0.1:{ports[0]}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(TIMEOUT_S)
-            finally:
-                process.kill()
+        return started_engine(self.folder, environment, options)
 
 
 @pytest.fixture
@@ -103,17 +88,6 @@ def machine(tmp_path: Path, source: Path) -> Machine:
     made = Machine(folder=tmp_path, source=source)
     made.add_server()
     return made
-
-
-def until(there: Callable[[], object], log: Path) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not there():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
-
-
-def said(log: Path, pattern: str) -> bool:
-    return re.search(pattern, log.read_text()) is not None
 
 
 def write_tried_plans(machine: Machine, *, checked: bool = True) -> PlansRecord:
@@ -139,30 +113,29 @@ def test_serving_loads_no_compiled_library_that_a_build_needs() -> None:
 
 
 def test_without_plans_graphs_are_served_and_nothing_is_built(machine: Machine) -> None:
-    with machine.starting(FACESTATS_PLANS="off") as (_, log, url):
-        until(lambda: is_ready(url), log)
-        assert said(log, f"serving .*/{GRAPHS}\n")
+    with machine.starting(FACESTATS_PLANS="off") as started:
+        started.wait_for(lambda: is_ready(started.url))
+        assert started.said(f"serving .*/{GRAPHS}\n")
     assert not (machine.folder / "compiled").exists()
     assert not (machine.plans / PLANNED).exists()
 
 
 def test_plans_that_were_tried_are_served_at_once(machine: Machine) -> None:
     write_tried_plans(machine)
-    with machine.starting() as (process, log, url):
-        until(lambda: is_ready(url), log)
-        assert said(log, f"serving .*/{PLANNED}\n")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+    with machine.starting() as started:
+        started.wait_for(lambda: is_ready(started.url))
+        assert started.said(f"serving .*/{PLANNED}\n")
+        assert started.end() == 128 + signal.SIGTERM
     assert not (machine.folder / "compiled").exists()
 
 
 def test_a_server_that_does_not_start_with_plans_serves_graphs_and_distrusts_the_plans(machine: Machine) -> None:
     write_tried_plans(machine)
     machine.add_server(dies_with=PLANNED)
-    with machine.starting() as (_, log, url):
-        until(lambda: is_ready(url), log)
-        assert said(log, "did not start with plans")
-        assert said(log, f"serving .*/{GRAPHS}\n")
+    with machine.starting() as started:
+        started.wait_for(lambda: is_ready(started.url))
+        assert started.said("did not start with plans")
+        assert started.said(f"serving .*/{GRAPHS}\n")
     record = read_plans(machine.plans / PLANNED)
     assert record is None or not record.checked
 
@@ -175,10 +148,10 @@ def test_plans_that_are_not_what_is_asked_for_are_built_anew(machine: Machine, c
         write_plans(machine.plans / PLANNED, replace(record, gpu="NVIDIA L4"))
     if changed == "damaged":
         (machine.plans / PLANNED / "plans.json").write_text("{")
-    with machine.starting(**variables) as (_, log, url):
-        until(lambda: is_ready(url), log)
-        assert said(log, f"serving .*/{GRAPHS}\n")
-        until(lambda: (machine.folder / "compiled").exists(), log)
+    with machine.starting(**variables) as started:
+        started.wait_for(lambda: is_ready(started.url))
+        assert started.said(f"serving .*/{GRAPHS}\n")
+        started.wait_for(lambda: (machine.folder / "compiled").exists())
 
 
 def test_a_build_that_fails_keeps_the_server_up(machine: Machine, tmp_path: Path) -> None:
@@ -186,30 +159,29 @@ def test_a_build_that_fails_keeps_the_server_up(machine: Machine, tmp_path: Path
     bare = tmp_path / "bare"
     assemble(shipped_folder("packs") / "lite", bare, target=Target.GPU)
     (bare / GOLDEN_FILE).unlink()
-    with replace(machine, source=bare).starting() as (process, log, url):
-        until(lambda: said(log, "no plans were built"), log)
-        assert said(log, r"has no golden\.npz")
-        assert is_ready(url)
-        assert process.poll() is None
+    with replace(machine, source=bare).starting() as started:
+        started.wait_for(lambda: started.said("no plans were built"))
+        assert started.said(r"has no golden\.npz")
+        assert is_ready(started.url)
+        assert started.process.poll() is None
 
 
 def test_a_server_that_is_told_to_end_takes_the_build_with_it(machine: Machine) -> None:
     trtexec = machine.folder / "trtexec"
     trtexec.write_text(f'#!/bin/sh\n[ "$1" = --help ] && exit 0\necho $$ > {machine.folder}/pid\nexec sleep 600\n')
-    with machine.starting() as (process, log, _):
-        until(lambda: (machine.folder / "pid").exists() and (machine.folder / "pid").read_text().strip(), log)
+    with machine.starting() as started:
+        started.wait_for(lambda: (machine.folder / "pid").exists() and (machine.folder / "pid").read_text().strip())
         compiler = int((machine.folder / "pid").read_text())
-        process.send_signal(signal.SIGTERM)
-        process.wait(TIMEOUT_S)
-    until(lambda: not Path(f"/proc/{compiler}").exists(), log)
+        started.end()
+    started.wait_for(lambda: not Path(f"/proc/{compiler}").exists(), ended=True)
 
 
 def test_a_place_that_cannot_be_written_leaves_the_repository_as_it_was_assembled(machine: Machine) -> None:
     machine.plans.write_text("a file")
-    with machine.starting() as (_, log, url):
-        until(lambda: is_ready(url), log)
-        assert said(log, "served as it was assembled")
-        assert said(log, f"serving {re.escape(str(machine.source))}\n")
+    with machine.starting() as started:
+        started.wait_for(lambda: is_ready(started.url))
+        assert started.said("served as it was assembled")
+        assert started.said(f"serving {re.escape(str(machine.source))}\n")
 
 
 def test_plans_with_which_a_server_is_never_ready_are_given_up(
@@ -242,5 +214,5 @@ def test_plans_with_which_a_server_is_never_ready_are_given_up(
 
 def test_a_server_that_dies_without_plans_ends_with_its_status(machine: Machine) -> None:
     machine.add_server(dies_with=GRAPHS)
-    with machine.starting(FACESTATS_PLANS="off") as (process, log, _):
-        assert process.wait(TIMEOUT_S) == 1, log.read_text()
+    with machine.starting(FACESTATS_PLANS="off") as started:
+        assert started.process.wait(TIMEOUT_S) == 1, started.log.read_text()
