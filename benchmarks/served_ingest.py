@@ -28,7 +28,7 @@ def ingest_once(sources: Sequence[str], url: str, concurrency: int | None = None
         backend = TritonBackend(url)
         try:
             config = IngestConfig(sources=tuple(sources), out=out, concurrency=concurrency)
-            return await ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda *_: None)
+            return await ingest_photos(config, plan_ingest(config, find_inputs(config)), backend, lambda *_: None)
         finally:
             await backend.close()
 

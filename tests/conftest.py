@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,10 @@ from certificates import Certificate, make_certificate
 from fsclient.models.name_to_repository import served_repository
 from fsdata.sample_photos import sample_folder
 from fsengine.server.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from faulty_proxy import FaultyProxy
+    from s3_server import S3Server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -109,3 +114,31 @@ def scored_assets(
         return done[asked]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3Server]:
+    """An S3 server that all tests share."""
+    from s3_server import s3_server
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """An S3 server with an empty bucket, which the environment leads to."""
+    for name, value in s3_process.environment().items():
+        monkeypatch.setenv(name, value)
+    yield s3_process
+    s3_process.clear()
+
+
+@pytest.fixture
+def faulty_s3(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A proxy before the S3 server, which the environment leads to."""
+    from faulty_proxy import faulty_proxy
+
+    with faulty_proxy(s3.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        yield proxy

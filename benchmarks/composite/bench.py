@@ -31,7 +31,7 @@ from fsanalysis.composite.mean_face import mean_of
 from fsanalysis.composite.preparation import SIDE_PX, Preparation
 from fsanalysis.crops.crops_of_results import keep_crops
 from fsdata.results import open_results
-from fsdata.results.parts import PartWriter, locked, part_paths
+from fsdata.results.parts import PartNumbers, PartWriter, locked, part_paths
 from fsengine.terminal.tables import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -63,7 +63,7 @@ def repeated(results: Path, folder: Path, num_faces: int) -> None:
     missing = num_faces
     with locked(folder / "results"):
         model_set_id = tables[0]["model_set_id"][0].as_py()
-        writer = PartWriter(folder / "results", tables[0].schema, model_set_id)
+        writer = PartWriter(PartNumbers(folder / "results"), tables[0].schema, model_set_id)
         for copy, (number, table) in enumerate(itertools.cycle(enumerate(tables))):
             if missing <= 0:
                 break

@@ -21,7 +21,7 @@ import decode
 import server
 import stages
 from alone import Group, run_alone
-from fsclient.photos.sources import find_photos
+from fsclient.photos.finding.photo_search import find_photos
 from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.gpu import find_gpu, show_only
 from fsengine.terminal.messages import say

@@ -17,7 +17,7 @@ from fsclient.bench.level import latency_percentiles
 from fsclient.bench.measure import Bench, BenchConfig
 from fsclient.bench.speed_report import bound_text, notes_text
 from fsclient.bench.workload import Workload, read_workload
-from fsclient.photos.sources import find_photos
+from fsclient.photos.finding.photo_search import find_photos
 from fsengine.errors import InvalidInputError
 from fsengine.gpu import VISIBLE_DEVICES
 from fsengine.terminal.messages import say

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bare import GATE, BareLimit, measure, wiring
 
 from fsclient.models.name_to_repository import served_repository
-from fsclient.photos.sources import find_photos
+from fsclient.photos.finding.photo_search import find_photos
 from fsengine.contracts.steps import DECODE, DECODE_ISOLATED
 from fsengine.errors import FaceStatsError
 from fsengine.packs.shipped import SHIPPED_PACK

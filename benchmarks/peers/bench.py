@@ -25,7 +25,7 @@ from clip_packs import fp32_pack, int8_pack
 from loops import LOOPS, LoopResult, measure
 
 from fsclient.models.name_to_repository import served_repository
-from fsclient.photos.sources import find_photos
+from fsclient.photos.finding.photo_search import find_photos
 from fsengine.errors import FaceStatsError
 from fsengine.server.embedded import EmbeddedServer
 from fsengine.terminal.messages import say

@@ -1,16 +1,18 @@
-"""Resuming, building the master table and reading back: how long, and in how much memory, on results of any size?
+"""Resuming, compacting, the master table and reading back: how long, and in how much memory, on results of any size?
 
     python benchmarks/results/bench.py --photos 10000000
     python benchmarks/results/bench.py --photos 500000 --faces-per-photo 2 --width 192
 
-Makes synthetic results, one photo in a hundred done twice, and runs each question in a process of its own. The goals,
-1 GB at most for each and 60 s for resuming ten million photos, are those of an ordinary machine with two cores.
+Makes synthetic results, one photo in a hundred done twice, and runs each question in a process of its own, then those
+of the same results after `fsclient table compact`. The goals, 1 GB at most for each and 60 s for resuming ten million
+photos, are those of an ordinary machine with two cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -22,9 +24,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from fsdata.compaction.compacting import compact
 from fsdata.results import open_results
 from fsdata.results.ledger import read_ledger
-from fsdata.results.master_table import build_table
+from fsdata.results.master_table import build_table, describe
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -71,21 +74,31 @@ def embeddings(folder: Path, _: SyntheticResults) -> int:
     return sum(len(numbers) for _, numbers in open_results(folder).embeddings())
 
 
+def info(folder: Path, _: SyntheticResults) -> int:
+    """Describe the results, as `table info` does, and return the photos."""
+    return describe(folder).statuses.total()
+
+
+def compacted(folder: Path, _: SyntheticResults) -> int:
+    """Make few large parts of all, and return the photos."""
+    return compact(folder).num_photos
+
+
 QUESTIONS: dict[str, Callable[[Path, SyntheticResults], int]] = {
-    question.__name__: question for question in (load, keys, resume, table, scan, embeddings)
+    question.__name__: question for question in (load, keys, resume, table, info, scan, embeddings, compacted)
 }
 
 
-def expected_count(question: str, made: SyntheticResults) -> int:
+def expected_count(question: str, made: SyntheticResults, num_parts: int) -> int:
     """Return what a question must answer."""
     if question == "load":
-        return -(-made.photos // made.part_size) + -(-made.repeated // made.part_size)
-    return made.photos if question in {"keys", "resume"} else made.num_faces
+        return num_parts
+    return made.num_faces if question in {"table", "scan", "embeddings"} else made.photos
 
 
 def asked(made: SyntheticResults) -> list[str]:
-    """Return the questions that such results can be asked."""
-    return [name for name in QUESTIONS if made.width or name != "embeddings"]
+    """Return the questions that such results can be asked, and that leave them as they are."""
+    return [name for name in QUESTIONS if name != "compacted" and (made.width or name != "embeddings")]
 
 
 def measure(question: str, folder: Path, arguments: Iterable[str]) -> dict[str, float]:
@@ -123,18 +136,37 @@ def report(folder: Path, made: SyntheticResults, arguments: list[str]) -> None:
         started = time.perf_counter()
         made.write(folder)
         print(f"made     in {time.perf_counter() - started:.1f} s")
-    num_bytes = sum(path.stat().st_size for path in folder.glob("part-*.parquet"))
     width = f"embeddings of {made.width}" if made.width else "no embeddings"
-    print(f"results  {made.photos} photos, {made.num_faces} faces, {width}, {num_bytes / 1e9:.2f} GB of parts")
+    print(f"results  {made.photos} photos, {made.num_faces} faces, {width}")
+    ask(asked(made), folder, made, arguments)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="compacted-") as name:
+        copy = Path(name)
+        for path in folder.glob("part-*.parquet"):
+            os.link(path, copy / path.name)  # a part is removed and never written into
+        ask(["compacted"], copy, made, arguments)
+        ask([question for question in asked(made) if question != "keys"], copy, made, arguments)
+
+
+def ask(questions: Iterable[str], folder: Path, made: SyntheticResults, arguments: list[str]) -> None:
+    """Ask questions of a folder, and print a row for each.
+
+    Raises:
+        SystemExit: A count is wrong.
+    """
+    sizes = [path.stat().st_size for path in folder.glob("part-*.parquet")]
+    num_bytes = sum(sizes)
+    print(f"\n{len(sizes)} parts, {num_bytes / 1e9:.2f} GB")
     print(f"{'question':12}{'count':>12}{'seconds':>10}{'cpu s':>10}{'us each':>10}{'peak MB':>10}{'of parts':>10}")
-    for question in asked(made):
+    for question in questions:
         found = measure(question, folder, arguments)
-        if found["count"] != expected_count(question, made):
-            raise SystemExit(f"{question} counted {found['count']:.0f}, expected {expected_count(question, made)}")
+        expected = expected_count(question, made, len(sizes))
+        if found["count"] != expected:
+            raise SystemExit(f"{question} counted {found['count']:.0f}, expected {expected}")
         each_us = 1e6 * found["seconds"] / max(found["count"], 1)
         print(
             f"{question:12}{found['count']:12.0f}{found['seconds']:10.2f}{found['cpu_s']:10.2f}{each_us:10.2f}"
-            f"{found['peak_bytes'] / 1e6:10.0f}{found['peak_bytes'] / num_bytes:10.2f}"
+            f"{found['peak_bytes'] / 1e6:10.0f}{found['peak_bytes'] / num_bytes:10.2f}",
+            flush=True,
         )
 
 
@@ -161,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
         report(given.out, made, arguments)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            report(Path(folder), made, arguments)
+            report(Path(folder) / "results", made, arguments)
 
 
 if __name__ == "__main__":

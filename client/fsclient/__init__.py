@@ -42,6 +42,8 @@ if TYPE_CHECKING:
         ServerBusyError,
         ServerError,
         ServerUnavailableError,
+        StoreError,
+        StoreUnavailableError,
     )
 
     __version__: str
@@ -76,6 +78,8 @@ __all__ = [
     "ServerError",
     "ServerUnavailableError",
     "Status",
+    "StoreError",
+    "StoreUnavailableError",
     "__version__",
     "open_results",
 ]

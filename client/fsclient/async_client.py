@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import logging
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
@@ -19,19 +18,19 @@ from fsclient.backend.session import Session
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress, ProgressTeller
-from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, PathLike, ingest_config
+from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, PathLike, ResultsPlace, Runner, ingest_config
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto, as_stream, checked_photos, read_given, taken
 from fsclient.photos.photo_file import Photo
 from fsclient.photos.pixel_room import PixelRoom
 from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto, scored_photo
-from fsclient.score.many import SCORE_CONCURRENCY, OnUnanswered, checked_concurrency
+from fsclient.score.many import SCORE_CONCURRENCY, OnUnanswered, checked_concurrency, in_order
 from fsclient.score.photo_request import score_with_retries
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedModels
-from fsengine.errors import InferenceError, InvalidInputError, ServerUnavailableError
+from fsengine.errors import InvalidInputError, ServerUnavailableError
 from fsengine.terminal.messages import Say
 
 logger = logging.getLogger(__name__)
@@ -247,36 +246,16 @@ class AsyncClient:
     async def _score_many(
         self, photos: AsyncIterable[GivenPhoto], concurrency: int, on_unanswered: OnUnanswered | None, embedding: bool
     ) -> AsyncIterator[ScoredPhoto]:
-        limit = await self._room_for(concurrency)
-        waiting: collections.deque[tuple[GivenPhoto, asyncio.Task[ScoredPhoto]]] = collections.deque()
+        def begin(photo: GivenPhoto) -> asyncio.Task[ScoredPhoto]:
+            return asyncio.create_task(self._score(taken(photo), embedding))
 
-        async def next_answer() -> ScoredPhoto | None:
-            photo, task = waiting.popleft()
-            try:
-                return await task
-            except InferenceError as exc:
-                if on_unanswered is None:
-                    raise
-                on_unanswered(photo, exc)
-                return None
-
-        try:
-            async for photo in photos:
-                waiting.append((photo, asyncio.create_task(self._score(taken(photo), embedding))))
-                if len(waiting) >= limit and (answer := await next_answer()) is not None:
-                    yield answer
-            while waiting:
-                if (answer := await next_answer()) is not None:
-                    yield answer
-        finally:
-            for _, task in waiting:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+        async for answer in in_order(photos, begin, await self._room_for(concurrency), on_unanswered):
+            yield answer
 
     async def ingest(
         self,
         sources: PathLike | Iterable[PathLike],
-        out: PathLike,
+        out: ResultsPlace,
         *,
         concurrency: int | None = None,
         processes: int | None = None,
@@ -289,16 +268,23 @@ class AsyncClient:
         strict: bool = False,
         limit: int | None = None,
         sample: int | None = None,
-        listed: Iterable[PathLike] = (),
+        column: str | None = None,
+        id_column: str | None = None,
+        shard: tuple[int, int] | None = None,
+        runner: Runner | str = Runner.LOCAL,
+        ray_address: str | None = None,
+        listed: Iterable[PathLike] | None = None,
         progress: Callable[[IngestProgress], None] | None = None,
     ) -> IngestSummary:
         """Score photos into Parquet; what earlier runs did is kept. Cancelled, it writes what is done before it ends.
 
         Args:
-            sources: Photos, folders (searched with all below them) and glob patterns; with `refresh` there may be none.
-            out: Folder of the parts.
+            sources: Photos, folders (searched with all below them), glob patterns, URLs and tar shards; with `refresh`
+                there may be none.
+            out: Folder of the parts, or the URL of one in a store.
             concurrency: Photos in flight; None for as many as the server says that it can take.
-            processes: Processes that read and ask; None for as many as the server and this machine can use.
+            processes: Processes that read and ask, or workers of a Ray cluster; None for as many as the server and this
+                machine can use, or one for each node.
             part_size: Photos of one part.
             retry_statuses: Statuses of earlier runs whose photos are done again.
             refresh: Whether results of other models are brought to the served ones first.
@@ -308,7 +294,13 @@ class AsyncClient:
             strict: Whether every file becomes a row, and none is skipped because it is no photo by its name.
             limit: How many photos are taken at most, the first.
             sample: How many are drawn from all, with a fixed seed.
-            listed: Further files and folders; what of them is missing is left out and named.
+            column: Column of Parquet files whose photos are taken; None where such files are none.
+            id_column: Column that names them; None for the number of the row.
+            shard: (I, N), to take one of N shares of the photos, I from 0.
+            runner: `local`, or `ray` for a Ray cluster, whose nodes have a server each where the client has its own.
+            ray_address: `HOST:PORT` of the cluster, or `auto` where this machine is a node of it; None for what
+                RAY_ADDRESS says, or a cluster of this machine alone.
+            listed: Further files, folders and URLs; what of them is missing is left out and named.
             progress: Called as photos (or, while refreshing, faces) are done.
 
         Returns:
@@ -328,7 +320,9 @@ class AsyncClient:
             retry_statuses=retry_statuses,
             refresh=refresh,
             embedding=embedding,
-            rules=SourceRules(tuple(include), tuple(exclude), strict, limit, sample),
+            runner=runner,
+            ray_address=ray_address,
+            rules=SourceRules(tuple(include), tuple(exclude), strict, limit, sample, column, id_column, shard),
             listed=listed,
         )
         return await self._run(config, progress)
@@ -349,25 +343,20 @@ class AsyncClient:
             call_back: Has slow work done, such as starting the client's own server; None for a thread.
         """
         # Parquet, which those who score a photo need not wait for
-        from fsclient.ingest_run import AskedModels, run_ingest
+        from fsclient.ingest_run import IngestServers, run_ingest
 
-        async def do_slowly(work: Callable[[], object]) -> None:
-            await (asyncio.to_thread(work) if call_back is None else call_back(work))
-
-        async def ask_models() -> AskedModels:
-            if self._session is not None or self._server is None or not self._server.is_own:
-                return AskedModels(models=(await self._opened()).served.models, by_default=False)
-            asked: list[ServedModels] = []
-            server = self._server
-            await do_slowly(lambda: asked.append(server.asked_models()))
-            return AskedModels(models=asked[0], by_default=server.by_default)
-
-        async def open_server() -> Session:
-            await do_slowly(self._start_server)
-            return await self._opened()
-
+        self._check_usable()
+        servers = IngestServers(
+            config,
+            self._server,
+            self._opened,
+            is_open=self._session is not None,
+            request_timeout_s=self._request_timeout_s,
+            call_back=call_back,
+        )
         teller = ProgressTeller(progress, self._on_message)
-        summary = await run_ingest(config, ask_models, open_server, teller, interruption or Interruption())
+        async with servers:
+            summary = await run_ingest(config, servers, teller, interruption or Interruption())
         if self._server is not None and (log := self._server.log_of_dead_server()) is not None:
             self._on_message(f"the embedded server died; its log is {log}")
         return summary

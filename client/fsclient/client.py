@@ -17,7 +17,7 @@ from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.progress import IngestProgress
-from fsclient.ingest.settings import DEFAULT_PART_SIZE, PathLike, ingest_config
+from fsclient.ingest.settings import DEFAULT_PART_SIZE, PathLike, ResultsPlace, Runner, ingest_config
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto, checked_photos, taken
 from fsclient.photos.source_rules import SourceRules
@@ -149,7 +149,7 @@ class Client:
     def ingest(
         self,
         sources: PathLike | Iterable[PathLike],
-        out: PathLike,
+        out: ResultsPlace,
         *,
         concurrency: int | None = None,
         processes: int | None = None,
@@ -162,7 +162,12 @@ class Client:
         strict: bool = False,
         limit: int | None = None,
         sample: int | None = None,
-        listed: Iterable[PathLike] = (),
+        column: str | None = None,
+        id_column: str | None = None,
+        shard: tuple[int, int] | None = None,
+        runner: Runner | str = Runner.LOCAL,
+        ray_address: str | None = None,
+        listed: Iterable[PathLike] | None = None,
         progress: Callable[[IngestProgress], None] | None = None,
     ) -> IngestSummary:
         """Score photos into Parquet; what earlier runs did is kept. See `AsyncClient.ingest`.
@@ -180,7 +185,9 @@ class Client:
             retry_statuses=retry_statuses,
             refresh=refresh,
             embedding=embedding,
-            rules=SourceRules(tuple(include), tuple(exclude), strict, limit, sample),
+            runner=runner,
+            ray_address=ray_address,
+            rules=SourceRules(tuple(include), tuple(exclude), strict, limit, sample, column, id_column, shard),
             listed=listed,
         )
         interruption = Interruption()

@@ -8,6 +8,8 @@
     ├── ExportError              a model could not be converted, or the result differs from its source
     ├── ServerError              the embedded server could not be started or died
     ├── ResultsError             a folder of results cannot be continued or read
+    ├── StoreError               an object store or a web server has no such object, or refuses it
+    │   └── StoreUnavailableError    it cannot be had at the moment, or lets nobody in; try again
     └── InferenceError           a request to a server failed
         ├── AccessDeniedError        token, certificates or TLS do not suit the server
         ├── ServerUnavailableError   the server could not be reached or is not ready; try again
@@ -105,6 +107,14 @@ class ServerError(FaceStatsError):
 
 class ResultsError(FaceStatsError):
     """Raised when a folder of results cannot be continued or read."""
+
+
+class StoreError(FaceStatsError):
+    """Raised when an object store or a web server has no such object, or refuses it."""
+
+
+class StoreUnavailableError(StoreError):
+    """Raised when an object store or a web server cannot be had at the moment, or refuses access to all."""
 
 
 class InferenceError(FaceStatsError):

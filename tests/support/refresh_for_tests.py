@@ -140,12 +140,12 @@ def run(
         refresh=not plain,
         **settings,
     )
-    paths = find_inputs(config).paths
+    entries = list(find_inputs(config).entries)
     with locked(out):
         if plain:
-            return asyncio.run(ingest_photos(config, plan_ingest(config, paths), backend, lambda *_: None))
+            return asyncio.run(ingest_photos(config, plan_ingest(config, entries), backend, lambda *_: None))
         finish_replacement(out)
-        return asyncio.run(refresh(config, paths, backend, progress or RecordedProgress()))
+        return asyncio.run(refresh(config, entries, backend, progress or RecordedProgress()))
 
 
 def five_photos(folder: Path) -> Path:

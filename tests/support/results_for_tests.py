@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsclient.testing import ensemble
-from fsdata.results.parts import PartWriter, locked
+from fsdata.results.parts import PartNumbers, PartWriter, locked
 from fsdata.results.rows import PhotoFile, PhotoRow
 from fsdata.results.schema import part_schema
 from fsdata.results.status import Status
@@ -50,7 +50,7 @@ def row_of(
 def write_parts(folder: Path, *parts: list[PhotoRow], served: ServedEnsemble = SERVED) -> Path:
     """Write rows into new parts of a folder."""
     with locked(folder):
-        writer = PartWriter(folder, part_schema(served), served.models.model_set_id)
+        writer = PartWriter(PartNumbers(folder), part_schema(served), served.models.model_set_id)
         for rows in parts:
             writer.write(rows)
     return folder

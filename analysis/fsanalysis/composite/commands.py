@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import say
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", metavar="DIR", type=FolderType(exists=True))
 @click.option(
     "--where", metavar="SQL", help="Faces to average: one expression over the columns of faces.  [default: all]"
 )

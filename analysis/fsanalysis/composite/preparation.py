@@ -53,7 +53,7 @@ class Preparation:
         """
         self._min_faces = min_faces
         self._mesh = FaceMesh()
-        self._store = CropStore(results.folder)
+        self._store = CropStore(results.on_disk)
         self.cohorts = list(cohorts)
         for cohort in self.cohorts:
             cohort.check_size(min_faces, cohort.faces.num_rows)

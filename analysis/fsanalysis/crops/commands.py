@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import counted, say
 from fsengine.terminal.progress_bar import progress_bar
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", metavar="DIR", type=FolderType(exists=True))
 @click.option("--where", metavar="SQL", help="Faces to cut out: one expression over the columns of faces.")
 def crops(folder: Path, where: str | None) -> None:
     r"""Cut the faces out of the photos and keep them in DIR/_crops/.

@@ -46,7 +46,7 @@ def iter_crops(results: Results, faces: pa.Table, store: CropStore | None = None
     Raises:
         ResultsError: A file of crops is damaged.
     """
-    kept = CropStore(results.folder) if store is None else store
+    kept = CropStore(results.on_disk) if store is None else store
 
     def is_kept(face: Face) -> bool:
         return kept.holds(face["source"], face["content_hash"], face["face_index"])
@@ -77,7 +77,7 @@ def keep_crops(results: Results, *, where: str | None = None, on_face: Callable[
         ResultsError: Results or crops are damaged, or nothing can be written beside them.
     """
     made = CropsMade()
-    store = CropStore(results.folder)
+    store = CropStore(results.on_disk)
 
     def wanted() -> Iterator[Face]:
         for batch in scan_selected(results, where, list(COLUMNS)):
@@ -89,7 +89,7 @@ def keep_crops(results: Results, *, where: str | None = None, on_face: Callable[
                 else:
                     yield face
 
-    writer = CropWriter(results.folder)
+    writer = CropWriter(results.on_disk)
     try:
         for crop in cut_faces(wanted()):
             if isinstance(crop, MissingCrop):
@@ -101,7 +101,7 @@ def keep_crops(results: Results, *, where: str | None = None, on_face: Callable[
                 on_face()
             if len(writer) >= FILE_CROPS:
                 writer.close()
-                writer = CropWriter(results.folder)
+                writer = CropWriter(results.on_disk)
     except BaseException as exc:
         if not isinstance(exc, FaceStatsError):
             writer.close()  # a Ctrl-C loses nothing

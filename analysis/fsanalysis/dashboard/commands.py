@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from fsclient.commands.options import server_choice, server_options
+from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import say
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", metavar="DIR", type=FolderType(exists=True))
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -29,7 +30,7 @@ from fsengine.terminal.messages import say
 @click.option(
     "--artifact",
     "artifacts",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=FolderType(exists=True),
     multiple=True,
     metavar="PATH",
     help="A head that fstrain made, to show its card and learning curves; may be given again.",

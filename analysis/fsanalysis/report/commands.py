@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import say
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", metavar="DIR", type=FolderType(exists=True))
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="HTML", help="Page to write."
 )

@@ -139,6 +139,11 @@ class LazyServer:
         self._server: OpenServer | None = None
 
     @property
+    def choice(self) -> ServerChoice:
+        """Return which server it is."""
+        return self._choice
+
+    @property
     def access(self) -> Access:
         """Return what is shown to it."""
         return self._choice.access

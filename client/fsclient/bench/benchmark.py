@@ -14,8 +14,8 @@ from fsclient.bench.level import Level
 from fsclient.bench.measure import Bench, BenchConfig
 from fsclient.bench.perf_analyzer import perf_analyzer_line, perf_data_paths, write_perf_data
 from fsclient.bench.workload import Workload, read_workload
+from fsclient.photos.finding.photo_search import find_photos
 from fsclient.photos.source_rules import SourceRules
-from fsclient.photos.sources import find_photos
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.errors import InvalidInputError
 from fsengine.terminal.messages import Say, counted, printable
@@ -77,7 +77,7 @@ def run_bench(
         FaceStatsError: The models or the server cannot be used.
     """
     found = find_photos(sources, rules=SourceRules(strict=True))
-    for folder, reason in found.unreadable:
+    for folder, reason in found.tally.unreadable:
         say(f"{printable(folder)}: {reason}")
     if not (paths := found.paths):
         raise InvalidInputError(f"{', '.join(sources)} holds no file; expected photos")

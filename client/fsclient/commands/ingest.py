@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterable
 
 import click
 
 from fsclient.client import Client
 from fsclient.commands.ingest_bar import IngestBar
-from fsclient.commands.options import SERVER_VARIABLE, no_embedding_option, program_name, server_choice, server_options
-from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig
+from fsclient.commands.options import (
+    SERVER_VARIABLE,
+    ShardType,
+    no_embedding_option,
+    program_name,
+    server_choice,
+    server_options,
+)
+from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, Runner
 from fsclient.ingest.summary_text import summary_text
 from fsclient.photos.source_rules import SourceRules
 from fsdata.results.status import Status
-from fsengine.errors import DeadlineError, ServerUnavailableError
-from fsengine.files.path_list import read_path_list
+from fsengine.errors import DeadlineError, ServerUnavailableError, StoreUnavailableError
+from fsengine.files.path_list import path_lines
+from fsengine.files.stores.store_path import AnyPath
+from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import say
 
 
 @click.command()
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the parts.")
+@click.option("--out", type=FolderType(stores=True), required=True, help="Folder for the parts, or URL of one.")
 @click.option(
     "--concurrency",
     type=click.IntRange(1),
@@ -32,7 +41,20 @@ from fsengine.terminal.messages import say
     "--processes",
     type=click.IntRange(1),
     default=None,
-    help="Processes that read and ask.  [default: 1, more for a server that takes many photos at once]",
+    help="Processes that read and ask, or workers of the Ray cluster.  "
+    "[default: 1, more for a server that takes many photos at once; one for each node]",
+)
+@click.option(
+    "--runner",
+    type=click.Choice([runner.value for runner in Runner]),
+    default=Runner.LOCAL.value,
+    show_default=True,
+    help="Read and ask from this machine, or from the nodes of a Ray cluster.",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="Of the Ray cluster, or auto on a node of it.  [default: RAY_ADDRESS, else a cluster of this machine alone]",
 )
 @click.option(
     "--part-size", type=click.IntRange(1), default=DEFAULT_PART_SIZE, show_default=True, help="Photos of one part."
@@ -62,7 +84,9 @@ from fsengine.terminal.messages import say
     metavar="PATTERN",
     help="Leave out files and folders of this name or path below SOURCE; may be given again.",
 )
-@click.option("--from-file", metavar="LIST", help="File with a path in each line, or - for stdin; no patterns.")
+@click.option(
+    "--from-file", metavar="LIST", help="File or URL with a path or URL in each line, or - for stdin; no patterns."
+)
 @click.option("--null", is_flag=True, help="The paths of LIST end with NUL, as find -print0 writes them.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take the first N photos at most.")
 @click.option(
@@ -71,14 +95,26 @@ from fsengine.terminal.messages import say
     metavar="N",
     help="Take N photos drawn from all, the same each time.  [drawn before --limit]",
 )
+@click.option("--column", metavar="NAME", help="Take the photos in this column of Parquet files.")
+@click.option(
+    "--id-column", metavar="NAME", help="Name the photos of Parquet files by this column.  [default: number of the row]"
+)
+@click.option(
+    "--shard",
+    type=ShardType(),
+    metavar="I/N",
+    help="Take one of N shares of the photos, I from 0; the same one each time.",
+)
 @click.option("--dry-run", is_flag=True, help="Count photos, bytes and formats, and write nothing.")
 @click.option("--strict", is_flag=True, help="Make a row of every file, whatever its name says that it is.")
 @server_options
 def ingest(
     sources: tuple[str, ...],
-    out: Path,
+    out: AnyPath,
     concurrency: int | None,
     processes: int | None,
+    runner: str,
+    address: str | None,
     part_size: int,
     retry_statuses: tuple[str, ...],
     refresh: bool,
@@ -89,6 +125,9 @@ def ingest(
     null: bool,
     limit: int | None,
     sample: int | None,
+    column: str | None,
+    id_column: str | None,
+    shard: tuple[int, int] | None,
     dry_run: bool,
     strict: bool,
     server: str | None,
@@ -98,8 +137,9 @@ def ingest(
 ) -> None:
     r"""Find, embed and score every face in photos, into Parquet.
 
-    SOURCE is a photo, a folder (searched with all below it) or a quoted pattern such as 'photos/**/*.jpg'.
-    Run the same command again and it goes on where it stopped.
+    SOURCE is a photo, a folder (searched with all below it) or a quoted pattern such as 'photos/**/*.jpg', here or
+    in a store (s3://, gs://, az://); a web address; a tar shard, or many: 'photos-{000..099}.tar'; or with --column
+    Parquet files. Run the same command again and it goes on where it stopped.
 
     Hidden folders and files, and others that are no photos by name and first
     bytes (texts, side-cars, videos), are skipped where they are found in a
@@ -118,14 +158,23 @@ def ingest(
     scored, or folders not be searched; 4 some are unfinished; 130 Ctrl-C; 2 usage; 1 any other error.
 
     Example: fsclient ingest photos/ --out results
+
+    With --runner ray the nodes of a Ray cluster read and ask, and this machine
+    writes: docs/scale.md.
+
+    Example: fsclient ingest s3://bucket/photos --out s3://bucket/results
     """
     if not (sources or refresh or from_file):
         raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh or --from-file may it be left out.")
     if null and from_file is None:
         raise click.UsageError("--null is about the list of --from-file, which is not given.")
-    listed = [] if from_file is None else list(map(os.fsdecode, read_path_list(from_file, null=null)))
+    if id_column is not None and column is None:
+        raise click.UsageError("--id-column is about the Parquet files of --column, which is not given.")
+    if address is not None and runner != Runner.RAY.value:
+        raise click.UsageError("--address is that of a Ray cluster; expected --runner ray too.")
+    listed = None if from_file is None else map(os.fsdecode, path_lines(from_file, null=null))
     if dry_run:
-        rules = SourceRules(include, exclude, strict, limit, sample)
+        rules = SourceRules(include, exclude, strict, limit, sample, column, id_column, shard)
         say(_what_it_would_do(sources, out, listed, rules, frozenset(map(Status, retry_statuses))))
         return
     if refresh and server is None and models is None:
@@ -148,12 +197,21 @@ def ingest(
                 strict=strict,
                 limit=limit,
                 sample=sample,
+                column=column,
+                id_column=id_column,
+                shard=shard,
+                runner=runner,
+                ray_address=address,
                 listed=listed,
                 progress=bar,
             )
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise SystemExit(130) from None
+    except StoreUnavailableError as exc:
+        say(f"Error: {exc}")
+        say("what was scored is written; run the same command again to go on")
+        raise SystemExit(4) from exc
     except (ServerUnavailableError, DeadlineError) as exc:
         say(f"Error: {exc}")
         say(f"no photo was done; run the same command again{' to go on' if refresh else ''}")
@@ -163,11 +221,15 @@ def ingest(
 
 
 def _what_it_would_do(
-    sources: tuple[str, ...], out: Path, listed: list[str], rules: SourceRules, again: frozenset[Status]
+    sources: tuple[str, ...], out: AnyPath, listed: Iterable[str] | None, rules: SourceRules, again: frozenset[Status]
 ) -> str:
     from fsclient.ingest.dry_run import dry_run, dry_run_text
 
     config = IngestConfig(
-        sources=sources, out=out, rules=rules, listed=tuple(map(os.fsencode, listed)), retry_statuses=again
+        sources=sources,
+        out=out,
+        rules=rules,
+        listed=None if listed is None else map(os.fsencode, listed),
+        retry_statuses=again,
     )
     return dry_run_text(dry_run(config))

@@ -28,6 +28,23 @@ _ACCESS = "fsclient.access"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class ShardType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions only
+    """One of several shares, such as 0/8."""
+
+    name = "shard"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return (I, N)."""
+        if isinstance(value, tuple):
+            return value
+        number, _, of = value.partition("/")
+        if not (number.isascii() and number.isdigit() and of.isascii() and of.isdigit() and int(number) < int(of)):
+            self.fail(f"{value!r} is no share; expected I/N with I from 0 to N - 1, such as 0/8", param, ctx)
+        return int(number), int(of)
+
+
 def server_options(function: F) -> F:
     """Add `--server` with what is shown to it, `--models`, `--without` and `--gpu`."""
     for option in reversed(

@@ -13,7 +13,8 @@ import click
 
 from fsclient.client import Client
 from fsclient.commands.options import no_embedding_option, server_choice, server_options
-from fsclient.photos.sources import find_photos, skipped_text
+from fsclient.photos.finding.photo_search import find_photos
+from fsclient.photos.given import given_as
 from fsclient.score.answer_text import photo_text
 from fsclient.score.answers import ScoredPhoto
 from fsdata.results.source import source_text
@@ -57,20 +58,20 @@ def score(
     if overwrite and draw is None:
         raise click.UsageError("--overwrite is about --draw, which is not given.")
     found = find_photos(photos)
-    for source, reason in found.unreadable:
+    for source, reason in found.tally.unreadable:
         say(f"{printable(source)}: {reason}")
-    if skipped := skipped_text(found.skipped_files, found.skipped_folders):
+    if skipped := found.tally.skipped_text:
         say(f"skipped: {skipped}; what is named itself is taken")
-    if not found.paths:
+    if not found.entries:
         raise InvalidInputError(f"{', '.join(photos)} holds no photo; expected photos, or folders with some")
     drawings = None
     if draw is not None:
         from fsclient.score.draw import Drawings
 
         drawings = Drawings(found.paths, draw, overwrite=overwrite)
-    paths = [os.fsdecode(path) for path in found.paths]
+    places = [given_as(entry) for entry in found.entries]
     with Client(server_choice(server, models, without, gpu), on_message=say) as client:
-        answers = score_until_gone(client, paths, embedding=not no_embedding)
+        answers = score_until_gone(client, places, embedding=not no_embedding)
         scored = answers.scored
         # before the server is stopped, which takes a moment
         show_answers(scored, marks_text(scored[0].marks) if scored else "", as_json=as_json)
@@ -83,7 +84,7 @@ def score(
         for photo_path in answers.unanswered:
             say(f"  {source_text(os.fsencode(photo_path))}")
         raise SystemExit(4)
-    failed = found.unreadable or not drawn or any(photo.status not in SCORED for photo in scored)
+    failed = found.tally.unreadable or not drawn or any(photo.status not in SCORED for photo in scored)
     raise SystemExit(3 if failed else 0)
 
 

@@ -6,9 +6,11 @@ import collections
 import os
 from dataclasses import dataclass
 
-from fsclient.ingest.resume import find_inputs, plan_ingest
+from fsclient.ingest.resume import find_inputs
 from fsclient.ingest.settings import IngestConfig
-from fsclient.photos.sources import FoundPhotos, skipped_text
+from fsclient.photos.entry import FileEntry, InsideEntry, PhotoEntry
+from fsclient.photos.finding.tally import Tally
+from fsdata.results.ledger import Ledger, read_ledger
 from fsengine.files.regular_file import open_regular
 from fsengine.photo.signatures import sniff_format
 from fsengine.terminal.messages import counted, printable
@@ -25,13 +27,15 @@ class DryRun:
     """What was found.
 
     Attributes:
-        found: The photos, and what was left out.
+        tally: What was found and left out.
+        num_taken: Photos that the run would take, done or not.
         num_done: Photos that the folder of results has already.
         formats: The other photos by what their first bytes say; `unknown`, or `unreadable`.
-        num_bytes: Of these.
+        num_bytes: Of these, where they are known.
     """
 
-    found: FoundPhotos
+    tally: Tally
+    num_taken: int
     num_done: int
     formats: collections.Counter[str]
     num_bytes: int
@@ -50,17 +54,38 @@ def dry_run(config: IngestConfig) -> DryRun:
         ResultsError: The folder of results is damaged.
     """
     found = find_inputs(config)
-    todo = plan_ingest(config, found.paths).todo if config.out.is_dir() else found.paths
+    ledger = read_ledger(config.out) if config.out.is_dir() else None
     formats: collections.Counter[str] = collections.Counter()
-    num_bytes = 0
-    for path in todo:
+    num_taken = num_done = num_bytes = 0
+    for entry in found.entries:
+        num_taken += 1
+        if ledger is not None and _is_done(entry, ledger, config):
+            num_done += 1
+            continue
+        if not isinstance(entry, FileEntry):
+            formats[_kind(entry)] += 1
+            num_bytes += max(entry.num_bytes, 0)
+            continue
         try:
-            with open_regular(path) as file:
+            with open_regular(entry.path) as file:
                 num_bytes += os.fstat(file.fileno()).st_size
                 formats[sniff_format(file.read(_HEAD_BYTES)) or "unknown"] += 1
         except OSError:
             formats["unreadable"] += 1
-    return DryRun(found=found, num_done=len(found.paths) - len(todo), formats=formats, num_bytes=num_bytes)
+    return DryRun(tally=found.tally, num_taken=num_taken, num_done=num_done, formats=formats, num_bytes=num_bytes)
+
+
+def _is_done(entry: PhotoEntry, ledger: Ledger, config: IngestConfig) -> bool:
+    (row,) = ledger.rows_of([entry.source]).tolist()
+    if row < 0:
+        return False
+    (status,) = ledger.statuses_at([row], [entry.state()])
+    return status is not None and status not in config.retry_statuses
+
+
+def _kind(entry: PhotoEntry) -> str:
+    """Return where a photo lies that is no file; it is not read for its kind."""
+    return "in shards or tables" if isinstance(entry, InsideEntry) else "in stores"
 
 
 def dry_run_text(run: DryRun) -> str:
@@ -71,14 +96,14 @@ def dry_run_text(run: DryRun) -> str:
     ]
     if run.num_done:
         lines.append(f"{run.num_done:,} are done already")
-    if run.found.num_found > len(run.found.paths):
-        lines.append(f"{run.found.num_found:,} photos were found, of which {len(run.found.paths):,} are taken")
-    if skipped := skipped_text(run.found.skipped_files, run.found.skipped_folders):
+    if run.tally.num_found > run.num_taken:
+        lines.append(f"{run.tally.num_found:,} photos were found, of which {run.num_taken:,} are taken")
+    if skipped := run.tally.skipped_text:
         lines.append(f"skipped: {skipped}; --include PATTERN or --strict takes them")
-    for source, reason in run.found.unreadable[:_SHOWN]:
+    for source, reason in run.tally.unreadable[:_SHOWN]:
         lines.append(f"  {printable(source)}: {printable(reason)}")
-    if len(run.found.unreadable) > _SHOWN:
-        lines.append(f"  and {len(run.found.unreadable) - _SHOWN:,} more")
+    if run.tally.num_unreadable > _SHOWN:
+        lines.append(f"  and {run.tally.num_unreadable - _SHOWN:,} more")
     cores = os.cpu_count() or 1
     seconds = run.num_photos / (PHOTOS_A_SECOND_A_CORE * cores)
     lines.append(

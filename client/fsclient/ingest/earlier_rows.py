@@ -3,144 +3,148 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from fsclient.ingest.settings import IngestConfig
-from fsclient.photos.file_state import file_state
-from fsdata.results.digests import LastRows, source_digests
-from fsdata.results.latest import LatestPhotos, last_rows
-from fsdata.results.parts import PartWriter, part_paths
-from fsdata.results.source import source_path, source_text
+from fsclient.photos.entry import InsideEntry, PhotoEntry
+from fsdata.results.latest import photos_at
+from fsdata.results.ledger import Ledger
+from fsdata.results.parts import PartNumbers, PartWriter
+from fsdata.results.source import is_gone, local_file
 from fsdata.results.status import Status
-from fsengine.files.hashing import file_sha256
+from fsengine.errors import StoreUnavailableError
+from fsengine.files.stores.object_state import ObjectState
 
-_PATHS_AT_A_TIME = 65536
 
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A photo that has a row, in another state.
 
-def known_photos(out: Path, paths: Iterable[bytes]) -> list[bytes]:
-    """Return those photos of which a folder of results has a row, in whatever state their files were.
-
-    Raises:
-        ResultsError: A part cannot be read.
+    Attributes:
+        entry: The photo.
+        row: Its row, counted over all parts.
+        state: The state that it is in now.
     """
-    parts = part_paths(out)
-    if not parts:
-        return []
-    rows = last_rows(parts)
-    known = []
-    for batch in _batched(paths):
-        found = rows.find(source_digests([source_text(path) for path in batch])) >= 0
-        known += [path for path, is_known in zip(batch, found, strict=True) if is_known]
-    return known
+
+    entry: PhotoEntry
+    row: int
+    state: ObjectState
 
 
-def keep_rows_of_touched(config: IngestConfig, paths: Iterable[bytes], stopped: Callable[[], bool]) -> int:
-    """Write the rows of photos again whose files have another time of change and the same content.
+class TouchedRows:
+    """Writes the rows of photos again that are in another state and have the same content: with the new state.
 
-    They are the stored rows with the new time. A photo that could not be read, that the server refused, or
-    whose status is to be done again is left to be scored.
-
-    Args:
-        config: The run; its folder is held by `fsdata.results.parts.locked`.
-        paths: Of photos that the folder has a row of, in another state of their files.
-        stopped: Returns whether no more files are to be read; what was found until then is written.
-
-    Returns:
-        The number of rows written.
-
-    Raises:
-        ResultsError: A part cannot be read or written.
+    A photo that could not be read, that the server refused, or whose status is to be done again is left to be scored.
     """
-    again = {Status.FAILED, *config.retry_statuses}
-    latest = LatestPhotos(part_paths(config.out))
-    held: list[pa.Table] = []
-    num_kept = 0
 
-    def write() -> None:
-        nonlocal num_kept
-        if held:
-            table = pa.concat_tables(held)
-            PartWriter(config.out, table.schema, table["model_set_id"][0].as_py()).write_table(table)
-            num_kept += table.num_rows
-            held.clear()
+    def __init__(self, config: IngestConfig, ledger: Ledger, numbers: PartNumbers, stopped: Callable[[], bool]) -> None:
+        """Prepare.
 
-    for batch in _batched(paths):
-        sources = pa.array([source_text(path) for path in batch], pa.string())
-        for _, photos in latest.tables(sources=sources):
-            table = _touched(photos, again, stopped)
-            if held and not held[0].schema.equals(table.schema, check_metadata=True):
-                write()
-            if table.num_rows:
-                held.append(table)
-            if sum(len(one) for one in held) >= config.part_size:
-                write()
-    write()
-    return num_kept
+        Args:
+            config: The run; its folder is held by `fsdata.results.parts.locked`.
+            ledger: What earlier runs did.
+            numbers: Of the folder's next parts.
+            stopped: Returns whether no more photos are to be read.
+        """
+        self._ledger = ledger
+        self._numbers = numbers
+        self._stopped = stopped
+        self._part_size = config.part_size
+        self._again = {Status.FAILED, *config.retry_statuses}
+        self._held: list[pa.Table] = []
+
+    def keep(self, touched: Sequence[Touched]) -> Iterator[tuple[Touched, Status | None]]:
+        """Yield photos and the status of the row that is kept; None where there is none.
+
+        Raises:
+            ResultsError: A part cannot be read or written.
+        """
+        by_row = {one.row: one for one in touched}
+        rows = np.array(sorted(by_row), np.int64)
+        at = 0
+        for photos in photos_at(self._ledger.paths, self._ledger.starts, rows):
+            found = [by_row[row] for row in rows[at : at + photos.num_rows].tolist()]
+            at += photos.num_rows
+            columns = (photos[name].to_pylist() for name in ("bytes", "content_hash", "status"))
+            keep = []
+            for one, num_bytes, content_hash, status in zip(found, *columns, strict=True):
+                keep.append(
+                    content_hash is not None
+                    and Status(status) not in self._again
+                    and not self._stopped()
+                    and _is_same(one, num_bytes, content_hash)
+                )
+                yield one, Status(status) if keep[-1] else None
+            self._hold(photos, found, keep)
+
+    def write(self) -> None:
+        """Write the rows at hand.
+
+        Raises:
+            ResultsError: They cannot be written.
+        """
+        if self._held:
+            table = pa.concat_tables(self._held)
+            PartWriter(self._numbers, table.schema, table["model_set_id"][0].as_py()).write_table(table)
+            self._held.clear()
+
+    def _hold(self, photos: pa.Table, found: Sequence[Touched], keep: Sequence[bool]) -> None:
+        kept = photos.filter(pa.array(keep, pa.bool_()))
+        if not kept.num_rows:
+            return
+        states = [one.state for one, is_kept in zip(found, keep, strict=True) if is_kept]
+        for name, values in (
+            ("mtime_ns", [state.mtime_ns for state in states]),
+            ("etag", [state.etag for state in states]),
+        ):
+            at = kept.schema.get_field_index(name)
+            field = kept.schema.field(at)
+            kept = kept.set_column(at, field, pa.array(values, field.type))
+        kept = kept.combine_chunks()
+        if self._held and not self._held[0].schema.equals(kept.schema, check_metadata=True):
+            self.write()
+        self._held.append(kept)
+        if sum(map(len, self._held)) >= self._part_size:
+            self.write()
 
 
-def count_gone(config: IngestConfig, paths: Iterable[bytes]) -> int:
+def count_gone(config: IngestConfig, ledger: Ledger) -> int:
     """Return the number of photos of the results that lay in a folder of the sources and are gone.
 
     Args:
-        config: The run.
-        paths: Of the photos that were found.
+        config: The run, which searched its sources to their end.
+        ledger: What earlier runs did; those that it was asked for were found.
 
     Raises:
         ResultsError: A part cannot be read.
     """
     folders = [os.path.abspath(os.fsencode(source)) for source in config.sources if os.path.isdir(source)]
-    parts = part_paths(config.out)
-    if not folders or not parts:
+    if not folders:
         return 0
-    there = LastRows([source_digests([source_text(path) for path in batch]) for batch in _batched(paths)])
     # A photo's text is a URI where its name is not UTF-8, that of its folder need not be one.
-    prefixes = [os.path.join(folder, b"") for folder in folders]
+    prefixes = tuple(os.path.join(folder, b"") for folder in folders)
     num_gone = 0
-    for _, photos in LatestPhotos(parts).tables(["source"]):
-        held = [source for source in photos["source"].to_pylist() if source_path(source).startswith(tuple(prefixes))]
-        missing = there.find(source_digests(held)) < 0
-        num_gone += sum(
-            not os.path.lexists(source_path(source))
-            for source, is_missing in zip(held, missing, strict=True)
-            if is_missing
-        )
+    for photos in photos_at(ledger.paths, ledger.starts, ledger.unmet_rows(), ["source"]):
+        for source in photos["source"].to_pylist():
+            path = local_file(source)
+            num_gone += path is not None and path.startswith(prefixes) and is_gone(source)
     return num_gone
 
 
-def _touched(photos: pa.Table, again: Collection[Status], stopped: Callable[[], bool]) -> pa.Table:
-    """Return the rows of files that changed nothing but their time, with their new time."""
-    keep, times = [], []
-    columns = (photos[name].to_pylist() for name in ("source", "bytes", "mtime_ns", "content_hash", "status"))
-    for source, num_bytes, mtime_ns, content_hash, status in zip(*columns, strict=True):
-        time = None
-        if content_hash is not None and Status(status) not in again and not stopped():
-            time = _new_time(source_path(source), num_bytes, content_hash)
-        keep.append(time is not None and time != mtime_ns)
-        if keep[-1]:
-            times.append(time)
-    kept = photos.filter(pa.array(keep, pa.bool_()))
-    at = kept.schema.get_field_index("mtime_ns")
-    return kept.set_column(at, kept.schema.field(at), pa.array(times, pa.int64())).combine_chunks()
-
-
-def _new_time(path: bytes, num_bytes: int, content_hash: str) -> int | None:
-    """Return the time of change of a file in nanoseconds since 1970, where its content is still the same."""
+def _is_same(touched: Touched, num_bytes: int, content_hash: str) -> bool:
+    """Return whether a photo has the content that its row was made from."""
+    state = touched.state
+    if not isinstance(touched.entry, InsideEntry) and 0 <= state.num_bytes != num_bytes:
+        return False
     try:
-        info = os.stat(path)
-        size, mtime_ns = file_state(info)
-        same = stat.S_ISREG(info.st_mode) and size == num_bytes and file_sha256(Path(os.fsdecode(path))) == content_hash
-    except OSError:
-        return None
-    return mtime_ns if same else None
-
-
-def _batched(paths: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Return paths some ten thousand at a time."""
-    remaining = iter(paths)
-    while batch := list(islice(remaining, _PATHS_AT_A_TIME)):
-        yield batch
+        file = touched.entry.read().file
+    except StoreUnavailableError:
+        return False
+    if isinstance(touched.entry, InsideEntry):
+        return file.content_hash == content_hash
+    read = ObjectState(num_bytes=file.num_bytes, mtime_ns=file.mtime_ns, etag=file.etag)
+    return file.content_hash == content_hash and (read == state or state.etag is None)

@@ -5,32 +5,37 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from fsclient.backend.protocol import InferenceBackend
+from fsclient.ingest.entry_feed import EntryFeed
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.part_buffer import PartBuffer
-from fsclient.ingest.photo_workers import PhotoWorkers, Scoring
-from fsclient.ingest.processes.worker_pool import WorkerPool, usual_processes
+from fsclient.ingest.photo_workers import OnLeft, PhotoWorkers, Scoring
+from fsclient.ingest.processes.worker_pool import WORTH_A_PROCESS, OnRows, WorkerPool, usual_processes
+from fsclient.ingest.progress import OnScored
 from fsclient.ingest.resume import Plan, refuse_other_embedding, refuse_other_set
-from fsclient.ingest.settings import IngestConfig
+from fsclient.ingest.settings import IngestConfig, Runner
 from fsclient.ingest.summary import IngestSummary
+from fsclient.photos.finding.tally import MOST_NAMED
 from fsclient.photos.pixel_room import MAX_PIXELS_IN_FLIGHT
 from fsdata.results.parts import PartWriter
 from fsdata.results.rows import PhotoRow
 from fsdata.results.schema import face_outputs, part_schema
-from fsdata.results.source import source_text
 from fsengine.contracts.served import ServedEnsemble
 from fsengine.contracts.steps import LARGE_PHOTO_PIXELS
 from fsengine.errors import FaceStatsError, InvalidInputError
 from fsengine.terminal.messages import printable
 
+if TYPE_CHECKING:
+    from fsclient.ingest.ray_runner.ray_pool import RayPool
+
 logger = logging.getLogger(__name__)
 
-OnScored = Callable[[int, int], None]
-"""Called with numbers of photos that were scored, and of their faces."""
+_LOOK_AHEAD_S = 1.0
+"""How long a run waits to know how many photos there are, before it chooses its number of processes."""
 
 
 async def ingest_photos(
@@ -39,6 +44,7 @@ async def ingest_photos(
     backend: InferenceBackend,
     on_scored: OnScored,
     interruption: Interruption | None = None,
+    feed: EntryFeed | None = None,
 ) -> IngestSummary:
     """Score every photo that a plan leaves to do and write parts.
 
@@ -50,6 +56,7 @@ async def ingest_photos(
         backend: What runs the models.
         on_scored: Called as photos are scored.
         interruption: How the run may be told to stop.
+        feed: What finds the photos of the plan, where that was begun.
 
     Returns:
         What was done. An interruption and an unavailable server end a run early with everything done written; so does
@@ -59,19 +66,27 @@ async def ingest_photos(
         FaceStatsError: The folder cannot be continued or written to, or the server serves something else.
     """
     served = await backend.served()
-    refuse_other_set(config.out, plan.models, served.models.model_set_id)
-    refuse_other_embedding(config, plan.embeddings)
+    refuse_other_set(config.out, plan.ledger, served.models.model_set_id)
+    refuse_other_embedding(config, plan.ledger)
     if not config.embedding:
         served = served.without_embedding()
     plan.summary.served = served
-    run = _Run(config, plan, backend, on_scored)
-    return await run.run(interruption or Interruption())
+    feed = feed or EntryFeed(plan.entries())
+    try:
+        run = await _Run.prepared(config, plan, backend, on_scored, feed)
+        return await run.run(interruption or Interruption())
+    finally:
+        plan.stop()
+        feed.close()
+        await feed.ended()
 
 
 def _scoring(config: IngestConfig, backend: InferenceBackend, served: ServedEnsemble, num_photos: int) -> Scoring:
     """Return how photos are scored."""
     capacity = backend.capacity
-    concurrency = min(config.concurrency or capacity.photos_in_flight, num_photos)
+    concurrency = config.concurrency or capacity.photos_in_flight
+    if config.runner is Runner.LOCAL:
+        concurrency = min(concurrency, num_photos)
     pixels = MAX_PIXELS_IN_FLIGHT
     if capacity.large_alone:
         pixels = max(pixels, concurrency * LARGE_PHOTO_PIXELS)
@@ -87,27 +102,47 @@ def _scoring(config: IngestConfig, backend: InferenceBackend, served: ServedEnse
 class _Run:
     """The state of one run inside its event loop."""
 
-    def __init__(self, config: IngestConfig, plan: Plan, backend: InferenceBackend, on_scored: OnScored) -> None:
+    def __init__(
+        self,
+        config: IngestConfig,
+        plan: Plan,
+        backend: InferenceBackend,
+        on_scored: OnScored,
+        feed: EntryFeed,
+        num_known: int,
+    ) -> None:
         served = plan.summary.served
         assert served is not None
         schema = part_schema(served)
-        writer = PartWriter(config.out, schema, served.models.model_set_id)
+        writer = PartWriter(plan.numbers, schema, served.models.model_set_id)
+        self._plan = plan
         self._summary = plan.summary
         self._on_scored = on_scored
         self._parts = PartBuffer(writer, self._summary.count, part_size=config.part_size, part_s=config.part_s)
-        self._todo = iter(plan.todo)
-        scoring = _scoring(config, backend, served, len(plan.todo))
+        self._feed = feed
+        scoring = _scoring(config, backend, served, num_known)
         connect = backend.connect_again
-        if connect is None and (config.processes or 1) > 1:
+        self._workers: PhotoWorkers | WorkerPool | RayPool
+        if connect is None and (config.processes or 1) > 1 and config.runner is Runner.LOCAL:
             raise InvalidInputError("several processes need a server to connect to, and this backend is none")
-        wanted = config.processes or usual_processes(scoring.concurrency, len(plan.todo), len(os.sched_getaffinity(0)))
-        self._workers: PhotoWorkers | WorkerPool
+        if config.runner is Runner.RAY:
+            self._workers = _ray_pool(backend, scoring, schema, feed, self._add_table, self._leave)
+            return
+        wanted = config.processes or usual_processes(scoring.concurrency, num_known, _num_cores())
         if connect is not None and (num_processes := min(wanted, scoring.concurrency)) > 1:
             self._workers = WorkerPool(
-                connect, scoring, schema, self._todo, self._add_table, self._leave, num_processes=num_processes
+                connect, scoring, schema, feed, self._add_table, self._leave, num_processes=num_processes
             )
         else:
-            self._workers = PhotoWorkers(scoring, backend, self._next_path, self._add, self._leave)
+            self._workers = PhotoWorkers(scoring, backend, feed.next, self._add, self._leave)
+
+    @classmethod
+    async def prepared(
+        cls, config: IngestConfig, plan: Plan, backend: InferenceBackend, on_scored: OnScored, feed: EntryFeed
+    ) -> _Run:
+        """Return a run whose number of processes suits the photos that are known within a moment."""
+        num_known = await feed.known(WORTH_A_PROCESS * _num_cores(), _LOOK_AHEAD_S)
+        return cls(config, plan, backend, on_scored, feed, max(num_known, 1))
 
     async def run(self, interruption: Interruption) -> IngestSummary:
         started = time.perf_counter()
@@ -124,19 +159,41 @@ class _Run:
         if self._summary.interrupted:
             self._workers.give_up()
         self._summary.interrupted = True
+        self._plan.stop()
+        self._feed.close()
         self._workers.stop()
 
-    async def _next_path(self) -> bytes | None:
-        return next(self._todo, None)
-
-    def _leave(self, path: bytes, error: FaceStatsError) -> None:
-        logger.warning("%s stays unfinished: %s", printable(source_text(path)), printable(str(error)))
-        self._summary.unfinished.append((source_text(path), str(error)))
+    def _leave(self, source: str, error: FaceStatsError) -> None:
+        logger.warning("%s stays unfinished: %s", printable(source), printable(str(error)))
+        if len(self._summary.unfinished) < MOST_NAMED:
+            self._summary.unfinished.append((source, str(error)))
 
     async def _add(self, row: PhotoRow) -> None:
         await self._parts.add(row)
-        self._on_scored(1, row.num_faces)
+        self._tell(1, row.num_faces)
 
     async def _add_table(self, rows: pa.Table, num_faces: int) -> None:
         await self._parts.add_table(rows)
-        self._on_scored(rows.num_rows, num_faces)
+        self._tell(rows.num_rows, num_faces)
+
+    def _tell(self, num_photos: int, num_faces: int) -> None:
+        self._on_scored(num_photos, num_faces, self._feed.num_known if self._feed.is_complete else None)
+
+
+def _ray_pool(
+    backend: InferenceBackend,
+    scoring: Scoring,
+    schema: pa.Schema,
+    feed: EntryFeed,
+    on_rows: OnRows,
+    on_left: OnLeft,
+) -> RayPool:
+    from fsclient.ingest.ray_runner.ray_backend import RayBackend
+    from fsclient.ingest.ray_runner.ray_pool import RayPool
+
+    assert isinstance(backend, RayBackend)
+    return RayPool(backend.cluster, scoring, schema, feed, on_rows, on_left)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0))

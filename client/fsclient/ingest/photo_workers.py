@@ -1,26 +1,46 @@
-"""Photos scored in one event loop, many in flight."""
+"""Photos read ahead and scored in one event loop, many in flight."""
 
 from __future__ import annotations
 
 import asyncio
+import collections
+import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_retries import RetryPolicy
+from fsclient.photos.entry import PhotoEntry
+from fsclient.photos.photo_file import Photo
 from fsclient.photos.pixel_room import MAX_PIXELS_IN_FLIGHT, PixelRoom
-from fsclient.score.photo_request import score_file
+from fsclient.score.photo_request import score_photo
 from fsdata.results.rows import PhotoRow
-from fsengine.errors import DeadlineError, FaceStatsError, ServerUnavailableError
+from fsengine.errors import DeadlineError, FaceStatsError, ServerUnavailableError, StoreUnavailableError
+from fsengine.files.stores.store_urls import is_url
 
-NextPath = Callable[[], Awaitable[bytes | None]]
-"""Gives the path of the next photo, or None where there is none left."""
+T = TypeVar("T")
+
+NextEntry = Callable[[], Awaitable[PhotoEntry | None]]
+"""Gives the next photo, or None where there is none left."""
 
 OnScored = Callable[[PhotoRow], Awaitable[None]]
 """Called with the row of each photo."""
 
-OnLeft = Callable[[bytes, FaceStatsError], object]
-"""Called with each photo that the server could not be had for, and why."""
+OnLeft = Callable[[str, FaceStatsError], object]
+"""Called with the source of each photo that server or store could not be had for, and why."""
+
+_READERS_PER_PHOTO = 2
+_MOST_READERS = 64
+_MOST_BYTES_READ = 256 << 20
+"""Of photos that are read, or being read, and not scored yet."""
+
+_BYTES_OF_A_PHOTO = 4 << 20
+"""Where nothing says how large it is."""
+
+_MOST_LEFT_IN_A_ROW = 16
+"""Photos that a bucket or a host could not be had for, one after the other, before its others are left unasked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,24 +62,43 @@ class Scoring:
     pixels: int = MAX_PIXELS_IN_FLIGHT
 
 
+@dataclass(frozen=True, slots=True)
+class _ReadPhoto:
+    """A photo that waits to be scored, and the bytes of the reading room that it holds."""
+
+    photo: Photo
+    read_s: float
+    held: int
+
+
 class PhotoWorkers:
     """Scores photos until none is left, or it is told to stop.
+
+    Photos are read by threads ahead of those that are scored, so that a store that answers late idles no server.
 
     Attributes:
         is_stopped: Whether no further photo is taken.
     """
 
     def __init__(
-        self, scoring: Scoring, backend: InferenceBackend, next_path: NextPath, on_scored: OnScored, on_left: OnLeft
+        self, scoring: Scoring, backend: InferenceBackend, next_entry: NextEntry, on_scored: OnScored, on_left: OnLeft
     ) -> None:
         """Prepare; `run` begins."""
         self._scoring = scoring
         self._backend = backend
-        self._next_path = next_path
+        self._next_entry = next_entry
         self._on_scored = on_scored
         self._on_left = on_left
-        self._room = PixelRoom(scoring.pixels)
-        self._workers: list[asyncio.Task[None]] = []
+        self._pixels = PixelRoom(scoring.pixels)
+        self._bytes = PixelRoom(_MOST_BYTES_READ)
+        # One reader for one photo at a time: nothing overtakes anything then.
+        readers_per_photo = _READERS_PER_PHOTO if scoring.concurrency > 1 else 1
+        self._num_readers = min(_MOST_READERS, readers_per_photo * scoring.concurrency)
+        self._ready: asyncio.Queue[_ReadPhoto | None] = asyncio.Queue()
+        self._places = asyncio.Semaphore(2 * self._num_readers)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._idle: set[asyncio.Task[Any]] = set()
+        self._left_in_a_row: collections.Counter[str] = collections.Counter()
         self._has_given_up = False
         self.is_stopped = False
 
@@ -70,8 +109,21 @@ class PhotoWorkers:
             InferenceError: The server serves another model set than before, or refused.
             Exception: Whatever `on_scored` raises. In all cases photos in flight were finished, and the rest was left.
         """
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._scoring.concurrency)]
-        for outcome in await asyncio.gather(*self._workers, return_exceptions=True):
+        threads = ThreadPoolExecutor(self._num_readers, "facestats-read")
+        try:
+            readers = [asyncio.create_task(self._read_on(threads)) for _ in range(self._num_readers)]
+            scorers = [asyncio.create_task(self._score_on()) for _ in range(self._scoring.concurrency)]
+            self._tasks = [*readers, *scorers]
+            reading = asyncio.create_task(self._end_of(readers))
+            self._tasks.append(reading)
+            outcomes = await asyncio.gather(reading, *scorers, return_exceptions=True)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            # A store may leave a thread waiting for a minute, which nobody needs.
+            threads.shutdown(wait=False, cancel_futures=True)
+        for outcome in outcomes:
             if isinstance(outcome, BaseException) and not (
                 self._has_given_up and isinstance(outcome, asyncio.CancelledError)
             ):
@@ -80,33 +132,101 @@ class PhotoWorkers:
     def stop(self) -> None:
         """Take no further photo; those in flight are finished."""
         self.is_stopped = True
+        for reader in [*self._idle]:
+            reader.cancel()
 
     def give_up(self) -> None:
         """Give up the photos in flight too."""
         self.is_stopped = self._has_given_up = True
-        for worker in self._workers:
-            worker.cancel()
+        for task in self._tasks:
+            task.cancel()
 
-    async def _work(self) -> None:
-        """Score photos one after the other."""
-        while not self.is_stopped and (path := await self._next_path()) is not None:
+    async def _end_of(self, readers: list[asyncio.Task[None]]) -> None:
+        """Let the scorers end once every reader has."""
+        outcomes = await asyncio.gather(*readers, return_exceptions=True)
+        for _ in range(self._scoring.concurrency):
+            self._ready.put_nowait(None)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _read_on(self, threads: ThreadPoolExecutor) -> None:
+        """Read photos one after the other."""
+        loop = asyncio.get_running_loop()
+        while not self.is_stopped and await self._unless_stopped(self._places.acquire()):
+            if (entry := await self._unless_stopped(self._next_entry())) is None:
+                return
+            host = _host_of(entry.source)
+            if self._left_in_a_row[host] >= _MOST_LEFT_IN_A_ROW:
+                self._places.release()
+                self._on_left(entry.source, StoreUnavailableError(f"{host} could not be had for those before it"))
+                continue
+            held = entry.num_bytes if entry.num_bytes >= 0 else _BYTES_OF_A_PHOTO
+            if (taken := await self._unless_stopped(self._bytes.take(held))) is None:
+                return
+            held = taken
+            started = time.perf_counter()
             try:
-                await self._on_scored(await self._score(path))
+                photo = await loop.run_in_executor(threads, entry.read)
+            except StoreUnavailableError as exc:
+                self._bytes.give_back(held)
+                self._places.release()
+                self._left_in_a_row[host] += 1
+                self._on_left(entry.source, exc)
+                continue
+            except BaseException:
+                self._bytes.give_back(held)
+                self.stop()
+                raise
+            if host in self._left_in_a_row:
+                del self._left_in_a_row[host]
+            self._ready.put_nowait(_ReadPhoto(photo, time.perf_counter() - started, held))
+
+    async def _unless_stopped(self, waited_for: Awaitable[T]) -> T | None:
+        """Wait for something; stopping ends the wait, with None."""
+        reader = asyncio.current_task()
+        assert reader is not None
+        self._idle.add(reader)
+        try:
+            return await waited_for
+        except asyncio.CancelledError:
+            if self.is_stopped:
+                return None
+            raise
+        finally:
+            self._idle.discard(reader)
+
+    async def _score_on(self) -> None:
+        """Score photos one after the other."""
+        while (read := await self._ready.get()) is not None:
+            self._places.release()
+            if self.is_stopped:
+                self._bytes.give_back(read.held)
+                continue
+            source = read.photo.file.source
+            try:
+                row = await score_photo(
+                    read.photo,
+                    self._backend,
+                    self._scoring.outputs,
+                    read_s=read.read_s,
+                    retry=self._scoring.retry,
+                    expected_model_set_id=self._scoring.model_set_id,
+                    room=self._pixels,
+                )
+                await self._on_scored(row)
             except DeadlineError as exc:
-                self._on_left(path, exc)
+                self._on_left(source, exc)
             except ServerUnavailableError as exc:
-                self._on_left(path, exc)
+                self._on_left(source, exc)
                 self.stop()
             except BaseException:
                 self.stop()
                 raise
+            finally:
+                self._bytes.give_back(read.held)
 
-    async def _score(self, path: bytes) -> PhotoRow:
-        return await score_file(
-            path,
-            self._backend,
-            self._scoring.outputs,
-            retry=self._scoring.retry,
-            expected_model_set_id=self._scoring.model_set_id,
-            room=self._room,
-        )
+
+def _host_of(source: str) -> str:
+    """Return the bucket or the host that a photo comes from; empty for a file."""
+    return "/".join(source.split("/")[:3]) if is_url(source) else ""

@@ -17,14 +17,19 @@ class IngestProgress:
     Attributes:
         unit: What is counted: photos that are scored, or faces whose heads are run again while refreshing.
         done: How many are done.
-        total: How many there are to do in this run.
+        total: How many there are to do in this run; None as long as the sources are searched.
         num_faces: Faces so far.
     """
 
     unit: Literal["photo", "face"]
     done: int
-    total: int
+    total: int | None
     num_faces: int
+
+
+OnScored = Callable[[int, int, int | None], None]
+"""Called with numbers of photos that were scored, of their faces, and of all that there are to do; None where that is
+not known yet."""
 
 
 class ProgressTeller:
@@ -53,11 +58,11 @@ class ProgressTeller:
                 "--no-embedding stores none"
             )
 
-    def photos(self, total: int) -> Callable[[int, int], None]:
-        """Begin with a number of photos, and return what is called with numbers that were scored, and their faces."""
+    def photos(self) -> OnScored:
+        """Begin with photos, and return what is called with numbers that were scored, their faces, and the total."""
         done = faces = 0
 
-        def on_scored(num_photos: int, num_faces: int) -> None:
+        def on_scored(num_photos: int, num_faces: int, total: int | None) -> None:
             nonlocal done, faces
             done += num_photos
             faces += num_faces
@@ -76,6 +81,6 @@ class ProgressTeller:
 
         return on_faces
 
-    def _tell(self, unit: Literal["photo", "face"], done: int, total: int, num_faces: int) -> None:
+    def _tell(self, unit: Literal["photo", "face"], done: int, total: int | None, num_faces: int) -> None:
         if self._on_progress is not None:
             self._on_progress(IngestProgress(unit=unit, done=done, total=total, num_faces=num_faces))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Union
 
@@ -12,10 +13,20 @@ from fsclient.backend.server_retries import RetryPolicy
 from fsclient.photos.source_rules import SourceRules
 from fsdata.results.status import Status
 from fsengine.errors import InvalidInputError
+from fsengine.files.stores.store_path import AnyPath, StorePath, any_path
 
 PathLike = Union[str, "os.PathLike[str]"]
+ResultsPlace = Union[str, "os.PathLike[str]", StorePath]
+"""A folder of results: a path, or the URL of one in a store."""
 
 DEFAULT_PART_SIZE = 1000
+
+
+class Runner(str, Enum):
+    """Where photos are read and sent from: this machine, or the nodes of a Ray cluster."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +34,11 @@ class IngestConfig:
     """What to ingest and how.
 
     Attributes:
-        sources: Files, folders and patterns; with `refresh` there may be none.
-        out: Folder of the parts.
+        sources: Files, folders, patterns and URLs; with `refresh` there may be none.
+        out: Folder of the parts, here or in a store.
         concurrency: Photos in flight; None for as many as the server says that it can take.
-        processes: Processes that read and ask; None for as many as the server and this machine can use.
+        processes: Processes that read and ask, or workers of a Ray cluster; None for as many as the server and this
+            machine can use, or one for each node.
         part_size: Photos of one part.
         part_s: Seconds after which a part is written though it is not full.
         retry_statuses: Statuses of earlier runs whose photos are done again.
@@ -34,11 +46,13 @@ class IngestConfig:
         refresh: Whether results of other models are brought to the served ones first.
         embedding: Whether embeddings are asked for and stored.
         rules: Which of the files that are found in the sources are taken.
-        listed: Further files and folders, of a list.
+        runner: Where photos are read and sent from.
+        ray_address: Of the Ray cluster; None for what RAY_ADDRESS says, or a cluster of this machine alone.
+        listed: Further files, folders and URLs, of a list that is read as they are taken; None for no list.
     """
 
     sources: tuple[str, ...]
-    out: Path
+    out: AnyPath
     concurrency: int | None = None
     processes: int | None = None
     part_size: int = DEFAULT_PART_SIZE
@@ -48,7 +62,20 @@ class IngestConfig:
     refresh: bool = False
     embedding: bool = True
     rules: SourceRules = field(default_factory=SourceRules)
-    listed: tuple[bytes, ...] = ()
+    runner: Runner = Runner.LOCAL
+    ray_address: str | None = None
+    listed: Iterable[bytes] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the parts.
+
+        Raises:
+            InvalidInputError: It lies in a store.
+        """
+        if isinstance(self.out, StorePath):
+            raise InvalidInputError(f"{self.out} lies in a store; expected a folder on a disk")
+        return self.out
 
     def __post_init__(self) -> None:
         numbers = {"part_size": self.part_size}
@@ -60,11 +87,20 @@ class IngestConfig:
                 raise InvalidInputError(f"{name} is {number!r}, expected a whole number, 1 or more")
         if not self.part_s > 0:
             raise InvalidInputError(f"part_s is {self.part_s}, expected seconds above 0")
+        if self.ray_address is not None and self.runner is not Runner.RAY:
+            raise InvalidInputError(f"the address {self.ray_address} is of a Ray cluster; expected the runner ray too")
+        if self.refresh and self.runner is Runner.RAY:
+            raise InvalidInputError("a refresh runs on one machine: leave the runner ray out")
+        if self.refresh and isinstance(self.out, StorePath):
+            raise InvalidInputError(
+                f"--refresh replaces parts, and {self.out} lies in a store, where nothing is renamed: copy the folder "
+                "to a disk, refresh it there, and copy it back under another name"
+            )
 
 
 def ingest_config(
     sources: PathLike | Iterable[PathLike],
-    out: PathLike,
+    out: ResultsPlace,
     *,
     concurrency: int | None,
     processes: int | None,
@@ -73,13 +109,15 @@ def ingest_config(
     refresh: bool,
     embedding: bool,
     rules: SourceRules,
-    listed: Iterable[PathLike] = (),
+    runner: Runner | str = Runner.LOCAL,
+    ray_address: str | None = None,
+    listed: Iterable[PathLike] | None = None,
 ) -> IngestConfig:
     """Return the arguments of `ingest` as a configuration."""
     given: Iterable[PathLike] = [sources] if isinstance(sources, (str, os.PathLike)) else sources
     return IngestConfig(
         sources=tuple(os.fspath(source) for source in given),
-        out=Path(out),
+        out=out if isinstance(out, StorePath) else any_path(os.fspath(out)),
         concurrency=concurrency,
         processes=processes,
         part_size=part_size,
@@ -87,8 +125,17 @@ def ingest_config(
         refresh=refresh,
         embedding=bool(embedding),
         rules=rules,
-        listed=tuple(map(os.fsencode, listed)),
+        runner=_runner(runner),
+        ray_address=ray_address,
+        listed=None if listed is None else map(os.fsencode, listed),
     )
+
+
+def _runner(given: Runner | str) -> Runner:
+    try:
+        return Runner(given)
+    except ValueError as exc:
+        raise InvalidInputError(f"runner is {given!r}, expected {' or '.join(one.value for one in Runner)}") from exc
 
 
 def _statuses(given: Iterable[Status]) -> frozenset[Status]:

@@ -6,6 +6,7 @@ import collections
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fsclient.photos.finding.tally import Tally
 from fsdata.results.schema import FACES
 from fsdata.results.status import SCORED, Status
 from fsengine.contracts.served import ServedEnsemble
@@ -33,14 +34,12 @@ class IngestSummary:
         unfinished: Source and reason of photos that the server could not be had for.
         earlier_statuses: Photos of earlier runs by status.
         failures: Source, status and reason of the first photos of this run that could not be scored.
-        skipped_files: Files of the sources that are no photos, by kind; with `num_inputs` they are all files.
-        skipped_folders: Folders of the sources that were skipped with all in them, by name or kind.
-        unreadable: Source and reason of what could not be searched for photos.
+        tally: What the search of the sources left out, and whether it came to its end.
         num_kept: Photos with another time of change and the same content, whose rows were kept.
         num_changed: Photos that were changed since an earlier run and are scored again.
         num_gone: Photos of the results that lay in the sources' folders and are gone.
-        num_found: Files of the sources before `limit` and `sample`; 0 where that is not known.
         refreshed: What was brought to the served models, in words; None where that was not asked for.
+        has_limit: Whether no more than some of the photos were asked for.
     """
 
     served: ServedEnsemble | None
@@ -54,14 +53,12 @@ class IngestSummary:
     unfinished: list[tuple[str, str]] = field(default_factory=list)
     earlier_statuses: collections.Counter[Status] = field(default_factory=collections.Counter)
     failures: list[tuple[str, Status, str]] = field(default_factory=list)
-    skipped_files: collections.Counter[str] = field(default_factory=collections.Counter)
-    skipped_folders: collections.Counter[str] = field(default_factory=collections.Counter)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    tally: Tally = field(default_factory=lambda: Tally(is_complete=True))
     num_kept: int = 0
     num_changed: int = 0
     num_gone: int = 0
-    num_found: int = 0
     refreshed: str | None = None
+    has_limit: bool = False
 
     def count(self, rows: pa.Table) -> None:
         """Count rows that were written, a table of a part's schema."""
@@ -80,6 +77,26 @@ class IngestSummary:
         return self.statuses.total()
 
     @property
+    def is_searched(self) -> bool:
+        """Return whether the sources were searched to their end, or as far as was asked for."""
+        return self.has_limit or self.tally.is_complete
+
+    @property
+    def skipped_files(self) -> collections.Counter[str]:
+        """Return the files of the sources that are no photos, by kind; with `num_inputs` they are all files."""
+        return +self.tally.skipped_files
+
+    @property
+    def skipped_folders(self) -> collections.Counter[str]:
+        """Return the folders of the sources that were skipped with all in them, by name or kind."""
+        return +self.tally.skipped_folders
+
+    @property
+    def unreadable(self) -> list[tuple[str, str]]:
+        """Return source and reason of the first places that could not be searched for photos."""
+        return self.tally.unreadable
+
+    @property
     def num_left(self) -> int:
         """Return the photos that have no row yet."""
         return self.num_inputs - self.num_done_before - self.num_rows
@@ -94,6 +111,6 @@ class IngestSummary:
         """Return 130 after Ctrl-C, 4 with unfinished photos, 3 with failed ones or unreadable folders, else 0."""
         if self.interrupted:
             return 130
-        if self.num_left:
+        if self.num_left or not self.is_searched:
             return 4
-        return 3 if self.unreadable or set(self.all_statuses) - SCORED else 0
+        return 3 if self.tally.num_unreadable or set(self.all_statuses) - SCORED else 0

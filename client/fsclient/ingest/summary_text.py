@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 from fsclient.ingest.summary import MOST_FAILURES, IngestSummary
-from fsclient.photos.sources import skipped_text
 from fsdata.results.status import SCORED, Status
+from fsengine.files.stores.store_path import AnyPath
 from fsengine.terminal.messages import counted, printable
 
 _SHOWN = 5
 
 
-def summary_text(summary: IngestSummary, out: Path, program: str = "fsclient") -> str:
+def summary_text(summary: IngestSummary, out: AnyPath, program: str = "fsclient") -> str:
     """Return the summary of a run: counts, speed, failures, marks, where the result lies and what to type next.
 
     Args:
@@ -33,9 +32,9 @@ def summary_text(summary: IngestSummary, out: Path, program: str = "fsclient") -
     if summary.num_rows:
         speed = summary.num_rows / summary.seconds if summary.seconds else 0.0
         lines.append(f"{counted(summary.num_faces, 'face')} in {summary.seconds:.1f} s, {speed:.1f} photos/s")
-    if summary.num_found > summary.num_inputs:
-        lines.append(f"{summary.num_found:,} photos were found, of which {summary.num_inputs:,} were taken")
-    if skipped := skipped_text(summary.skipped_files, summary.skipped_folders):
+    if summary.tally.num_found > summary.num_inputs and summary.tally.is_complete and not summary.num_left:
+        lines.append(f"{summary.tally.num_found:,} photos were found, of which {summary.num_inputs:,} were taken")
+    if skipped := summary.tally.skipped_text:
         lines.append(f"skipped: {skipped}; --include PATTERN or --strict takes them")
     lines += _failures(summary, f"{program} table info {folder} --failures")
     if summary.num_truncated:
@@ -45,6 +44,8 @@ def summary_text(summary: IngestSummary, out: Path, program: str = "fsclient") -
         are = "photo is" if summary.num_left == 1 else "photos are"
         lines.append(f"{summary.num_left:,} {are} unfinished; run the same command again to go on")
         lines += [f"  {printable(source)}: {printable(reason)}" for source, reason in summary.unfinished[:_SHOWN]]
+    if not summary.is_searched and not summary.interrupted:
+        lines.append("the sources were not searched to their end; run the same command again to go on")
     if summary.num_gone:
         are = "photo that is" if summary.num_gone == 1 else "photos that are"
         lines.append(f"the results hold {summary.num_gone:,} {are} gone; {program} table prune {folder} drops them")
@@ -82,8 +83,8 @@ def _failures(summary: IngestSummary, command: str) -> list[str]:
     if num_before:
         lines.append(f"{counted(num_before, 'photo')} could not be scored in earlier runs: {command}")
     if summary.unreadable:
-        lines.append(f"{counted(len(summary.unreadable), 'source')} could not be searched for photos:")
+        lines.append(f"{counted(summary.tally.num_unreadable, 'source')} could not be searched for photos:")
         lines += [f"  {printable(source)}: {printable(reason)}" for source, reason in summary.unreadable[:_SHOWN]]
-        if len(summary.unreadable) > _SHOWN:
-            lines.append(f"  and {len(summary.unreadable) - _SHOWN:,} more")
+        if summary.tally.num_unreadable > _SHOWN:
+            lines.append(f"  and {summary.tally.num_unreadable - _SHOWN:,} more")
     return lines

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from fsclient.photos.entry import FileEntry, ObjectEntry, PhotoEntry
 from fsclient.photos.photo_file import Photo, judged, read_photo
 from fsdata.results.rows import PhotoFile
 from fsdata.results.source import source_text
 from fsengine.contracts.preprocessing import MAX_PHOTO_PIXELS
 from fsengine.errors import InvalidInputError
+from fsengine.files.stores.store_urls import checked_url, is_url, local_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 GivenPhoto: TypeAlias = Union[
     str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO, NDArray[np.uint8], "Image.Image"
 ]
-"""A path (str or PathLike), an encoded photo (bytes), a file opened for reading bytes, pixels (uint8 (H, W, 3), RGB,
-upright), or a PIL image, whose EXIF orientation is applied and whose transparent parts lie on white."""
+"""A path (str or PathLike), a URL, an encoded photo (bytes), a file opened for reading bytes, pixels (uint8 (H, W, 3),
+RGB, upright), or a PIL image, whose EXIF orientation is applied and whose transparent parts lie on white."""
 
 _EIGHT_BIT_MODES = frozenset({"1", "L", "P", "RGB", "RGBA", "LA", "PA", "RGBa", "La", "CMYK", "YCbCr", "HSV", "LAB"})
 
@@ -69,7 +71,11 @@ def read_given(photo: GivenPhoto) -> Photo:
 
     Raises:
         InvalidInputError: It is nothing that a photo can be given as, or pixels of another shape or type.
+        StoreUnavailableError: It is a URL of a store that cannot be had.
     """
+    if isinstance(photo, str) and is_url(photo):
+        path = local_path(photo)
+        return ObjectEntry(checked_url(photo)).read() if path is None else read_photo(path)
     if isinstance(photo, (str, os.PathLike)):
         return read_photo(_path(photo))
     if isinstance(photo, (bytes, bytearray, memoryview)):
@@ -93,6 +99,19 @@ def read_given(photo: GivenPhoto) -> Photo:
         f"a photo was given as {type(photo).__name__}; expected a path, bytes, a file opened for reading bytes, a "
         "NumPy array (H, W, 3) of uint8 or a PIL image"
     )
+
+
+def given_as(entry: PhotoEntry) -> str:
+    """Return a photo that a search found as `read_given` takes it: its path, or its URL.
+
+    Raises:
+        InvalidInputError: It lies in a shard or a table.
+    """
+    if isinstance(entry, FileEntry):
+        return os.fsdecode(entry.path)
+    if isinstance(entry, ObjectEntry):
+        return entry.url
+    raise InvalidInputError(f"{entry.source} lies in a shard or a table; `fsclient ingest` reads those")
 
 
 def _path(photo: str | os.PathLike[str]) -> bytes:

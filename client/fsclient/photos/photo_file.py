@@ -11,6 +11,7 @@ from fsclient.photos.file_state import file_state
 from fsdata.results.rows import PhotoFile
 from fsdata.results.source import source_text
 from fsdata.results.status import Status
+from fsengine.files.stores.object_state import ObjectState
 from fsengine.photo.convert import make_ready
 from fsengine.photo.gate import Gate, Refusal, judge, too_many_bytes
 
@@ -41,39 +42,32 @@ class Photo:
         return 0 if self.gate is None else self.gate.width * self.gate.height
 
 
-def resume_key(path: bytes) -> tuple[str, int, int]:
-    """Return (source, bytes, mtime_ns), which tell whether a photo was already done; -1 where it is gone."""
-    try:
-        info = os.stat(path)
-    except OSError:
-        return source_text(path), -1, -1
-    return source_text(path), *file_state(info)
-
-
 def read_photo(path: bytes) -> Photo:
     """Read a file whole and judge it by its header. Never raises for what a file may be."""
     source = source_text(path)
-
-    def refused(status: Status, reason: str, size: int = -1, mtime_ns: int = -1) -> Photo:
-        file = PhotoFile(source=source, num_bytes=size, mtime_ns=mtime_ns, content_hash=None)
-        return Photo(file=file, data=None, refusal=(status, reason))
-
+    state = ObjectState(num_bytes=-1, mtime_ns=-1, etag=None)
     try:
         info = os.stat(path)
-    except OSError as exc:
-        return refused(Status.FAILED, f"cannot be read: {exc.strerror}")
-    size, mtime_ns = file_state(info)
-    if not stat.S_ISREG(info.st_mode):
-        return refused(Status.UNSUPPORTED, "not a regular file", size, mtime_ns)
-    if (reason := too_many_bytes(size)) is not None:
-        return refused(Status.TOO_LARGE, reason, size, mtime_ns)
-    try:
+        size, mtime_ns = file_state(info)
+        state = ObjectState(num_bytes=size, mtime_ns=mtime_ns, etag=None)
+        if not stat.S_ISREG(info.st_mode):
+            return refused_photo(source, state, Status.UNSUPPORTED, "not a regular file")
+        if (reason := too_many_bytes(size)) is not None:
+            return refused_photo(source, state, Status.TOO_LARGE, reason)
         with open(path, "rb") as file:
             data = file.read()
     except OSError as exc:
-        return refused(Status.FAILED, f"cannot be read: {exc.strerror}", size, mtime_ns)
+        return refused_photo(source, state, Status.FAILED, f"cannot be read: {exc.strerror}")
     content_hash = hashlib.sha256(data).hexdigest()
     return judged(data, PhotoFile(source=source, num_bytes=size, mtime_ns=mtime_ns, content_hash=content_hash))
+
+
+def refused_photo(source: str, state: ObjectState, status: Status, reason: str) -> Photo:
+    """Return a photo that is not read, or cannot be."""
+    file = PhotoFile(
+        source=source, num_bytes=state.num_bytes, mtime_ns=state.mtime_ns, etag=state.etag, content_hash=None
+    )
+    return Photo(file=file, data=None, refusal=(status, reason))
 
 
 def judged(data: bytes, file: PhotoFile) -> Photo:

@@ -30,14 +30,23 @@ class PixelRoom:
     @asynccontextmanager
     async def hold(self, num_pixels: int) -> AsyncIterator[None]:
         """Wait until there is room for so many pixels, and hold it."""
-        wanted = min(num_pixels, self._limit)
+        held = await self.take(num_pixels)
+        try:
+            yield
+        finally:
+            self.give_back(held)
+
+    async def take(self, number: int) -> int:
+        """Wait until there is room for so many, and return how many are held, for `give_back`."""
+        wanted = min(number, self._limit)
         async with self._turn:
             while self._held + wanted > self._limit:
                 self._freed.clear()
                 await self._freed.wait()
             self._held += wanted
-        try:
-            yield
-        finally:
-            self._held -= wanted
-            self._freed.set()
+        return wanted
+
+    def give_back(self, held: int) -> None:
+        """Hold so many no longer."""
+        self._held -= held
+        self._freed.set()

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from hashlib import blake2b
+from itertools import islice
+from operator import itemgetter
+from typing import TypeVar
 
 from fsengine.errors import InvalidInputError
 from fsengine.photo.signatures import sniff_format
+
+T = TypeVar("T")
 
 EXCLUDED = "excluded"
 HIDDEN = "hidden"
@@ -34,6 +40,8 @@ _SUFFIXES: Mapping[str, str] = {
     "table": "csv tsv xls xlsx ods parquet feather arrow db sqlite npy npz mat pkl",
     "side-car": "xmp aae json jsonl xml yaml yml pp3 dop cos picasa md5 sha1 sha256",
     "video": "mp4 mov avi mkv webm m4v mpg mpeg wmv flv 3gp mts m2ts vob ogv",
+    "label": "cls cls2 id idx index inx",
+    "tensor": "pickle pyd pt pth ten tb mp msgpack",
     "audio": "mp3 wav m4a flac aac ogg oga opus wma aif aiff amr",
     "archive": "zip tar gz tgz bz2 xz zst 7z rar",
 }
@@ -61,6 +69,10 @@ class SourceRules:
         strict: Whether every file is taken that is not excluded.
         limit: How many photos are taken at most, the first in the order of the search; None for all.
         sample: How many are drawn from all, with a fixed seed; None for no drawing.
+        column: The column of Parquet files that holds photos; None where such files are none.
+        id_column: The column that names them; None for the number of the row.
+        shard: (I, N), to take one of N shares of what is found, I from 0: a photo belongs to one by the hash of its
+            source, those in a tar shard or a table by the hash of that. None for all.
     """
 
     include: tuple[str, ...] = ()
@@ -68,18 +80,33 @@ class SourceRules:
     strict: bool = False
     limit: int | None = None
     sample: int | None = None
+    column: str | None = None
+    id_column: str | None = None
+    shard: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name, number in (("limit", self.limit), ("sample", self.sample)):
             if number is not None and (not isinstance(number, int) or number < 1):
                 raise InvalidInputError(f"{name} is {number!r}, expected a whole number, 1 or more")
 
-    def chosen(self, paths: list[bytes]) -> list[bytes]:
-        """Return the photos that `sample` and `limit` leave, in their order."""
-        if self.sample is not None and self.sample < len(paths):
-            drawn = random.Random(_SEED).sample(range(len(paths)), self.sample)
-            paths = [paths[number] for number in sorted(drawn)]
-        return paths[: self.limit]
+        if self.shard is not None and not (len(self.shard) == 2 and 0 <= self.shard[0] < self.shard[1]):
+            raise InvalidInputError(f"shard is {self.shard!r}, expected (I, N) with I from 0 to N - 1")
+        if self.id_column is not None and self.column is None:
+            raise InvalidInputError("id_column names photos in the column of a table; expected column too")
+
+    def chosen(self, entries: Iterator[T]) -> Iterator[T]:
+        """Return what `sample` and `limit` leave, in its order; a sample is drawn once all are known."""
+        if self.sample is not None:
+            # Algorithm R of Vitter, https://doi.org/10.1145/3147.3165
+            draw = random.Random(_SEED)
+            drawn: list[tuple[int, T]] = []
+            for number, entry in enumerate(entries):
+                if number < self.sample:
+                    drawn.append((number, entry))
+                elif (place := draw.randrange(number + 1)) < self.sample:
+                    drawn[place] = (number, entry)
+            entries = (entry for _, entry in sorted(drawn, key=itemgetter(0)))
+        return islice(entries, self.limit)
 
     def excludes(self, relative: bytes) -> bool:
         """Return whether a file, by its path relative to the source, is left out by a pattern."""
@@ -102,13 +129,16 @@ class SourceRules:
             return name
         return HIDDEN if name.startswith(".") else None
 
-    def why_skip_file(self, relative: bytes, path: bytes, *, regular: bool) -> str | None:
+    def why_skip_file(
+        self, relative: bytes, path: bytes | None, *, regular: bool = True, named: bool = False
+    ) -> str | None:
         """Return why a file is skipped, in a word; None where it is taken.
 
         Args:
             relative: Its path relative to the source.
-            path: Its path; it is read where its name is not that of a photo.
+            path: Its path; it is read where its name is not that of a photo. None where its name alone tells.
             regular: Whether it is a regular file, or a link that leads to one or to nothing.
+            named: Whether a pattern asks for files of its kind; see `names_container`.
         """
         if self.excludes(relative):
             return EXCLUDED
@@ -116,8 +146,49 @@ class SourceRules:
             return None
         if not regular:
             return SPECIAL
+        if named or (self.column is not None and is_table(relative)):
+            return None
         kind = _kind_by_name(os.fsdecode(os.path.basename(relative)))
-        return None if kind is None or _begins_like_a_photo(path) else kind
+        return None if kind is None or (path is not None and _begins_like_a_photo(path)) else kind
+
+    def why_skip_named(self, relative: bytes, *, named: bool = False) -> str | None:
+        """Return why what lies in a store or a shard is skipped, in words; names alone tell, those of folders too.
+
+        Args:
+            relative: Its path relative to the source; what leads out of that counts for nothing.
+            named: See `why_skip_file`.
+        """
+        parts = [part for part in relative.split(b"/") if part not in (b"", b".", b"..")]
+        for number in range(1, len(parts)):
+            if (why := self.why_skip_folder(b"/".join(parts[:number]))) is not None:
+                return f"below a folder: {why}"
+        return self.why_skip_file(b"/".join(parts), None, named=named)
+
+    def names_container(self, pattern: bytes) -> bool:
+        """Return whether the last part of a pattern asks for tar shards, or for tables whose photos are wanted."""
+        return is_shard(pattern) or (self.column is not None and is_table(pattern))
+
+    def holds_photos(self, name: bytes) -> bool:
+        """Return whether a file of this name is not a photo but holds some."""
+        return is_shard(name) or (self.column is not None and is_table(name))
+
+    def is_of_shard(self, text: str) -> bool:
+        """Return whether a source belongs to the share of all that is taken; see `shard`."""
+        if self.shard is None:
+            return True
+        number, of = self.shard
+        digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        return int.from_bytes(digest, "little") % of == number
+
+
+def is_shard(name: bytes) -> bool:
+    """Return whether a file is a tar shard by its name."""
+    return name.lower().endswith((b".tar", b".tar.gz", b".tgz"))
+
+
+def is_table(name: bytes) -> bool:
+    """Return whether a file is a Parquet file by its name."""
+    return name.lower().endswith(b".parquet")
 
 
 def _matches(relative: bytes, patterns: tuple[str, ...]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,16 +14,17 @@ from fsclient.backend.server_retries import check_model_set
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
 from fsclient.ingest.progress import ProgressTeller
-from fsclient.ingest.resume import keep_touched, plan_ingest
+from fsclient.ingest.resume import plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
+from fsclient.photos.entry import PhotoEntry, stored_entry
 from fsclient.refresh.head_run import HeadRun, is_refreshed
 from fsclient.refresh.model_change import ModelChange, StoredPart, compare, stored_parts
 from fsdata.results.digests import LastRows, source_digests
 from fsdata.results.latest import LatestPhotos, last_rows
 from fsdata.results.master_table import drop_table
 from fsdata.results.parts import count_faces, part_paths
-from fsdata.results.source import source_path, source_text
+from fsdata.results.source import is_gone
 from fsdata.results.staging import RefreshMode, Staging, drop_staged
 from fsdata.results.status import Status
 from fsengine.contracts.served import ServedEnsemble
@@ -38,7 +38,7 @@ _UP_TO_DATE = "refreshed: nothing, the results are of the served models already"
 
 async def refresh(
     config: IngestConfig,
-    paths: list[bytes],
+    entries: list[PhotoEntry],
     backend: InferenceBackend,
     progress: ProgressTeller,
     interruption: Interruption | None = None,
@@ -52,7 +52,7 @@ async def refresh(
 
     Args:
         config: The run.
-        paths: Of the photos, see `find_inputs`.
+        entries: The photos, see `find_inputs`.
         backend: What runs the models.
         progress: What shows people how far it is.
         interruption: How the run may be told to stop while photos are scored.
@@ -64,29 +64,25 @@ async def refresh(
         FaceStatsError: See `ingest`; what was staged stays, and the next run goes on from there.
     """
     served = await backend.served()
-    parts = stored_parts(config.out)
+    parts = stored_parts(config.folder)
     if config.embedding and parts and not any(part.holds_embeddings for part in parts):
-        progress.say(f"note: {config.out} holds no embeddings and stays without; another --out would get them")
+        progress.say(f"note: {config.folder} holds no embeddings and stays without; another --out would get them")
         config = replace(config, embedding=False)
     if not config.embedding:
         served = served.without_embedding()
     progress.tell_of_templates(served.models, embedding=config.embedding)
     change = compare(parts, served)
     if change.rescore_reason is not None:
-        return await _score_again(config, paths, backend, served, parts, change, progress, interruption)
+        return await _score_again(config, entries, backend, served, parts, change, progress, interruption)
     done: str | None = None
     if parts:
         done = _UP_TO_DATE
         if change.is_change:
             done = await _refresh_heads(config, backend, served, parts, change, progress)
-    drop_staged(config.out)
-    if paths:
-        plan = plan_ingest(config, paths, model_set_id=served.models.model_set_id)
-        plan = await keep_touched(config, paths, plan, interruption or Interruption())
-        summary = plan.summary
-        summary.served = served
-        if not summary.interrupted:
-            summary = await ingest_photos(config, plan, backend, progress.photos(len(plan.todo)), interruption)
+    drop_staged(config.folder)
+    if entries:
+        plan = plan_ingest(config, entries, model_set_id=served.models.model_set_id)
+        summary = await ingest_photos(config, plan, backend, progress.photos(), interruption)
     else:
         statuses = Counter(status for _, status in _stored_photos(parts))
         num_photos = statuses.total()
@@ -108,7 +104,7 @@ async def _refresh_heads(
     """Make every part anew from its stored embeddings, and say what was done."""
     num_photos = len(last_rows([part.path for part in parts]))
     faces = {part.path: count_faces(part.path) for part in parts}
-    staging = Staging(config.out, served.models, RefreshMode.HEADS, embeddings=config.embedding)
+    staging = Staging(config.folder, served.models, RefreshMode.HEADS, embeddings=config.embedding)
     run = HeadRun(backend=backend, served=served, steps=change.heads, retry=config.retry)
     on_faces = progress.faces(sum(faces.values()))
     for part in parts:
@@ -118,14 +114,14 @@ async def _refresh_heads(
         else:
             await run.refresh(part.path, target, on_faces)
     await check_model_set(backend, served.models.model_set_id)
-    _drop_templates(config.out, change, progress)
+    _drop_templates(config.folder, change, progress)
     staging.replace_parts()
     return _refreshed_text(change, sum(faces.values()), num_photos)
 
 
 async def _score_again(
     config: IngestConfig,
-    paths: list[bytes],
+    entries: list[PhotoEntry],
     backend: InferenceBackend,
     served: ServedEnsemble,
     parts: list[StoredPart],
@@ -135,26 +131,26 @@ async def _score_again(
 ) -> IngestSummary:
     """Score the photos of the sources and of the folder, all of them, into new parts."""
     because = change.rescore_reason
-    staging = Staging(config.out, served.models, RefreshMode.PHOTOS, embeddings=config.embedding)
+    staging = Staging(config.folder, served.models, RefreshMode.PHOTOS, embeddings=config.embedding)
     scored = last_rows(part_paths(staging.path))
-    again, num_lost, first_lost = _photos_again(paths, parts, scored)
+    again, num_lost, first_lost = _photos_again(entries, parts, scored)
     if num_lost:
         if not len(scored):
-            drop_staged(config.out)
+            drop_staged(config.folder)
         raise ResultsError(
-            f"{because}, so the photos must be scored again, and {num_lost} that {config.out} holds faces of are gone "
-            f"({first_lost}): bring them back, or ingest what is there into another --out"
+            f"{because}, so the photos must be scored again, and {num_lost} that {config.folder} holds faces of are "
+            f"gone ({first_lost}): bring them back, or ingest what is there into another --out"
         )
     progress.say(f"{because}: all photos are scored again")
     staged = replace(config, out=staging.path)
     plan = plan_ingest(staged, again, model_set_id=served.models.model_set_id)
-    summary = await ingest_photos(staged, plan, backend, progress.photos(len(plan.todo)), interruption)
+    summary = await ingest_photos(staged, plan, backend, progress.photos(), interruption)
     if not summary.num_left:
-        _drop_templates(config.out, change, progress)
+        _drop_templates(config.folder, change, progress)
         staging.replace_parts()
         summary.refreshed = f"refreshed: {counted(len(again), 'photo')} scored again, because {because}"
     else:
-        summary.refreshed = f"not refreshed yet: {because}; the results in {config.out} are those from before"
+        summary.refreshed = f"not refreshed yet: {because}; the results in {config.folder} are those from before"
     return summary
 
 
@@ -167,33 +163,36 @@ def _drop_templates(folder: Path, change: ModelChange, progress: ProgressTeller)
         progress.say("the master table held the embeddings too and is removed; `fsclient table build` makes it anew")
 
 
-def _photos_again(paths: list[bytes], parts: list[StoredPart], scored: LastRows) -> tuple[list[bytes], int, str]:
+def _photos_again(
+    entries: list[PhotoEntry], parts: list[StoredPart], scored: LastRows
+) -> tuple[list[PhotoEntry], int, str]:
     """Return the photos to score again: those of the sources, and those of the parts that are no such.
 
     Args:
-        paths: Of the photos of the sources.
+        entries: The photos of the sources.
         parts: The parts, oldest first.
         scored: Photos that were scored again by an earlier run; of these, some may be gone by now.
 
     Returns:
-        Their paths, the number of photos with faces that are gone without having been scored, and the first of them.
+        The photos, the number of photos with faces that are gone without having been scored, and the first of them.
     """
-    named = LastRows([source_digests([source_text(path) for path in batch]) for batch in _batched(paths)])
-    again = list(paths)
+    named = LastRows([source_digests([entry.source for entry in batch]) for batch in _batched(entries)])
+    again = list(entries)
     num_lost, first_lost = 0, ""
     for batch in _batched(_stored_photos(parts)):
         digests = source_digests([source for source, _ in batch])
         were_named, were_scored = named.find(digests) >= 0, scored.find(digests) >= 0
         for (source, status), is_named, is_scored in zip(batch, were_named, were_scored, strict=True):
-            path = source_path(source)
-            if not os.path.lexists(path):
+            entry = None if is_named else stored_entry(source)
+            # What lies in a shard is there only where the shard is named.
+            if is_gone(source) or (entry is None and not is_named):
                 if is_scored:
                     continue
                 if status is Status.OK:
                     first_lost = min(first_lost, source) if num_lost else source
                     num_lost += 1
-            if not is_named:
-                again.append(path)
+            if entry is not None:
+                again.append(entry)
     return again, num_lost, first_lost
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_retries import RetryPolicy, with_retries
-from fsclient.photos.photo_file import Photo, made_ready, read_photo
+from fsclient.photos.photo_file import Photo, made_ready
 from fsclient.photos.pixel_room import PixelRoom
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
 from fsdata.results.status import Status
@@ -24,21 +24,6 @@ _MARKS = {
     PHOTO_TOO_LARGE: Status.TOO_LARGE,
     PHOTO_UNSUPPORTED: Status.UNSUPPORTED,
 }
-
-
-async def score_file(
-    path: bytes,
-    backend: InferenceBackend,
-    outputs: Sequence[str],
-    *,
-    retry: RetryPolicy,
-    expected_model_set_id: str,
-    room: PixelRoom,
-) -> PhotoRow:
-    """Read and score one file; see `score_with_retries`."""
-    return await score_with_retries(
-        lambda: read_photo(path), backend, outputs, retry=retry, expected_model_set_id=expected_model_set_id, room=room
-    )
 
 
 async def score_with_retries(
@@ -70,7 +55,38 @@ async def score_with_retries(
     """
     started = time.perf_counter()
     photo = await asyncio.to_thread(read)
-    read_s = time.perf_counter() - started
+    return await score_photo(
+        photo,
+        backend,
+        outputs,
+        read_s=time.perf_counter() - started,
+        retry=retry,
+        expected_model_set_id=expected_model_set_id,
+        room=room,
+    )
+
+
+async def score_photo(
+    photo: Photo,
+    backend: InferenceBackend,
+    outputs: Sequence[str],
+    *,
+    read_s: float,
+    retry: RetryPolicy,
+    expected_model_set_id: str,
+    room: PixelRoom,
+) -> PhotoRow:
+    """Score a photo that was read; see `score_with_retries`.
+
+    Args:
+        photo: As it was read.
+        backend: What runs the models.
+        outputs: Per-face outputs of the ensemble to ask for.
+        read_s: Seconds that reading it took.
+        retry: What to do when the server is unavailable.
+        expected_model_set_id: What the server must still serve after a broken connection.
+        room: For its pixels, which all photos in flight share.
+    """
     async with room.hold(photo.num_pixels if photo.refusal is None else 0):
         started = time.perf_counter()
         if photo.refusal is None and photo.gate is not None and not photo.gate.is_plain:
@@ -89,7 +105,7 @@ async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[
     Args:
         photo: With its bytes.
         backend: What runs the models.
-        outputs: As for `score_file`.
+        outputs: As for `score_photo`.
         room: For its pixels, which all photos in flight share.
 
     Raises:

@@ -23,6 +23,7 @@ from fsdata.results.master_reading import MasterTable
 from fsdata.results.source import source_text
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.hashing import file_sha256
+from fsengine.files.stores.store_path import AnyPath
 
 _READERS = 8
 """Files hashed at once."""
@@ -51,7 +52,7 @@ class FaceStore(Protocol):
     """Where faces are stored with their embeddings."""
 
     @property
-    def place(self) -> Path:
+    def place(self) -> AnyPath:
         """Return what it is called in messages."""
         ...
 

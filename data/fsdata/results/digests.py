@@ -25,28 +25,6 @@ def source_digests(sources: pa.Array | Sequence[str]) -> Digests:
     return _joined([blake2b(text, digest_size=_NUM_BYTES).digest() for text in _encoded(sources)])
 
 
-def photo_digests(
-    sources: pa.Array | Sequence[str], num_bytes: NDArray[np.int64], mtime_ns: NDArray[np.int64]
-) -> Digests:
-    """Return a digest of each (source, bytes, mtime_ns).
-
-    Args:
-        sources: N texts.
-        num_bytes: int64 (N,).
-        mtime_ns: int64 (N,), nanoseconds since 1970.
-    """
-    numbers = np.stack([num_bytes, mtime_ns], axis=1).astype("<i8", copy=False).tobytes()
-    starts = range(0, len(numbers), 16)
-    texts = _encoded(sources)
-    # The numbers come first and have a fixed width, so that no two photos give the same bytes.
-    return _joined(
-        [
-            blake2b(numbers[start : start + 16] + text, digest_size=_NUM_BYTES).digest()
-            for start, text in zip(starts, texts, strict=True)
-        ]
-    )
-
-
 class LastRows:
     """The last row of each digest, and whether a digest is there at all."""
 
@@ -56,13 +34,18 @@ class LastRows:
         Args:
             chunks: Digests in the order of their rows. The list is emptied, so that they are not held twice.
         """
-        digests: Digests = np.concatenate(chunks) if chunks else np.empty((0, 2), np.uint64)
-        chunks.clear()
-        self.num_rows = len(digests)
-        first, second = (np.ascontiguousarray(half) for half in digests.T)
-        del digests
+        self.num_rows = sum(map(len, chunks))
+        first, second = np.empty(self.num_rows, np.uint64), np.empty(self.num_rows, np.uint64)
+        end = self.num_rows
+        while chunks:
+            chunk = chunks.pop()
+            first[end - len(chunk) : end], second[end - len(chunk) : end] = chunk.T
+            end -= len(chunk)
         order = np.lexsort((second, first))  # stable: rows of one digest stay in their order
-        first, second = first[order], second[order]
+        if self.num_rows <= np.iinfo(np.uint32).max:
+            order = order.astype(np.uint32)
+        first = first[order]
+        second = second[order]
         last = np.ones(len(order), np.bool_)
         last[:-1] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
         if not last.all():
@@ -89,7 +72,8 @@ class LastRows:
             ahead := np.flatnonzero((self._first[at] == first) & (self._second[at] < second) & (at < len(self) - 1))
         ).size:
             at[ahead] += 1
-        return np.where((self._first[at] == first) & (self._second[at] == second), self._rows[at], -1)
+        there = (self._first[at] == first) & (self._second[at] == second)
+        return np.where(there, self._rows[at].astype(np.int64), -1)
 
     def mask(self) -> NDArray[np.bool_]:
         """Return whether each row is the last of its digest, bool (number of rows,)."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from fsdata.results.digests import LastRows, source_digests
 from fsdata.results.parts import PartFile, open_part
 from fsengine.errors import ResultsError
+from fsengine.files.stores.store_path import AnyPath
 
 
-def last_rows(paths: Sequence[Path]) -> LastRows:
+def last_rows(paths: Sequence[AnyPath]) -> LastRows:
     """Return the last row of each source, counted over all parts; its digests are `source_digests`.
 
     Raises:
@@ -32,7 +34,7 @@ class LatestPhotos:
     A byte for each row is held in memory.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[AnyPath]) -> None:
         """Read the sources of parts, oldest first.
 
         Raises:
@@ -76,5 +78,31 @@ class LatestPhotos:
             raise _changed(self._paths[-1].parent)
 
 
-def _changed(path: Path) -> ResultsError:
+def photos_at(
+    paths: Sequence[AnyPath], starts: NDArray[np.int64], rows: NDArray[np.int64], columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """Return some rows of parts, in their order, a table for each row group that holds some.
+
+    Args:
+        paths: The parts, oldest first.
+        starts: int64 (parts + 1,), see `Ledger.starts`.
+        rows: int64 (N,), the rows, counted over all parts and sorted.
+        columns: Paths of columns; None for all.
+
+    Raises:
+        ResultsError: A part cannot be read, or was changed since.
+    """
+    for number in np.unique(np.searchsorted(starts, rows, side="right") - 1).tolist():
+        with open_part(paths[number]) as part:
+            if part.num_rows != starts[number + 1] - starts[number]:
+                raise _changed(paths[number])
+            first = int(starts[number])
+            for group, size in enumerate(part.group_sizes):
+                wanted = rows[(rows >= first) & (rows < first + size)] - first
+                first += size
+                if wanted.size:
+                    yield part.group(group, columns).take(pa.array(wanted)).combine_chunks()
+
+
+def _changed(path: AnyPath) -> ResultsError:
     return ResultsError(f"{path} was changed while it was read; run again")

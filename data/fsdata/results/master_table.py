@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,7 +26,8 @@ from fsdata.results.parts import results_file, unreadable
 from fsdata.results.reading import Results, open_results
 from fsdata.results.schema import METADATA_KEY, PartInfo
 from fsdata.results.status import SCORED
-from fsengine.errors import ResultsError
+from fsengine.errors import ResultsError, StoreError
+from fsengine.files.stores.store_path import AnyPath, StorePath
 
 TABLE_FILE = Path("_table") / "faces.parquet"
 """Below a folder of parts; readers of a whole folder (pyarrow, Spark) leave names with an underscore out."""
@@ -67,7 +68,7 @@ class TableInfo:
         table: The master table; None where it was not built from the parts as they are.
     """
 
-    folder: Path
+    folder: AnyPath
     statuses: Counter[str]
     num_copies: int
     num_parts: int
@@ -76,7 +77,7 @@ class TableInfo:
     table: MasterTable | None
 
 
-def build_table(folder: Path) -> Path:
+def build_table(folder: AnyPath) -> AnyPath:
     """Build the master table of a folder of parts, whole or not at all, and return the path of its faces.
 
     Raises:
@@ -105,7 +106,7 @@ def drop_table(folder: Path) -> bool:
     return bool(found)
 
 
-def describe(folder: Path) -> TableInfo:
+def describe(folder: AnyPath) -> TableInfo:
     """Describe a folder of results; see `TableInfo`.
 
     Raises:
@@ -138,11 +139,11 @@ def _read_table(results: Results) -> MasterTable | None:
     photos, faces = results.folder / PHOTOS_FILE, results.folder / TABLE_FILE
     if not photos.exists() or not faces.exists():
         return None
-    with _readable(photos, results.folder):
-        made_of = (pq.read_schema(photos).metadata or {}).get(_PARTS_KEY)
+    with _readable(photos, results.folder), _opened(photos) as file:
+        made_of = (file.schema_arrow.metadata or {}).get(_PARTS_KEY)
     if made_of != _parts_digest(results):
         return None
-    with _readable(faces, results.folder), pq.ParquetFile(faces, page_checksum_verification=True) as file:
+    with _readable(faces, results.folder), _opened(faces) as file:
         plain = [field.name for field in file.schema_arrow if not pa.types.is_fixed_size_list(field.type)]
         first = next(file.iter_batches(_FIRST_FACES, columns=plain, use_threads=False), None)
         return MasterTable(
@@ -176,10 +177,19 @@ def _parts_digest(results: Results) -> bytes:
 
 
 @contextmanager
-def _readable(path: Path, folder: Path) -> Iterator[None]:
+def _opened(path: AnyPath) -> Iterator[pq.ParquetFile]:
+    with ExitStack() as stack:
+        source = stack.enter_context(path.open_bytes()) if isinstance(path, StorePath) else path
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
+
+
+@contextmanager
+def _readable(path: AnyPath, folder: AnyPath) -> Iterator[None]:
     """Turn what pyarrow says of a damaged table into a `ResultsError`."""
     try:
         yield
+    except StoreError as exc:
+        raise ResultsError(str(exc)) from exc
     except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
         raise unreadable(path, exc, f"run `fsclient table build {folder}` again") from exc
 

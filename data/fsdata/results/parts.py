@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,13 +21,16 @@ import pyarrow.parquet as pq
 
 from fsdata.results.rows import PhotoRow, rows_table
 from fsdata.results.schema import COLUMNS, FACE_COLUMNS, FACES, LATER_COLUMNS, PHOTO_FIELDS, read_info
-from fsengine.errors import InvalidInputError, ResultsError
+from fsengine.errors import InvalidInputError, ResultsError, StoreError
 from fsengine.files.atomic import atomic_file, remove_temporary_files
 from fsengine.files.lock import file_lock
+from fsengine.files.stores.store_path import AnyPath, StorePath
 from fsengine.files.writing_errors import unwritable
 
 PARTS_PATTERN = "part-*.parquet"
 """Names of parts, for tools that take a pattern."""
+
+Place = TypeVar("Place", bound=AnyPath)
 
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 _LOCK_NAME = ".facestats.lock"
@@ -42,7 +47,7 @@ WRITE_OPTIONS: Mapping[str, Any] = {
 _BRING_BACK = "bring back a copy of it, or move it away and run again"
 
 
-def part_paths(folder: Path) -> list[Path]:
+def part_paths(folder: Place) -> list[Place]:
     """Return the parts of a folder, oldest first.
 
     Raises:
@@ -54,7 +59,9 @@ def part_paths(folder: Path) -> list[Path]:
         raise ResultsError(
             f"{folder} cannot be read: {exc.strerror}; expected a folder of results that you may read"
         ) from exc
-    return [path for _, path in sorted(found)]
+    except StoreError as exc:
+        raise ResultsError(str(exc)) from exc
+    return [cast(Place, path) for _, path in sorted(found, key=lambda one: (one[0], one[1].name))]
 
 
 def is_part_name(name: str) -> bool:
@@ -63,13 +70,19 @@ def is_part_name(name: str) -> bool:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: AnyPath) -> Iterator[None]:
     """Hold a folder of results, made if it is not there, so that two runs never write into it at once.
+
+    A folder in a store is not held: its parts are only ever added, each under a number that nobody had, so that two
+    runs at once do some photos twice at worst.
 
     Raises:
         InvalidInputError: It cannot be made or written to.
         ResultsError: Another run holds it.
     """
+    if isinstance(folder, StorePath):
+        yield
+        return
     with file_lock(
         folder / _LOCK_NAME,
         busy=ResultsError(
@@ -82,17 +95,23 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def results_file(path: Path) -> Iterator[BinaryIO]:
+def results_file(path: AnyPath) -> Iterator[BinaryIO]:
     """Open a file of results that appears whole or not at all; see `atomic_file`.
 
     Raises:
-        ResultsError: The disk is full, or the folder is gone or not writable.
+        ResultsError: The disk is full, or the folder is gone or not writable, or the store cannot be had.
     """
     try:
-        with atomic_file(path) as file:
+        with path.written() if isinstance(path, StorePath) else atomic_file(path) as file:
             yield file
     except OSError as exc:
         raise ResultsError(unwritable(path, exc, "choose another folder; run again then")) from exc
+    except StoreError as exc:
+        raise _not_written(path, exc) from exc
+
+
+def _not_written(path: AnyPath, exc: StoreError) -> ResultsError:
+    return ResultsError(f"{path} cannot be written: {exc}")
 
 
 class PartFile:
@@ -106,7 +125,7 @@ class PartFile:
         group_sizes: Rows of each of its row groups.
     """
 
-    def __init__(self, path: Path, file: pq.ParquetFile) -> None:
+    def __init__(self, path: AnyPath, file: pq.ParquetFile) -> None:
         """Read what the part says of itself; `open_part` opens one."""
         self.path = path
         self.schema: pa.Schema = _with_later_columns(file.schema_arrow)
@@ -170,7 +189,7 @@ def _with_later_columns(schema: pa.Schema) -> pa.Schema:
 
 
 @contextmanager
-def open_part(path: Path) -> Iterator[PartFile]:
+def open_part(path: AnyPath) -> Iterator[PartFile]:
     """Open a part.
 
     Raises:
@@ -178,14 +197,18 @@ def open_part(path: Path) -> Iterator[PartFile]:
     """
     with ExitStack() as stack:
         with _readable(path):
-            # pyarrow opens no path that is not UTF-8, and is slower with a handle.
-            plain = os.fsencode(path).decode("utf-8", "replace") == str(path)
-            source = path if plain else stack.enter_context(path.open("rb"))
+            source: Path | BinaryIO
+            if isinstance(path, StorePath):
+                source = stack.enter_context(path.open_bytes())
+            else:
+                # pyarrow opens no path that is not UTF-8, and is slower with a handle.
+                plain = os.fsencode(path).decode("utf-8", "replace") == str(path)
+                source = path if plain else stack.enter_context(path.open("rb"))
             file = stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
         yield PartFile(path, file)
 
 
-def count_faces(path: Path) -> int:
+def count_faces(path: AnyPath) -> int:
     """Return the faces of a part.
 
     Raises:
@@ -197,42 +220,64 @@ def count_faces(path: Path) -> int:
         return sum(int(pc.sum(pc.list_value_length(table[FACES])).as_py() or 0) for table in part.groups([score]))
 
 
-def unreadable(path: Path, error: Exception, help_text: str) -> ResultsError:
+def unreadable(path: AnyPath, error: Exception, help_text: str) -> ResultsError:
     """Return the error for a Parquet file of which pyarrow, in several lines at times, says that it is damaged."""
     return ResultsError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())}; {help_text}")
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: AnyPath) -> Iterator[None]:
     """Turn what pyarrow says of a damaged file into a `ResultsError`."""
     try:
         yield
+    except StoreError as exc:
+        raise ResultsError(str(exc)) from exc
     except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
         raise unreadable(path, exc, _BRING_BACK) from exc
+
+
+class PartNumbers:
+    """The numbers of a folder's next parts, for all who write parts there; threads may share it."""
+
+    def __init__(self, folder: AnyPath) -> None:
+        """Continue after the folder's last part.
+
+        Args:
+            folder: An existing folder, held by `locked`.
+        """
+        paths = part_paths(folder)
+        self._folder = folder
+        self._next = int(paths[-1].stem.split("-")[1]) + 1 if paths else 1
+        self._turn = threading.Lock()
+
+    def path(self) -> AnyPath:
+        """Return the path of the next part."""
+        with self._turn:
+            number = self._next
+            self._next += 1
+        return self._folder / f"part-{number:06d}.parquet"
 
 
 class PartWriter:
     """Writes parts of one model set into a folder."""
 
-    def __init__(self, folder: Path, schema: pa.Schema, model_set_id: str) -> None:
-        """Continue after the folder's last part.
+    def __init__(self, numbers: PartNumbers, schema: pa.Schema, model_set_id: str) -> None:
+        """Prepare.
 
         Args:
-            folder: An existing folder, held by `locked`.
+            numbers: Of the folder's parts.
             schema: Of every part.
             model_set_id: What the rows were made with.
         """
-        paths = part_paths(folder)
-        self._folder = folder
+        self._numbers = numbers
         self._schema = schema
         self._model_set_id = model_set_id
-        self._next = int(paths[-1].stem.split("-")[1]) + 1 if paths else 1
 
-    def write(self, rows: Sequence[PhotoRow]) -> Path:
-        """Write one part: to a temporary path, synced, renamed, and the folder synced.
+    def write(self, rows: Sequence[PhotoRow]) -> AnyPath:
+        """Write one part, whole or not at all: to a temporary path, synced, renamed, and the folder synced.
 
         Raises:
-            ResultsError: The disk is full or the folder is gone; the rows are in no part then.
+            ResultsError: The disk is full, the folder is gone or the store cannot be had; the rows are in no part then.
         """
         return self.write_table(self.table(rows))
 
@@ -240,10 +285,24 @@ class PartWriter:
         """Return rows as a table of the parts' schema."""
         return rows_table(rows, self._schema, self._model_set_id)
 
-    def write_table(self, table: pa.Table) -> Path:
+    def write_table(self, table: pa.Table) -> AnyPath:
         """Write one part from rows that are a table of its schema already; see `write`."""
-        path = self._folder / f"part-{self._next:06d}.parquet"
+        path = self._numbers.path()
+        if isinstance(path, StorePath):
+            return self._created(path, table)
         with results_file(path) as file:
             pq.write_table(table, file, row_group_size=ROW_GROUP_SIZE, **WRITE_OPTIONS)
-        self._next += 1
         return path
+
+    def _created(self, path: AnyPath, table: pa.Table) -> AnyPath:
+        """Write one part into a store, under the next number that no other run has taken."""
+        buffer = BytesIO()
+        pq.write_table(table, buffer, row_group_size=ROW_GROUP_SIZE, **WRITE_OPTIONS)
+        while True:
+            assert isinstance(path, StorePath)
+            try:
+                if path.create(buffer.getvalue()):
+                    return path
+            except StoreError as exc:
+                raise _not_written(path, exc) from exc
+            path = self._numbers.path()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from fsdata.results.digests import Digests, LastRows, source_digests
 from fsdata.results.latest import LatestPhotos
 from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, locked, open_part, part_paths, results_file
-from fsdata.results.source import source_path
+from fsdata.results.source import is_gone
 from fsdata.results.staging import PruningStaging, finish_pruning, refuse_interrupted
 from fsengine.errors import InvalidInputError
 
@@ -63,7 +62,7 @@ def find_gone(folder: Path) -> GonePhotos:
     statuses: Counter[str] = Counter()
     for _, table in latest.tables(["source", "status"]):
         photos = zip(table["source"].to_pylist(), table["status"].to_pylist(), strict=True)
-        gone = [(source, status) for source, status in photos if _is_gone(source)]
+        gone = [(source, status) for source, status in photos if is_gone(source)]
         statuses.update(status for _, status in gone)
         first += [source for source, _ in gone[: _SHOWN - len(first)]]
         digests.append(source_digests([source for source, _ in gone]))
@@ -119,17 +118,3 @@ def _stage_rest(path: Path, staged: Path, gone: LastRows) -> bool:
                     if mask.any():
                         writer.write_table(part.group(number).filter(pa.array(mask)), ROW_GROUP_SIZE)
         return num_kept == 0
-
-
-def _is_gone(source: str) -> bool:
-    """Return whether the system says that a photo's file does not exist."""
-    path = source_path(source)
-    if not path.startswith(b"/"):
-        return False  # no file: nothing that this could look up
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except (OSError, ValueError):
-        return False
-    return False

@@ -26,6 +26,7 @@ from fsdata.results.schema import (
 )
 from fsdata.results.staging import refuse_interrupted
 from fsengine.errors import InvalidInputError, ResultsError
+from fsengine.files.stores.store_path import AnyPath, StorePath, any_path
 
 BATCH_ROWS = 16384
 
@@ -38,11 +39,11 @@ _COUNTED = f"{FACES}.list.element.{FACE_COLUMNS['face_score']}"
 """What faces are counted by: the smallest column that has a value for each."""
 
 
-def open_results(folder: Path | str, *, mixed_sets: bool = False) -> Results:
+def open_results(folder: AnyPath | str, *, mixed_sets: bool = False) -> Results:
     """Open a folder of results for reading.
 
     Args:
-        folder: What `fsclient ingest --out` wrote.
+        folder: What `fsclient ingest --out` wrote: a path, or a URL of a store.
         mixed_sets: Whether parts of different model sets may lie together; `Results.infos` says what they are.
 
     Raises:
@@ -50,7 +51,7 @@ def open_results(folder: Path | str, *, mixed_sets: bool = False) -> Results:
         ResultsError: A part cannot be read, parts of different model sets lie together, or a refresh is under way
             or was interrupted.
     """
-    folder = Path(folder)
+    folder = any_path(folder) if isinstance(folder, str) else folder
     refuse_interrupted(folder)
     paths = part_paths(folder) if folder.is_dir() else []
     if not paths:
@@ -80,11 +81,24 @@ class Results:
         infos: What they were made with, each that differs from the one before it.
     """
 
-    def __init__(self, folder: Path, paths: Sequence[Path], infos: Sequence[PartInfo]) -> None:
+    def __init__(self, folder: AnyPath, paths: Sequence[AnyPath], infos: Sequence[PartInfo]) -> None:
         """Hold what `open_results` found."""
         self.folder = folder
         self.paths = tuple(paths)
         self.infos = tuple(infos)
+
+    @property
+    def on_disk(self) -> Path:
+        """Return the folder.
+
+        Raises:
+            InvalidInputError: It lies in a store.
+        """
+        if isinstance(self.folder, StorePath):
+            raise InvalidInputError(
+                f"{self.folder} lies in a store, and this needs the results on a disk: copy the folder there first"
+            )
+        return self.folder
 
     @property
     def info(self) -> PartInfo:

@@ -25,12 +25,14 @@ class PhotoFile:
         num_bytes: Its size; the resume key with source and mtime_ns. -1 where the file could not be found.
         mtime_ns: Time of its last change in nanoseconds since 1970; -1 likewise.
         content_hash: SHA-256 in hex; None where it could not be read or was too large to be.
+        etag: What the store calls this version of the object, or of the shard that holds the photo; None for a file.
     """
 
     source: str
     num_bytes: int
     mtime_ns: int
     content_hash: str | None
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ def rows_table(rows: Sequence[PhotoRow], schema: pa.Schema, model_set_id: str) -
         "source": [row.photo.source for row in rows],
         "bytes": [row.photo.num_bytes for row in rows],
         "mtime_ns": [row.photo.mtime_ns for row in rows],
+        "etag": [row.photo.etag for row in rows],
         "content_hash": [row.photo.content_hash for row in rows],
         "width": [row.width for row in rows],
         "height": [row.height for row in rows],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -17,6 +16,7 @@ from fsengine.contracts.meanings import MEANINGS
 from fsengine.contracts.served import EMBEDDING, ServedEnsemble, ServedModels
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.json_record import convert
+from fsengine.files.stores.store_path import AnyPath
 
 METADATA_KEY = b"facestats"
 FORMAT_VERSION = 1
@@ -44,6 +44,7 @@ EMBEDDING_COLUMN = FACE_COLUMNS[EMBEDDING]
 
 UNITS = {
     "mtime_ns": "nanoseconds since 1970-01-01 UTC",
+    "etag": "what a store calls this version of the object, or of the shard that holds the photo; null for a file",
     "width": "pixels of the upright photo",
     "height": "pixels of the upright photo",
     "converted": "why the decoder got another form of the photo than the file; null where it got the file",
@@ -56,6 +57,7 @@ PHOTO_FIELDS = (
     pa.field("source", pa.string(), nullable=False),
     pa.field("bytes", pa.int64(), nullable=False),
     pa.field("mtime_ns", pa.int64(), nullable=False),
+    pa.field("etag", pa.string()),
     pa.field("content_hash", pa.string()),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
@@ -72,7 +74,7 @@ PHOTO_FIELDS = (
 COLUMNS = (*(field.name for field in PHOTO_FIELDS), FACES)
 """Every column of a part."""
 
-LATER_COLUMNS = frozenset({"converted"})
+LATER_COLUMNS = frozenset({"converted", "etag"})
 """Columns that parts of earlier versions lack; they read as null there."""
 
 
@@ -135,7 +137,7 @@ def holds_embeddings(part: pa.Schema) -> bool:
     return any(field.name == EMBEDDING_COLUMN for field in part.field(FACES).type.value_type)
 
 
-def no_embeddings(path: Path) -> InvalidInputError:
+def no_embeddings(path: AnyPath) -> InvalidInputError:
     """Return the error for results, or a master table, that are read for embeddings and hold none."""
     return InvalidInputError(
         f"{path} holds no embeddings: they were left out when its photos were scored (`fsclient ingest "

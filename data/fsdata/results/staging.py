@@ -25,6 +25,7 @@ from fsengine.contracts.served import ServedModels
 from fsengine.errors import ResultsError
 from fsengine.files.atomic import remove_temporary_files, sync_folder
 from fsengine.files.json_record import read_json
+from fsengine.files.stores.store_path import AnyPath, StorePath
 from fsengine.files.writing_errors import unwritable
 
 if TYPE_CHECKING:
@@ -212,12 +213,16 @@ def drop_staged(folder: Path) -> None:
             _discard(staging)
 
 
-def refuse_interrupted(folder: Path) -> None:
+def refuse_interrupted(folder: AnyPath) -> None:
     """Refuse a folder of results in which a refresh is under way, or a replacement of parts was interrupted.
+
+    In a store there is neither.
 
     Raises:
         ResultsError: It is so; the message says how to go on.
     """
+    if isinstance(folder, StorePath):
+        return
     _refuse_earlier(folder)
     if _pruning_begun(folder):
         raise ResultsError(

@@ -62,7 +62,7 @@ def export_crops(
     numbers = {key: number for number, key in enumerate(zip(*(faces[name] for name in _KEYS), strict=True))}
     written: set[int] = set()
     with atomic_folder(folder, ".crops-") as temporary:
-        for path in crop_files(results.folder):
+        for path in crop_files(results.on_disk):
             try:
                 with pq.ParquetFile(path, page_checksum_verification=True) as file:
                     for batch in file.iter_batches(_BATCH_ROWS, columns=[*_KEYS, "jpeg"]):

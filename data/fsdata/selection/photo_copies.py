@@ -78,7 +78,7 @@ def find_near_duplicates(results: Results, distance: int = DISTANCE) -> pa.Table
 
 def hashed_photos(results: Results) -> pa.Table:
     """Return the scored photos whose hash is kept: `source`, `content_hash`, `photo_hash`, sorted by source."""
-    kept = photo_hashes(results.folder).group_by(["source", "content_hash"]).aggregate([(PHOTO_HASH, "min")])
+    kept = photo_hashes(results.on_disk).group_by(["source", "content_hash"]).aggregate([(PHOTO_HASH, "min")])
     kept = kept.rename_columns({f"{PHOTO_HASH}_min": PHOTO_HASH})
     joined = _scored(results).join(kept, ["source", "content_hash"], join_type="inner")
     return joined.select(["source", "content_hash", PHOTO_HASH]).sort_by("source")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fsengine.errors import InvalidInputError
 from fsengine.files.atomic import temporary_file, temporary_path
+from fsengine.files.stores.store_path import AnyPath, StorePath
 
 FileId = tuple[int, int]
 """Device and number of a file: the same for every name and link of it."""
@@ -22,7 +23,7 @@ class OutputPaths:
     links of it are refused too.
     """
 
-    def __init__(self, inputs: Iterable[Path | bytes], *, overwrite: bool) -> None:
+    def __init__(self, inputs: Iterable[AnyPath | bytes], *, overwrite: bool) -> None:
         """Look the inputs up.
 
         Args:
@@ -91,8 +92,10 @@ def _check_name(path: Path) -> None:
             ) from exc
 
 
-def _file_id(path: Path | bytes) -> FileId | None:
-    """Return what a path leads to; None where there is nothing."""
+def _file_id(path: AnyPath | bytes) -> FileId | None:
+    """Return what a path leads to; None where there is nothing, or nothing here."""
+    if isinstance(path, StorePath):
+        return None
     try:
         info = os.stat(path)
     except (OSError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from fsengine.errors import InvalidInputError
+from fsengine.errors import InvalidInputError, StoreError, StoreUnavailableError
 from fsengine.files.regular_file import open_regular
+from fsengine.files.stores.store_urls import checked_url, is_url, local_path, public_url
 
 STDIN = "-"
 
@@ -22,26 +24,40 @@ _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_path_list(name: str, *, null: bool = False) -> list[bytes]:
-    """Return the paths of a list.
+    """Return the paths of a list; see `path_lines`."""
+    return list(path_lines(name, null=null))
+
+
+def path_lines(name: str, *, null: bool = False) -> Iterator[bytes]:
+    """Yield the paths of a list as they are read.
 
     Args:
-        name: File, or `-` for stdin; other pipes are refused, since one without a writer would be waited for for ever.
+        name: File, URL of an object, or `-` for stdin; other pipes are refused, since one without a writer would be
+            waited for for ever.
         null: Whether paths end with NUL, as `find -print0` writes them, and may hold the ends of lines.
 
     Raises:
         InvalidInputError: It cannot be read, is larger than 4 GiB, holds no path, or is no list.
+        StoreUnavailableError: It lies in a store that cannot be had.
     """
-    what = "stdin" if name == STDIN else name
+    what = "stdin" if name == STDIN else public_url(name) if is_url(name) else name
+    num_paths = 0
     try:
         with _opened(name) as file:
-            paths = [path for path in _paths(file, what, null) if path]
+            for path in _paths(file, what, null):
+                if path:
+                    num_paths += 1
+                    yield path
+    except StoreUnavailableError:
+        raise
+    except StoreError as exc:
+        raise InvalidInputError(f"the list {what} cannot be read: {exc}") from exc
     except (OSError, ValueError) as exc:
         is_there = name != STDIN and not isinstance(exc, FileNotFoundError)
         hint = "" if not is_there else "; pipe a list from a program, and give - in its place"
         raise InvalidInputError(f"the list {what} cannot be read: {getattr(exc, 'strerror', exc)}{hint}") from exc
-    if not paths:
+    if not num_paths:
         raise InvalidInputError(f"the list {what} is empty; expected a path in each line")
-    return paths
 
 
 def path_list(paths: Iterable[Path]) -> bytes:
@@ -61,8 +77,15 @@ def path_list(paths: Iterable[Path]) -> bytes:
 
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
-    if name != STDIN:
-        with open_regular(name) as file:
+    if is_url(name) and (path := local_path(name)) is None:
+        from fsengine.files.stores.objects import object_state
+        from fsengine.files.stores.range_file import RangeFile
+
+        url = checked_url(name)
+        with io.BufferedReader(RangeFile(url, object_state(url)), 8 * _CHUNK_BYTES) as file:
+            yield file
+    elif name != STDIN:
+        with open_regular(path if is_url(name) and path is not None else name) as file:
             yield file
     elif sys.stdin is None:
         raise OSError(0, "it is closed")

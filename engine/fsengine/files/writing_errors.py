@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
+
+from fsengine.files.stores.store_path import AnyPath
 
 _HELP = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
@@ -16,7 +17,7 @@ _HELP = {
 """What helps against an error of the system, by its number."""
 
 
-def unwritable(what: Path | str, error: OSError, otherwise: str) -> str:
+def unwritable(what: AnyPath | str, error: OSError, otherwise: str) -> str:
     """Return the text of an error about something that cannot be written.
 
     Args:

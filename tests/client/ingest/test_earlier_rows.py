@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from fsclient import Client, open_results
 from fsclient.ingest.summary import IngestSummary
 from fsclient.ingest.summary_text import summary_text
+from fsclient.photos.entry import FileEntry
 from fsclient.photos.file_state import file_state
-from fsclient.photos.photo_file import read_photo, resume_key
+from fsclient.photos.photo_file import Photo, read_photo
 from fsclient.testing import FakeBackend, answer
 from fsdata.results.parts import part_paths
 from fsdata.results.status import Status
 from fsengine.errors import PhotoRejectedError
-from fsengine.files.hashing import file_sha256
 from plain_headers import PLAIN_PNG
 
 
@@ -77,20 +77,20 @@ def test_ctrl_c_while_touched_photos_are_compared_keeps_what_was_found(
     ingest(folder, FakeBackend(1))
     for photo in folder.iterdir():
         os.utime(photo, ns=(9, 9))
-    hashed: list[Path] = []
+    read: list[bytes] = []
 
-    def interrupted_hash(path: Path) -> str:
-        hashed.append(path)
-        if len(hashed) == 2:
+    def interrupted_read(path: bytes) -> Photo:
+        read.append(path)
+        if len(read) == 2:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             time.sleep(0.5)
-        return file_sha256(path)
+        return read_photo(path)
 
-    monkeypatch.setattr("fsclient.ingest.earlier_rows.file_sha256", interrupted_hash)
+    monkeypatch.setattr("fsclient.photos.entry.read_photo", interrupted_read)
     backend = FakeBackend(1)
     summary = ingest(folder, backend)
     assert (summary.num_kept, summary.num_left, summary.exit_code) == (2, 3, 130)
-    assert (len(hashed), backend.requests) == (2, [])
+    assert (len(read), backend.requests) == (2, [])
     summary = ingest(folder, backend)
     assert (summary.num_kept, summary.num_done_before, summary.exit_code) == (3, 5, 0)
 
@@ -163,11 +163,9 @@ def test_sizes_and_times_are_cut_alike_where_they_are_stored_and_compared(
 
     monkeypatch.setattr(os, "stat", far_away)
     file = read_photo(bytes(photo)).file
-    assert (
-        (file.source, file.num_bytes, file.mtime_ns)
-        == resume_key(bytes(photo))
-        == (str(photo), len(PLAIN_PNG) + 1, 2**63 - 1)
-    )
+    state = FileEntry(bytes(photo)).state()
+    assert (file.num_bytes, file.mtime_ns) == (len(PLAIN_PNG) + 1, 2**63 - 1)
+    assert (file.num_bytes, file.mtime_ns) == (state.num_bytes, state.mtime_ns)
     np.array(file_state(os.stat(photo)), np.int64)
 
 

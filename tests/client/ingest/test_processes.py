@@ -189,7 +189,7 @@ def test_a_server_that_is_gone_leaves_photos_unfinished(many: Path, tmp_path: Pa
     retry = RetryPolicy(attempts=2, first_wait_s=0.0, longest_wait_s=0.0)
     config = IngestConfig(sources=(str(many),), out=tmp_path, processes=2, retry=retry)
     with locked(tmp_path):
-        plan = plan_ingest(config, find_inputs(config).paths)
+        plan = plan_ingest(config, find_inputs(config))
         summary = asyncio.run(ingest_photos(config, plan, Gone(), lambda *_: None))
     assert (summary.num_rows, summary.num_left, summary.exit_code) == (0, NUM_PHOTOS, 4)
     assert "127.0.0.1:1 is unavailable" in summary.unfinished[0][1]

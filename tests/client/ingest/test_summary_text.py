@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from fsclient.ingest.summary import IngestSummary
 from fsclient.ingest.summary_text import summary_text
+from fsclient.photos.finding.tally import Tally
 from fsclient.testing import ensemble
 from fsdata.results.rows import PhotoFile, PhotoRow, rows_table
 from fsdata.results.schema import part_schema
@@ -40,7 +41,11 @@ def test_names_cannot_command_the_terminal() -> None:
 
 
 def test_unreadable_folders_give_the_exit_code_of_failures() -> None:
-    summary = IngestSummary(served=None, num_inputs=0, unreadable=[("/photos/closed", "Permission denied")])
+    summary = IngestSummary(
+        served=None,
+        num_inputs=0,
+        tally=Tally(unreadable=[("/photos/closed", "Permission denied")], num_unreadable=1, is_complete=True),
+    )
     assert summary.exit_code == 3
     assert "1 source could not be searched for photos:\n  /photos/closed: Permission denied" in summary_text(
         summary, Path("/out")

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from fsclient import Client
 from fsclient.cli import main
+from fsclient.photos.finding.photo_search import find_photos
 from fsclient.photos.source_rules import SourceRules
-from fsclient.photos.sources import find_photos
 from fsclient.testing import FakeBackend
 from fsdata.results import open_results
 from fsengine.errors import InvalidInputError
@@ -42,7 +42,7 @@ def dry(folder: Path, *words: str, stdin: bytes | None = None) -> Result:
 
 def test_a_limit_takes_the_first_and_a_sample_the_same_ones_each_time(folder: Path) -> None:
     found = find_photos([str(folder)], rules=SourceRules(limit=3))
-    assert (names(found.paths), found.num_found) == (["0.png", "1.png", "2.png"], 11)
+    assert (names(found.paths), found.tally.num_found) == (["0.png", "1.png", "2.png"], 3)
     drawn = names(find_photos([str(folder)], rules=SourceRules(sample=4)).paths)
     assert drawn == names(find_photos([str(folder)], rules=SourceRules(sample=4)).paths)
     assert len(drawn) == 4
@@ -60,8 +60,8 @@ def test_a_list_names_files_and_folders_and_nothing_of_it_is_a_pattern(folder: P
     listed = [os.fsencode(odd), os.fsencode(folder / "below"), os.fsencode(folder / "none.png"), b"/a\0b"]
     found = find_photos([], listed=listed)
     assert names(found.paths) == ["[a]*.png", "h.jpg"]
-    assert found.unreadable[0][0].endswith("none.png")
-    assert len(found.unreadable) == 2
+    assert found.tally.unreadable[0][0].endswith("none.png")
+    assert len(found.tally.unreadable) == 2
 
 
 def test_lists_are_read_as_they_are(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_was_taken_is_scored_and_the_next_run_goes_on(folder: Path, tmp_pat
     out = tmp_path / "results"
     with Client(backend=FakeBackend()) as client:
         first = client.ingest([folder], out=out, limit=4)
-        assert (first.num_inputs, first.num_found) == (4, 11)
+        assert first.num_inputs == 4
         client.ingest([], out=out, listed=[folder / "9.png"])
         assert open_results(out).num_photos == 5
         whole = client.ingest([folder], out=out)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fsclient.photos.finding.photo_search import FoundPhotos, find_photos
 from fsclient.photos.source_rules import SourceRules
-from fsclient.photos.sources import FoundPhotos, find_photos, skipped_text
 from fsdata.results.source import source_path, source_text
 from fsengine.errors import InvalidInputError
 
@@ -54,7 +54,7 @@ def test_a_source_reached_through_links_counts_once_and_its_files_before_links_t
     (tree.parent / "linked").symlink_to(tree)
     found = find_photos([str(tree.parent / "linked"), str(tree), f"{tree}/deep/../*.jpg", str(tree / "b_link.jpg")])
     assert names(found, tree.parent / "linked") == ["a.png", "b.jpg", "deep/er/c.jpg"]
-    assert found.skipped_files == {"hidden": 1, "text": 1, "link to a photo that is taken": 2}
+    assert found.tally.skipped_files == {"hidden": 1, "text": 1, "link to a photo that is taken": 2}
     assert names(find_photos([str(tree / "b_link.jpg")]), tree) == ["b_link.jpg"]
 
 
@@ -115,7 +115,7 @@ def test_a_link_to_a_parent_folder_does_not_loop(tree: Path) -> None:
     (tree / "itself.jpg").symlink_to("itself.jpg")
     found = find_photos([str(tree)], rules=STRICT)
     assert len(found.paths) == 6
-    assert found.skipped_folders == {"link to a folder": 1}
+    assert found.tally.skipped_folders == {"link to a folder": 1}
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/**", "{}/*/*.jpg", "{}/**/*.jpg"])
@@ -134,14 +134,14 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_found(
     monkeypatch.setattr(os, "scandir", refuse)
     found = find_photos([form.format(tmp_path)])
     assert names(found, tmp_path) == ["a/1.jpg", "z/3.jpg"]
-    assert found.unreadable == [(str(tmp_path / "closed"), "the folder cannot be read: Permission denied")]
+    assert found.tally.unreadable == [(str(tmp_path / "closed"), "the folder cannot be read: Permission denied")]
 
 
 @unprivileged
 def test_a_file_below_a_closed_folder_is_named(tmp_path: Path) -> None:
     write(tmp_path, "closed/2.jpg")
     (tmp_path / "closed").chmod(0)
-    assert find_photos([str(tmp_path / "closed" / "2.jpg")]).unreadable
+    assert find_photos([str(tmp_path / "closed" / "2.jpg")]).tally.unreadable
     (tmp_path / "closed").chmod(0o700)
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_file_is_skipped_and_never_waited_for(tmp_path: Path) -> None
         server.bind(str(tmp_path / "s"))
         found = find_photos([str(tmp_path)])
     assert names(found, tmp_path) == ["a.jpg", "gone.jpg"]
-    assert found.skipped_files == {"pipe, socket or device": 4}
+    assert found.tally.skipped_files == {"pipe, socket or device": 4}
     assert len(find_photos([str(tmp_path)], rules=STRICT).paths) == 6
     assert names(find_photos([str(tmp_path / "pipe.jpg")]), tmp_path) == ["pipe.jpg"]
 
@@ -172,16 +172,16 @@ def test_what_is_no_photo_by_name_and_bytes_is_skipped_and_counted(tmp_path: Pat
         ".really", "a.jpg", "also.mp4", "film.gif", "no_suffix", "raw.cr2", "really.txt",
     ]  # fmt: skip
     kinds = {"hidden": 2, "system file": 2, "side-car": 3, "text": 2, "table": 1, "video": 1, "audio": 1, "archive": 1}
-    assert found.skipped_files == kinds
-    assert found.skipped_folders == {
+    assert found.tally.skipped_files == kinds
+    assert found.tally.skipped_folders == {
         "hidden": 3, "@eaDir": 1, "#recycle": 1, "$RECYCLE.BIN": 1, "System Volume Information": 1, "__MACOSX": 1,
         "lost+found": 1,
     }  # fmt: skip
-    assert "13 files (3 side-car" in skipped_text(found.skipped_files, found.skipped_folders)
+    assert "13 files (3 side-car" in found.tally.skipped_text
     strict = find_photos([str(tmp_path)], rules=STRICT)
     assert len(strict.paths) == sum(len(files) for _, _, files in os.walk(tmp_path))
-    assert not strict.skipped_files
-    assert not strict.skipped_folders
+    assert not strict.tally.skipped_files
+    assert not strict.tally.skipped_folders
 
 
 def test_taken_and_skipped_are_all_files_in_whatever_order_they_are_named(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_taken_and_skipped_are_all_files_in_whatever_order_they_are_named(tmp_pa
     for sources in ([str(tmp_path), notes, hidden], [hidden, notes, str(tmp_path)]):
         found = find_photos(sources)
         assert sorted(names(found, tmp_path)) == [".hidden/b.jpg", "a.jpg", "notes.txt"]
-        assert (found.skipped_files, found.skipped_folders) == (Counter(text=1), Counter())
+        assert (found.tally.skipped_files, found.tally.skipped_folders) == (Counter(text=1), Counter())
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_named_file_is_taken_unless_it_is_excluded(tmp_path: Path) -> None:
     write(tmp_path, "notes.txt")
     assert len(find_photos([str(tmp_path / "notes.txt")]).paths) == 1
     excluded = find_photos([str(tmp_path / "notes.txt")], rules=SourceRules(exclude=("*.txt",)))
-    assert (excluded.paths, excluded.skipped_files) == ([], {"excluded": 1})
+    assert (excluded.paths, excluded.tally.skipped_files) == ([], {"excluded": 1})
 
 
 @pytest.mark.parametrize("path", [b"/a/plain.jpg", "/a/größe.jpg".encode(), b"/a/\xff.jpg", b"/a/%41\xfe#?.jpg"])

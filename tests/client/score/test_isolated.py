@@ -22,8 +22,9 @@ from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.models.name_to_repository import served_repository
+from fsclient.photos.photo_file import read_photo
 from fsclient.photos.pixel_room import PixelRoom
-from fsclient.score.photo_request import refusal, score_file
+from fsclient.score.photo_request import refusal, score_with_retries
 from fsclient.testing import FakeBackend, answer
 from fsdata.results.parts import locked
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow
@@ -63,7 +64,14 @@ def score(photo: Path, backend: FakeBackend) -> PhotoRow:
     retry = RetryPolicy(attempts=3, first_wait_s=0.0, longest_wait_s=0.0)
     outputs = ["face_score", "face_box"]
     return asyncio.run(
-        score_file(bytes(photo), backend, outputs, retry=retry, expected_model_set_id="set-1", room=PixelRoom()),
+        score_with_retries(
+            lambda: read_photo(bytes(photo)),
+            backend,
+            outputs,
+            retry=retry,
+            expected_model_set_id="set-1",
+            room=PixelRoom(),
+        ),
     )
 
 
@@ -185,7 +193,7 @@ def run(folder: Path, out: Path, url: str) -> tuple[IngestSummary, dict[str, dic
     async def once() -> IngestSummary:
         backend = TritonBackend(url)
         try:
-            return await ingest_photos(config, plan_ingest(config, find_inputs(config).paths), backend, lambda *_: None)
+            return await ingest_photos(config, plan_ingest(config, find_inputs(config)), backend, lambda *_: None)
         finally:
             await backend.close()
 

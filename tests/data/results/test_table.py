@@ -57,9 +57,7 @@ def run(folder: Path, out: Path) -> None:
     with locked(out):
         config = IngestConfig(sources=(str(folder),), out=out, part_size=2)
         asyncio.run(
-            ingest_photos(
-                config, plan_ingest(config, find_inputs(config).paths), FakeBackend(two_faces), lambda *_: None
-            )
+            ingest_photos(config, plan_ingest(config, find_inputs(config)), FakeBackend(two_faces), lambda *_: None)
         )
 
 

@@ -10,6 +10,7 @@ import click
 from fsdata.results import open_results
 from fsdata.selection.photo_copies import DISTANCE, MOST_DISTANCE, find_copies, find_near_duplicates
 from fsengine.files.output_path import OutputPaths
+from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import counted, printable, say
 
 _SHOWN_GROUPS = 20
@@ -17,7 +18,7 @@ _SHOWN_PHOTOS = 5
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("folder", metavar="DIR", type=FolderType(exists=True))
 @click.option("--near", is_flag=True, help="Photos that look the same, by a hash that `fsclient crops DIR` keeps.")
 @click.option(
     "--distance",

@@ -17,6 +17,7 @@ from fsdata.results.master_table import PHOTOS_FILE, TABLE_FILE, MasterTable, Ta
 from fsdata.results.parts import PARTS_PATTERN
 from fsdata.results.pruning import GonePhotos
 from fsdata.results.status import SCORED
+from fsengine.files.stores.store_path import AnyPath
 from fsengine.terminal.messages import counted, printable
 from fsengine.terminal.tables import Block, Table
 
@@ -104,7 +105,7 @@ def _copies_text(number: int) -> str:
     return f"{counted(number, 'photo')} {'is a copy of another' if number == 1 else 'are copies of others'}"
 
 
-def _reading(folder: Path) -> list[Block]:
+def _reading(folder: AnyPath) -> list[Block]:
     """Return what each file holds, and how libraries read faces and parts: expressions of Python to copy."""
     faces, parts = folder / TABLE_FILE, folder / PARTS_PATTERN
     what = [

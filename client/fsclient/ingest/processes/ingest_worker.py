@@ -14,15 +14,16 @@ from fsclient.ingest.photo_workers import PhotoWorkers
 from fsclient.ingest.processes.worker_messages import (
     Channel,
     Ended,
+    Entries,
     Finish,
     FromWorker,
     GiveUp,
     Job,
     Left,
-    Paths,
     Rows,
     Wanted,
 )
+from fsclient.photos.entry import PhotoEntry
 from fsdata.results.rows import PhotoRow, rows_table
 from fsengine.errors import DeadlineError, FaceStatsError, ServerUnavailableError
 
@@ -68,13 +69,13 @@ class _Worker:
     def __init__(self, job: Job, channel: Channel) -> None:
         self._job = job
         self._channel = channel
-        self._paths: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._entries: asyncio.Queue[PhotoEntry | None] = asyncio.Queue()
         self._num_taken = 0
         self._rows: list[PhotoRow] = []
         self._due: asyncio.TimerHandle | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._backend: InferenceBackend = job.connect()
-        self._workers = PhotoWorkers(job.scoring, self._backend, self._next_path, self._scored, self._left)
+        self._workers = PhotoWorkers(job.scoring, self._backend, self._next_entry, self._scored, self._left)
 
     async def run(self) -> FaceStatsError | None:
         """Score photos until none comes any more, hand all rows over, and return what ended it early."""
@@ -95,8 +96,8 @@ class _Worker:
         try:
             await ask_again(lambda _: check_model_set(self._backend, scoring.model_set_id), scoring.retry)
         except (ServerUnavailableError, DeadlineError) as exc:
-            if (path := await self._next_path()) is not None:
-                self._left(path, exc)
+            if (entry := await self._next_entry()) is not None:
+                self._left(entry.source, exc)
             return False
         return True
 
@@ -104,29 +105,29 @@ class _Worker:
         """Do what the parent says."""
         while True:
             match await self._channel.receive():
-                case Paths(paths):
-                    for path in paths:
-                        self._paths.put_nowait(path)
+                case Entries(entries):
+                    for entry in entries:
+                        self._entries.put_nowait(entry)
                 case Finish(now):
                     if now:
                         self._workers.stop()
-                    self._paths.put_nowait(None)
+                    self._entries.put_nowait(None)
                 case GiveUp():
                     self._workers.give_up()
-                    self._paths.put_nowait(None)
+                    self._entries.put_nowait(None)
                 case _:
                     _end_at_once()
 
-    async def _next_path(self) -> bytes | None:
-        path = await self._paths.get()
-        if path is None or self._workers.is_stopped:
-            self._paths.put_nowait(None)  # for the others who wait
+    async def _next_entry(self) -> PhotoEntry | None:
+        entry = await self._entries.get()
+        if entry is None or self._workers.is_stopped:
+            self._entries.put_nowait(None)  # for the others who wait
             return None
         self._num_taken += 1
         if self._num_taken > self._job.scoring.concurrency // 2:
             self._send(Wanted(self._num_taken))
             self._num_taken = 0
-        return path
+        return entry
 
     async def _scored(self, row: PhotoRow) -> None:
         self._rows.append(row)
@@ -147,8 +148,8 @@ class _Worker:
             (batch,) = table.to_batches()
             self._send(Rows(batch.serialize().to_pybytes(), sum(row.num_faces for row in rows)))
 
-    def _left(self, path: bytes, error: FaceStatsError) -> None:
-        self._send(Left(path, error))
+    def _left(self, source: str, error: FaceStatsError) -> None:
+        self._send(Left(source, error))
 
     def _send(self, message: FromWorker) -> None:
         task = asyncio.ensure_future(self._channel.send(message))

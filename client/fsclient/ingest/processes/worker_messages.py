@@ -1,6 +1,6 @@
 """What an ingest and its worker processes tell each other, over a socket that only they hold.
 
-To a worker goes one `Job`, then `Paths`, and at the end `Finish` or `GiveUp`. It answers with `Rows`, `Wanted` and
+To a worker goes one `Job`, then `Entries`, and at the end `Finish` or `GiveUp`. It answers with `Rows`, `Wanted` and
 `Left`, and at the end with `Ended`; it goes when its parent closes the socket. A worker whose socket closes before ends
 at once.
 """
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.ingest.photo_workers import Scoring
+from fsclient.photos.entry import PhotoEntry
 from fsengine.errors import FaceStatsError
 
 _LENGTH = struct.Struct("<Q")
@@ -41,10 +42,10 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Paths:
+class Entries:
     """Photos to score."""
 
-    paths: list[bytes]
+    entries: list[PhotoEntry]
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Left:
-    """A photo that the server could not be had for."""
+    """A photo that server or store could not be had for."""
 
-    path: bytes
+    source: str
     error: FaceStatsError
 
 
@@ -89,7 +90,7 @@ class Ended:
     error: FaceStatsError | None
 
 
-ToWorker: TypeAlias = Job | Paths | Finish | GiveUp
+ToWorker: TypeAlias = Job | Entries | Finish | GiveUp
 FromWorker: TypeAlias = Rows | Wanted | Left | Ended
 
 

@@ -8,28 +8,28 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 
 import pyarrow as pa
 
 from fsclient.backend.protocol import InferenceBackend
+from fsclient.ingest.entry_feed import EntryFeed
 from fsclient.ingest.photo_workers import OnLeft, Scoring
 from fsclient.ingest.processes.worker_messages import (
     Channel,
     Ended,
+    Entries,
     Finish,
     GiveUp,
     Job,
     Left,
-    Paths,
     Rows,
     ToWorker,
     Wanted,
 )
-from fsengine.errors import DeadlineError, FaceStatsError
+from fsengine.errors import DeadlineError, FaceStatsError, StoreUnavailableError
 
 OnRows = Callable[[pa.Table, int], Awaitable[None]]
 """Called with rows as they arrive, and the number of their faces."""
@@ -45,8 +45,8 @@ _END_S = 5.0
 _PHOTOS_IN_FLIGHT = 16
 """Of one process, so that it has its core's worth of work; a server on a CPU takes fewer and gets one process."""
 
-_PHOTOS = 500
-"""Of one process at least: starting it takes as long as sending hundreds."""
+WORTH_A_PROCESS = 500
+"""Photos of one process at least: starting it takes as long as sending hundreds."""
 
 
 def usual_processes(concurrency: int, num_photos: int, num_cores: int) -> int:
@@ -57,7 +57,7 @@ def usual_processes(concurrency: int, num_photos: int, num_cores: int) -> int:
         num_photos: Photos to score.
         num_cores: Of this machine; half of them are left to whoever writes, decompresses and serves.
     """
-    return max(1, min(num_cores // 2, concurrency // _PHOTOS_IN_FLIGHT, num_photos // _PHOTOS))
+    return max(1, min(num_cores // 2, concurrency // _PHOTOS_IN_FLIGHT, num_photos // WORTH_A_PROCESS))
 
 
 class WorkerPool:
@@ -68,7 +68,7 @@ class WorkerPool:
         connect: Callable[[], InferenceBackend],
         scoring: Scoring,
         schema: pa.Schema,
-        paths: Iterator[bytes],
+        feed: EntryFeed,
         on_rows: OnRows,
         on_left: OnLeft,
         *,
@@ -80,19 +80,20 @@ class WorkerPool:
             connect: Makes a connection to the server; goes to the workers pickled.
             scoring: How all of them together score photos.
             schema: Of the rows.
-            paths: Photos to score.
+            feed: Photos to score.
             on_rows: See `OnRows`.
-            on_left: Called with each photo that the server could not be had for, and why.
+            on_left: Called with the source of each photo that server or store could not be had for, and why.
             num_processes: How many, no more than photos in flight.
         """
         self._jobs = [Job(connect, part, schema) for part in _shares(scoring, num_processes)]
         self._schema = schema
-        self._paths = paths
+        self._feed = feed
         self._on_rows = on_rows
         self._on_left = on_left
         self._workers: list[_Worker] = []
         self._tellings: set[asyncio.Task[None]] = set()
         self._is_stopped = False
+        self._error: BaseException | None = None
 
     async def run(self) -> None:
         """Score photos.
@@ -115,7 +116,7 @@ class WorkerPool:
                 for task in attending:
                     task.cancel()
                 outcomes = await asyncio.gather(*attending, return_exceptions=True)
-            for outcome in outcomes:
+            for outcome in (*outcomes, self._error):
                 if isinstance(outcome, BaseException):
                     raise outcome
         finally:
@@ -142,18 +143,21 @@ class WorkerPool:
 
     async def _attend(self, worker: _Worker) -> None:
         """Feed a worker and take what it hands over, until it ends."""
+        wanted: asyncio.Queue[int] = asyncio.Queue()
+        wanted.put_nowait(2 * worker.concurrency)
+        supplying = asyncio.create_task(self._supply(worker, wanted))
+        supplying.add_done_callback(self._supplied)
         try:
-            await self._feed(worker, 2 * worker.concurrency)
             while True:
                 match await worker.channel.receive():
                     case Wanted(number):
-                        await self._feed(worker, number)
+                        wanted.put_nowait(number)
                     case Rows(batch, num_faces):
                         rows = pa.ipc.read_record_batch(pa.py_buffer(batch), self._schema)
                         await self._on_rows(pa.Table.from_batches([rows]), num_faces)
-                    case Left(path, error):
-                        self._on_left(path, error)
-                        if not isinstance(error, DeadlineError):
+                    case Left(source, error):
+                        self._on_left(source, error)
+                        if not isinstance(error, (DeadlineError, StoreUnavailableError)):
                             self.stop()
                     case Ended(None):
                         return
@@ -165,14 +169,25 @@ class WorkerPool:
         except BaseException:
             self.stop()
             raise
+        finally:
+            supplying.cancel()
 
-    async def _feed(self, worker: _Worker, number: int) -> None:
-        """Give a worker further photos, or say that there is none."""
-        paths = [] if self._is_stopped else list(islice(self._paths, number))
-        if paths:
-            await worker.channel.send(Paths(paths))
-        if len(paths) < number:
-            await worker.channel.send(Finish(now=self._is_stopped))
+    async def _supply(self, worker: _Worker, wanted: asyncio.Queue[int]) -> None:
+        """Give a worker photos as it asks for them, until there is none."""
+        while True:
+            number = await wanted.get()
+            while number > 0 and not self._is_stopped:
+                if not (entries := await self._feed.take(number)):
+                    await worker.channel.send(Finish(now=self._is_stopped))
+                    return
+                await worker.channel.send(Entries(entries))
+                number -= len(entries)
+
+    def _supplied(self, task: asyncio.Task[None]) -> None:
+        """End for what ended the search for photos; each worker finishes what it has."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = error
+            self.stop()
 
 
 class _Worker:

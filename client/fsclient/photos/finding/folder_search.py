@@ -1,176 +1,158 @@
-"""Which photos a command was given: files, folders and patterns searched, each file once, in a stable order."""
+"""Photos in files, folders and patterns: each file once, in a stable order."""
 
 from __future__ import annotations
 
-import collections
 import fnmatch
 import os
+import tempfile
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import IO
 
+from fsclient.photos.finding.seen import SeenTexts
+from fsclient.photos.finding.tally import Tally
 from fsclient.photos.source_rules import EXCLUDED, SourceRules
 from fsdata.results.source import source_text
 from fsengine.errors import InvalidInputError
-from fsengine.terminal.messages import counted
 
-_WILDCARDS = frozenset(b"*?[")
+WILDCARDS = frozenset(b"*?[")
 _LINK_TO_FOLDER = "link to a folder"
 _SECOND_NAME = "link to a photo that is taken"
+_SORTED_AT_A_TIME = 100_000
+"""Names of one folder that are held and sorted; a larger folder gives its names in runs of so many."""
+
+_LINKS_IN_MEMORY = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundPhotos:
-    """What the search of sources gave.
-
-    Attributes:
-        paths: Absolute paths of the files to score, each file once, in a stable order.
-        skipped_files: Files that are left out, by kind, such as `video` or `hidden`.
-        skipped_folders: Folders that are left out with all in them, by name, `hidden`, `excluded` or
-            `link to a folder`.
-        unreadable: Source and reason of what could not be searched.
-        num_found: Files that a sample or a limit was taken from; as many as there are paths where there is none.
-    """
-
-    paths: list[bytes]
-    skipped_files: collections.Counter[str] = field(default_factory=collections.Counter)
-    skipped_folders: collections.Counter[str] = field(default_factory=collections.Counter)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-    num_found: int = 0
-
-
-def find_photos(
-    arguments: Iterable[str],
-    *,
-    skip: Path | None = None,
-    rules: SourceRules | None = None,
-    listed: Iterable[bytes] = (),
-) -> FoundPhotos:
-    """Search for the photos that the arguments name.
-
-    Folders are searched with everything below them; links to folders are not followed, unless they are named. What
-    is named itself is taken whatever it is; of what is found, `rules` tells what is. A file that is reached in
-    several ways counts once. What cannot be listed is left out and named.
-
-    Args:
-        arguments: Files, folders and glob patterns (`**` goes down folders).
-        skip: A folder whose content is left out, however it is reached: the one that results are written to.
-        rules: Which files are taken; None for those that are photos by their names or first bytes.
-
-        listed: Paths of a list: files and folders, in which nothing is a pattern, and what is missing is left out and
-            named.
-
-    Raises:
-        InvalidInputError: An argument names nothing.
-    """
-    rules = rules or SourceRules()
-    search = _Search(skip, rules)
-    for argument in arguments:
-        search.add(os.fsencode(argument))
-    for path in listed:
-        search.add_listed(path)
-    found = search.found()
-    return replace(found, paths=rules.chosen(found.paths), num_found=len(found.paths))
-
-
-def skipped_text(files: collections.Counter[str], folders: collections.Counter[str]) -> str:
-    """Return in words what was skipped, by kind; empty where nothing was.
-
-    Args:
-        files: Of `FoundPhotos.skipped_files`.
-        folders: Of `FoundPhotos.skipped_folders`.
-    """
-    said = []
-    for noun, kinds in (("file", files), ("folder", folders)):
-        if kinds:
-            listed = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common())
-            said.append(f"{counted(kinds.total(), noun)} ({listed})")
-    return " and ".join(said)
-
-
-class _Search:
+class FolderSearch:
     """The state of one search.
 
     A file is known by its place: the real path of its folder, and its name. Paths are kept as they were given, since
-    results and labels are looked up by them.
+    results and labels are looked up by them. Memory follows the number of folders and, where files may be reached in
+    several ways, 16 bytes for each file.
     """
 
-    def __init__(self, skip: Path | None, rules: SourceRules) -> None:
+    def __init__(self, skip: Path | None, rules: SourceRules, tally: Tally, *, once: bool) -> None:
+        """Prepare.
+
+        Args:
+            skip: A folder whose content is left out, however it is reached: the one that results are written to.
+            rules: Which files are taken.
+            tally: Counts what is left out.
+            once: Whether every file can be reached in one way only, links apart: one source.
+        """
         self._rules = rules
+        self._tally = tally
         self._out = None if skip is None else _identity(os.fsencode(skip))
         self._in_out: dict[bytes, bool] = {}
-        self._photos: dict[bytes, bytes] = {}
-        self._links: dict[bytes, None] = {}
-        self._skipped: dict[bytes, str] = {}
+        self._taken = None if once else SeenTexts()
+        self._skipped: dict[str, SeenTexts] = {}
         self._skipped_folders: dict[bytes, str] = {}
         self._searched: set[tuple[int, int]] = set()
-        self._unreadable: dict[bytes, str] = {}
+        self._unreadable: set[bytes] = set()
+        self._links: IO[bytes] = tempfile.SpooledTemporaryFile(_LINKS_IN_MEMORY)  # noqa: SIM115 - it lasts as long as the search
+        self._num_links = 0
 
-    def found(self) -> FoundPhotos:
-        """Return what was found so far."""
-        self._drop_second_names()
-        return FoundPhotos(
-            paths=list(self._photos.values()),
-            skipped_files=collections.Counter(self._skipped.values()),
-            skipped_folders=collections.Counter(self._skipped_folders.values()),
-            unreadable=[(source_text(path), reason) for path, reason in self._unreadable.items()],
-        )
+    def argument(self, argument: bytes) -> Iterator[bytes]:
+        """Search one argument, and yield the paths of its files.
 
-    def add(self, argument: bytes) -> None:
-        """Search one argument."""
+        Raises:
+            InvalidInputError: It names nothing.
+        """
         path = os.path.abspath(argument)
         try:
             os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
-            if _WILDCARDS & set(argument):
-                self._add_pattern(argument)
+            if WILDCARDS & set(argument):
+                yield from self._pattern(argument)
                 return
             raise InvalidInputError(
                 f"{os.fsdecode(argument)!r} does not exist; expected a photo, a folder of photos or a pattern"
                 f"{_look_alike_hint(path)}"
             ) from None
         except OSError as exc:
-            self._unreadable[path] = f"cannot be read: {exc.strerror}"
+            self._note_unreadable(path, f"cannot be read: {exc.strerror}")
             return
-        self._add_there(path)
+        except ValueError as exc:
+            raise InvalidInputError(f"{os.fsdecode(argument)!a} is no path: {exc}") from exc
+        yield from self._there(path)
 
-    def add_listed(self, listed: bytes) -> None:
-        """Take or search one path of a list."""
+    def check(self, argument: bytes) -> None:
+        """Refuse an argument that names nothing, before the search of another takes hours.
+
+        Raises:
+            InvalidInputError: See `argument`.
+        """
+        if not os.path.lexists(argument):
+            trial = FolderSearch(None, self._rules, Tally(), once=True)
+            next(trial.argument(argument), None)
+
+    def listed(self, listed: bytes) -> Iterator[bytes]:
+        """Take or search one path of a list; what is missing is noted."""
         path = os.path.abspath(listed)
         try:
             os.lstat(path)
         except (OSError, ValueError) as exc:
-            self._unreadable[path] = f"cannot be read: {getattr(exc, 'strerror', None) or exc}"
+            self._note_unreadable(path, f"cannot be read: {getattr(exc, 'strerror', None) or exc}")
             return
-        self._add_there(path)
+        yield from self._there(path)
 
-    def _add_there(self, path: bytes) -> None:
+    def links(self) -> Iterator[bytes]:
+        """Yield the links to files that were met, once all else is known.
+
+        Links to files that are taken too, second links to one file, and links into the results are left out.
+        """
+        if not self._num_links:
+            return
+        self._links.seek(0)
+        targets = SeenTexts()
+        for record in _records(self._links):
+            place, _, path = record.partition(b"\0")
+            target = os.path.realpath(place)
+            if os.path.exists(target):
+                if self._is_in_out(os.path.split(target)[0]):
+                    continue
+                known = (self._taken is not None and target in self._taken) or not targets.add(target)
+                if known or (self._taken is None and self._was_taken(target)):
+                    self._skip(place, _SECOND_NAME)
+                    continue
+            yield path
+
+    def _was_taken(self, target: bytes) -> bool:
+        """Return whether the one source that was searched holds a file that a link leads to."""
+        folder, name = os.path.split(target)
+        identity = _identity(folder)
+        was_searched = identity is not None and identity in self._searched
+        return was_searched and self._rules.why_skip_file(name, target) is None
+
+    def _there(self, path: bytes) -> Iterator[bytes]:
         """Take a file, or search a folder, that was named itself."""
         if os.path.isdir(path):
-            self._search_folder(path)
-        else:
-            self._add_named(path)
-
-    def _add_named(self, path: bytes) -> None:
-        """Take a file that is named itself."""
+            yield from self._folder(path)
+            return
         folder, name = os.path.split(path)
         real = os.path.realpath(folder)
         if self._is_in_out(real):
             return
         place = os.path.join(real, name)
         if self._rules.excludes(name):
-            self._skipped.setdefault(place, EXCLUDED)
+            self._skip(place, EXCLUDED)
             return
-        self._skipped.pop(place, None)
-        self._take(place, path, is_link=os.path.realpath(path) != place)
+        for kind, places in self._skipped.items():
+            if place in places:
+                places.discard(place)
+                self._tally.skipped_files[kind] -= 1
+        yield from self._take(place, path, is_link=os.path.realpath(path) != place)
 
-    def _search_folder(self, top: bytes, relative: bytes = b"") -> None:
+    def _folder(self, top: bytes, relative: bytes = b"") -> Iterator[bytes]:
         """Take the photos of a folder and of all below it: those of a folder, then those of its folders."""
         real = os.path.realpath(top)
         if self._is_in_out(real):
             return
-        self._skipped_folders.pop(real, None)
+        if (why := self._skipped_folders.pop(real, None)) is not None:
+            self._tally.skipped_folders[why] -= 1
         waiting = [(top, real, relative)]
         while waiting:
             folder, real, relative = waiting.pop()
@@ -180,12 +162,12 @@ class _Search:
             if identity is not None:
                 self._searched.add(identity)
             below = []
-            for entry in self._listed(folder):
+            for entry in self._entries(folder):
                 if _is_folder(entry):
                     if self._enters(entry, real, relative):
                         below.append((entry.path, os.path.join(real, entry.name), relative + entry.name + b"/"))
                 else:
-                    self._add_found(entry, real, relative)
+                    yield from self._found(entry, real, relative)
             waiting += reversed(below)
 
     def _enters(self, entry: os.DirEntry[bytes], real: bytes, relative: bytes) -> bool:
@@ -196,54 +178,56 @@ class _Search:
         identity = _identity(entry.path)
         if identity in self._searched and not entry.is_symlink():
             return True  # it was named itself, and what is in it is known
-        if self._out is None or identity != self._out:
-            self._skipped_folders.setdefault(os.path.join(real, entry.name), why)
+        place = os.path.join(real, entry.name)
+        if (self._out is None or identity != self._out) and place not in self._skipped_folders:
+            self._skipped_folders[place] = why
+            self._tally.skipped_folders[why] += 1
         return False
 
-    def _add_found(self, entry: os.DirEntry[bytes], real: bytes, relative: bytes) -> None:
+    def _found(
+        self, entry: os.DirEntry[bytes], real: bytes, relative: bytes, *, named: bool = False
+    ) -> Iterator[bytes]:
         """Take or skip a file that was found in a folder."""
         place = os.path.join(real, entry.name)
-        if place in self._photos or place in self._skipped:
+        if self._taken is not None and place in self._taken:
             return
-        why = self._rules.why_skip_file(relative + entry.name, entry.path, regular=_is_regular(entry))
+        why = self._rules.why_skip_file(relative + entry.name, entry.path, regular=_is_regular(entry), named=named)
         if why is None:
-            self._take(place, entry.path, is_link=entry.is_symlink())
+            yield from self._take(place, entry.path, is_link=entry.is_symlink())
         else:
-            self._skipped[place] = why
+            self._skip(place, why)
 
-    def _take(self, place: bytes, path: bytes, *, is_link: bool) -> None:
+    def _take(self, place: bytes, path: bytes, *, is_link: bool) -> Iterator[bytes]:
+        if self._taken is not None and not self._taken.add(place):
+            return
         if is_link:
-            self._links.setdefault(place)
-        # The two are mostly alike, and then one object: millions of paths fill the memory.
-        self._photos.setdefault(place, place if place == path else path)
+            record = place + b"\0" + path
+            self._links.write(len(record).to_bytes(4, "little") + record)
+            self._num_links += 1
+        else:
+            yield path
 
-    def _drop_second_names(self) -> None:
-        """Leave out links to files that are there too, second links to one file, and links into the results."""
-        targets: set[bytes] = set()
-        for place in self._links:
-            target = os.path.realpath(place)
-            if not os.path.exists(target):
-                continue
-            if self._is_in_out(os.path.split(target)[0]):
-                del self._photos[place]
-            elif target in self._photos or target in targets:
-                del self._photos[place]
-                self._skipped[place] = _SECOND_NAME
-            targets.add(target)
-        self._links.clear()
+    def _skip(self, place: bytes, why: str) -> None:
+        """Count a file that is left out, once, however often it is met."""
+        if self._taken is None:
+            self._tally.skipped_files[why] += 1
+            return
+        if not any(place in places for places in self._skipped.values()):
+            self._skipped.setdefault(why, SeenTexts()).add(place)
+            self._tally.skipped_files[why] += 1
 
-    def _add_pattern(self, pattern: bytes) -> None:
+    def _pattern(self, pattern: bytes) -> Iterator[bytes]:
         """Take the photos that a pattern matches, and those of the folders that it matches.
 
         Python's `glob` leaves out silently what it cannot list.
         """
         parts = pattern.split(b"/")
-        num_literal = next(number for number, part in enumerate(parts) if _WILDCARDS & set(part))
+        num_literal = next(number for number, part in enumerate(parts) if WILDCARDS & set(part))
         base = os.path.abspath(b"/".join(parts[:num_literal]) or (b"/" if pattern.startswith(b"/") else b"."))
         parts = [part for part in parts[num_literal:] if part not in (b"", b".")]
         only_folders = pattern.endswith(b"/")
         matched = False
-        num_unreadable = len(self._unreadable)
+        num_unreadable = self._tally.num_unreadable
         waiting = [(base, b"", 0)]
         seen: set[tuple[bytes, int]] = set()
         while waiting:
@@ -253,14 +237,14 @@ class _Search:
             seen.add((folder, at))
             part, is_last = parts[at], at == len(parts) - 1
             if part == b"**" and is_last:
-                self._search_folder(folder, relative)
                 matched = True
+                yield from self._folder(folder, relative)
                 continue
             real = os.path.realpath(folder)
             below = []
             if part == b"**":
                 below.append((folder, relative, at + 1))
-            for entry in self._listed(folder):
+            for entry in self._entries(folder):
                 if part == b"**":
                     if _is_folder(entry) and self._enters(entry, real, relative):
                         below.append((entry.path, relative + entry.name + b"/", at))
@@ -273,26 +257,32 @@ class _Search:
                     matched = True
                     # `**` lists what lies below a folder itself.
                     if b"**" not in parts and (part == entry.name or self._enters(entry, real, relative)):
-                        self._search_folder(entry.path, relative + entry.name + b"/")
+                        yield from self._folder(entry.path, relative + entry.name + b"/")
                 elif not only_folders:
                     matched = True
-                    self._add_found(entry, real, relative)
+                    yield from self._found(entry, real, relative, named=self._rules.names_container(part))
             waiting += reversed(below)
-        if not matched and len(self._unreadable) == num_unreadable:
+        if not matched and self._tally.num_unreadable == num_unreadable:
             raise InvalidInputError(
                 f"no file matches {os.fsdecode(pattern)!r}; check the pattern{_look_alike_hint(base)}"
             )
 
-    def _listed(self, folder: bytes) -> list[os.DirEntry[bytes]]:
-        """Return what lies in a folder, by name; what cannot be listed is noted."""
+    def _entries(self, folder: bytes) -> Iterator[os.DirEntry[bytes]]:
+        """Yield what lies in a folder, by name; what cannot be listed is noted."""
         try:
             with os.scandir(folder) as entries:
-                return sorted(entries, key=lambda entry: entry.name)
+                while run := sorted(islice(entries, _SORTED_AT_A_TIME), key=lambda entry: entry.name):
+                    yield from run
         except (FileNotFoundError, NotADirectoryError):
-            return []  # removed since it was found, or a pattern's folder that is not there
+            return  # removed since it was found, or a pattern's folder that is not there
         except OSError as exc:
-            self._unreadable.setdefault(folder, f"the folder cannot be read: {exc.strerror}")
-            return []
+            self._note_unreadable(folder, f"the folder cannot be read: {exc.strerror}")
+
+    def _note_unreadable(self, path: bytes, reason: str) -> None:
+        if path not in self._unreadable:
+            if self._tally.num_unreadable < 1000:
+                self._unreadable.add(path)
+            self._tally.note_unreadable(source_text(path), reason)
 
     def _is_in_out(self, real: bytes) -> bool:
         """Return whether a folder, given by its real path, is that of the results or lies in it, however spelled."""
@@ -310,6 +300,11 @@ class _Search:
             answer = self._in_out[real]
         self._in_out.update(dict.fromkeys(unknown, answer))
         return answer
+
+
+def _records(file: IO[bytes]) -> Iterator[bytes]:
+    while length := file.read(4):
+        yield file.read(int.from_bytes(length, "little"))
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:

@@ -1,0 +1,1 @@
+"""Object stores and web servers: where their objects are, listed, read and written."""

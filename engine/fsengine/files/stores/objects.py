@@ -1,0 +1,276 @@
+"""Objects of stores and web servers: their state, their bytes, and those below a prefix.
+
+Credentials come from the environment alone (`AWS_*`, `GOOGLE_*`, `AZURE_*`; https://developmentseed.org/obstore names
+them all), and are in no message. What a store cannot do at the moment is asked for again, with waits that double and
+jitter, for about a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from fsengine.errors import StoreError, StoreUnavailableError
+from fsengine.files.stores import web_objects
+from fsengine.files.stores.object_state import ObjectState
+from fsengine.files.stores.store_urls import bucket_and_key, is_web_url, public_url
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+RETRY_S = 40.0
+"""How long a store that throttles or cannot be reached is asked again; the last try ends 20 s later at most."""
+
+_MOST_BROKEN_PAGES = 3
+_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
+_LISTED_AT_A_TIME = 1000
+_NO_SUCH_BUCKET = re.compile(r"NoSuchBucket|bucket does not exist", re.I)
+_REFUSED = re.compile(r"\b40[13]\b|Forbidden|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch", re.I)
+_STATUS = re.compile(r"status code: (\d{3} ?[A-Za-z ]*)")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object that a listing gave.
+
+    Attributes:
+        url: Where it is.
+        state: Its state then.
+    """
+
+    url: str
+    state: ObjectState
+
+
+def object_state(url: str) -> ObjectState:
+    """Return the state of an object.
+
+    Raises:
+        StoreError: It is not there, or the store refuses it.
+        StoreUnavailableError: The store cannot be had.
+    """
+    if is_web_url(url):
+        return web_objects.object_state(url)
+    store, key = opened(url)
+    with explained(url):
+        return _state(store.head(key))
+
+
+def read_object(url: str, *, most_bytes: int) -> tuple[bytes | None, ObjectState]:
+    """Read an object whole.
+
+    Args:
+        url: Where it is.
+        most_bytes: What a larger object is not read for.
+
+    Returns:
+        Its bytes, None where it is larger, and its state as it was read.
+
+    Raises:
+        StoreError: It is not there, or the store refuses it.
+        StoreUnavailableError: The store cannot be had.
+    """
+    if is_web_url(url):
+        return web_objects.read_object(url, most_bytes=most_bytes)
+    store, key = opened(url)
+    with explained(url):
+        found = store.get(key)
+        state = _state(found.meta)
+        return (None if state.num_bytes > most_bytes else found.bytes().to_bytes()), state
+
+
+def read_range(url: str, start: int, length: int, *, etag: str | None = None) -> bytes:
+    """Read some bytes of an object: those that there are of the range.
+
+    Args:
+        url: Where it is.
+        start: The first of them, from 0.
+        length: How many, 1 or more.
+        etag: The version that is wanted; None for the one that is there.
+
+    Raises:
+        StoreError: It is not there, or was changed, or the store refuses it.
+        StoreUnavailableError: The store cannot be had.
+    """
+    if is_web_url(url):
+        return web_objects.read_range(url, start, length, etag=etag)
+    from obstore.exceptions import PreconditionError
+
+    store, key = opened(url)
+    options: Any = {"range": (start, start + length)}
+    if etag is not None:
+        options["if_match"] = etag
+    with explained(url):
+        try:
+            return store.get(key, options=options).bytes().to_bytes()
+        except PreconditionError as exc:
+            raise StoreError(f"{public_url(url)} was changed while it was read; run again") from exc
+
+
+def list_objects(url: str) -> Iterator[list[Listed | StoreError]]:
+    """List the objects below a prefix, some at a time.
+
+    Args:
+        url: Of a bucket or a prefix; `s3://photos/2024` lists `s3://photos/2024/...` and not `s3://photos/2024b`.
+
+    Yields:
+        Objects; for folders whose keys cannot be asked for, an error that names them.
+
+    Raises:
+        StoreError: There is no such bucket, or the store refuses to list it.
+        StoreUnavailableError: The store cannot be had.
+    """
+    from obstore.exceptions import GenericError, InvalidPathError
+
+    root, _ = bucket_and_key(url)
+    store, key = opened(url)
+    prefix, last = key.rstrip("/"), ""
+    failures = 0
+    with explained(url):
+        while True:
+            try:
+                for chunk in store.list(prefix or None, offset=last or None, chunk_size=_LISTED_AT_A_TIME):
+                    yield [Listed(f"{root}/{meta['path']}", _state(meta)) for meta in chunk]
+                    last, failures = (chunk[-1]["path"] if chunk else last), 0
+                return
+            except InvalidPathError:
+                yield from _by_folders(store, root, prefix, last.encode())
+                return
+            except GenericError:
+                # A page whose body breaks off is not asked for again by obstore.
+                failures += 1
+                if failures > _MOST_BROKEN_PAGES:
+                    raise
+
+
+def _by_folders(store: ObjectStore, root: str, prefix: str, after: bytes) -> Iterator[list[Listed | StoreError]]:
+    """List the objects after a key folder by folder, so that a key that cannot be asked for costs its folder alone.
+
+    A listing without folders loses the whole page of 1000 keys that such a key lies in.
+    """
+    from obstore.exceptions import InvalidPathError
+
+    waiting = [prefix]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            found = store.list_with_delimiter(folder or None)
+        except InvalidPathError:
+            yield [StoreError(f"{root}/{folder}: {_CANNOT_BE_LISTED}")]
+            continue
+        objects: list[Listed | StoreError] = [
+            Listed(f"{root}/{meta['path']}", _state(meta)) for meta in found["objects"] if meta["path"].encode() > after
+        ]
+        if objects:
+            yield objects
+        waiting += sorted(found["common_prefixes"], reverse=True)
+
+
+_CANNOT_BE_LISTED = (
+    "a key here has a part that is empty ('a//b'), '.' or '..', or a control character, so that the objects of this "
+    "folder cannot be listed; copy that object to another key, or name the others by --from-file"
+)
+
+
+def opened(url: str) -> tuple[ObjectStore, str]:
+    """Return the store of a URL's bucket, and its key there.
+
+    Raises:
+        StoreError: The environment holds what cannot be used.
+    """
+    root, key = bucket_and_key(url)
+    return _store(root, frozenset(item for item in os.environ.items() if item[0].startswith(_VARIABLES))), key
+
+
+@lru_cache(maxsize=64)
+def _store(root: str, _environment: frozenset[tuple[str, str]]) -> ObjectStore:
+    """Return the store of a bucket as the environment says that it is reached."""
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+
+    # With obstore's own numbers a store that throttles for 20 s is given up after 2 s to 9 s: the time is to end the
+    # tries, not their number.
+    retry: Any = {
+        "max_retries": 1000,
+        "retry_timeout": timedelta(seconds=RETRY_S),
+        "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 3},
+    }
+    options: Any = {"connect_timeout": "5s", "read_timeout": "15s", "timeout": "120s"}
+    if _endpoint_is_plain(root):  # AWS_ALLOW_HTTP is passed over where options are given
+        options["allow_http"] = True
+    try:
+        return from_url(root, retry_config=retry, client_options=options)
+    except (BaseError, ValueError) as exc:
+        raise StoreError(f"{root} cannot be used: {_first_line(exc)}; check the environment variables of it") from exc
+
+
+def _endpoint_is_plain(root: str) -> bool:
+    """Return whether the user named an endpoint without TLS: a store of one's own, and meant so."""
+    if not root.startswith("s3://"):
+        return False
+    named = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
+    return any(urlsplit(endpoint).scheme == "http" for endpoint in named)
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Turn what obstore says about an object into a `StoreError`.
+
+    Its own texts hold whole answers, and dumps of the request.
+    """
+    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+    shown = public_url(url)
+    started = time.monotonic()
+    try:
+        yield
+    except FileNotFoundError as exc:
+        if _NO_SUCH_BUCKET.search(str(exc)):
+            raise StoreError(f"{bucket_and_key(url)[0]} does not exist; check the name of the bucket") from exc
+        raise StoreError(f"{shown} is not there (any more)") from exc
+    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as exc:
+        raise _refused(shown, exc) from exc
+    except (BaseError, OSError) as exc:
+        if _NO_SUCH_BUCKET.search(str(exc)):  # what a listing says
+            raise StoreError(f"{bucket_and_key(url)[0]} does not exist; check the name of the bucket") from exc
+        if _REFUSED.search(str(exc).split("\n")[0]):
+            raise _refused(shown, exc) from exc
+        raise StoreUnavailableError(
+            f"{shown} cannot be had: {_first_line(exc)} (asked for {time.monotonic() - started:.0f} s); "
+            "run the same command again once the store answers"
+        ) from exc
+
+
+def _refused(shown: str, exc: Exception) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"{shown}: the store refuses access ({_first_line(exc)}); give credentials in the environment, for S3 "
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or AWS_SKIP_SIGNATURE=true for a public bucket"
+    )
+
+
+def _first_line(exc: Exception) -> str:
+    """Return what went wrong, from the first line of an obstore error, in a few words."""
+    text = str(exc)
+    if (code := _CODE.search(text)) is not None:
+        return code[1]
+    line = text.split("\n")[0]
+    if (status := _STATUS.search(line)) is not None:
+        return status[1].strip()
+    for words in ("Connection refused", "dns error", "timed out", "connection closed", "instance metadata", "decoding"):
+        if words.lower() in text.lower():
+            return "no credentials were found" if words == "instance metadata" else words.lower()
+    return re.sub(r"https?://\S+", "the store", line)[:160].rstrip(": ")
+
+
+def _state(meta: Any) -> ObjectState:
+    changed: datetime = meta["last_modified"]
+    return ObjectState(num_bytes=meta["size"], mtime_ns=int(changed.timestamp()) * 10**9, etag=meta["e_tag"] or None)

@@ -1,0 +1,108 @@
+"""URLs of photos and results: which texts are URLs, what they name, and what of them may be shown and stored."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlencode, urlsplit, urlunsplit
+
+from fsengine.errors import InvalidInputError
+
+STORE_SCHEMES = ("s3", "gs", "az")
+"""Object stores: Amazon S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage."""
+
+WEB_SCHEMES = ("http", "https")
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_SECRET = re.compile(r"x-(amz|goog)-.*|awsaccesskeyid|signature|sig|googleaccessid|.*(token|secret|password|key)", re.I)
+"""Names of query parameters that grant access: those of presigned URLs, and what is called a token or a key."""
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL rather than a path."""
+    return _URL.match(text) is not None
+
+
+def is_store_url(text: str) -> bool:
+    """Return whether a text names an object, or a prefix of such, in an object store."""
+    return text.lower().startswith(tuple(f"{scheme}://" for scheme in STORE_SCHEMES))
+
+
+def is_web_url(text: str) -> bool:
+    """Return whether a text names something on a web server."""
+    return text.lower().startswith(tuple(f"{scheme}://" for scheme in WEB_SCHEMES))
+
+
+def local_path(text: str) -> bytes | None:
+    """Return the path that a `file://` URL names; None for every other text.
+
+    Raises:
+        InvalidInputError: It names another machine.
+    """
+    if not text.lower().startswith("file://"):
+        return None
+    # No query and no fragment: a path may hold `?` and `#`, and whoever writes such a URL quotes them or not.
+    host, slash, path = text[len("file://") :].partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise InvalidInputError(f"{text} names a file of another machine; expected file:///path")
+    return unquote_to_bytes("/" + path)
+
+
+def checked_url(text: str) -> str:
+    """Return a URL that can be read, its scheme in lower case.
+
+    Raises:
+        InvalidInputError: It is none, or one that holds a password.
+    """
+    scheme, _, rest = text.partition("://")
+    scheme = scheme.lower()
+    if scheme not in (*STORE_SCHEMES, *WEB_SCHEMES):
+        known = ", ".join(f"{name}://" for name in (*STORE_SCHEMES, *WEB_SCHEMES, "file"))
+        raise InvalidInputError(f"{scheme}:// cannot be read; expected a path or one of {known}")
+    parts = _split(f"{scheme}://{rest}")
+    if "@" in parts.netloc:
+        raise InvalidInputError(
+            f"a URL of {parts.netloc.rpartition('@')[2]} holds a user or a password, which would be stored with every "
+            "result; leave it out, and give credentials in the environment"
+        )
+    if scheme in STORE_SCHEMES and not _BUCKET.fullmatch(bucket := rest.partition("/")[0]):
+        raise InvalidInputError(f"{scheme}://{bucket} names no bucket; expected {scheme}://BUCKET/KEY")
+    if scheme in WEB_SCHEMES and not parts.hostname:
+        raise InvalidInputError(f"{public_url(text)} names no host; expected {scheme}://HOST/PATH")
+    return f"{scheme}://{rest}"
+
+
+def bucket_and_key(url: str) -> tuple[str, str]:
+    """Return the URL of a bucket, such as `s3://photos`, and the key in it, which is never quoted."""
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
+def public_url(url: str) -> str:
+    """Return a URL without what grants access, for results, messages and logs.
+
+    User and password go, and of the query of a web address the parameters of a presigned URL; others tell photos apart.
+    """
+    if not is_web_url(url):
+        scheme, separator, rest = url.partition("://")
+        return f"{scheme}{separator}{rest}"
+    try:
+        parts = _split(url)
+    except InvalidInputError:
+        return "a URL that cannot be read"
+    query = parts.query
+    if query:
+        pairs = parse_qsl(query, keep_blank_values=True)
+        kept = [(name, value) for name, value in pairs if not _SECRET.fullmatch(name)]
+        query = query if len(kept) == len(pairs) else urlencode(kept)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as exc:
+        raise InvalidInputError(f"a URL cannot be read: {exc}; expected https://HOST/PATH") from exc
+    return parts
