@@ -31,8 +31,13 @@ OnScored = Callable[[PhotoRow], Awaitable[None]]
 OnLeft = Callable[[str, FaceStatsError], object]
 """Called with the source of each photo that server or store could not be had for, and why."""
 
-_READERS_PER_PHOTO = 2
+_READERS_OF_STORES = 4
+"""For each photo in flight, where photos come from stores or web servers; of a disk one for each is enough."""
+
 _MOST_READERS = 64
+_READ_AHEAD = 2
+"""Photos that were read and wait, for each reader."""
+
 _MOST_BYTES_READ = 256 << 20
 """Of photos that are read, or being read, and not scored yet."""
 
@@ -91,11 +96,11 @@ class PhotoWorkers:
         self._on_left = on_left
         self._pixels = PixelRoom(scoring.pixels)
         self._bytes = PixelRoom(_MOST_BYTES_READ)
-        # One reader for one photo at a time: nothing overtakes anything then.
-        readers_per_photo = _READERS_PER_PHOTO if scoring.concurrency > 1 else 1
-        self._num_readers = min(_MOST_READERS, readers_per_photo * scoring.concurrency)
         self._ready: asyncio.Queue[_ReadPhoto | None] = asyncio.Queue()
-        self._places = asyncio.Semaphore(2 * self._num_readers)
+        self._places = asyncio.Semaphore(0)
+        self._threads = ThreadPoolExecutor(_MOST_READERS, "facestats-read")
+        self._readers: list[asyncio.Task[None]] = []
+        self._reads_far = False
         self._tasks: list[asyncio.Task[None]] = []
         self._idle: set[asyncio.Task[Any]] = set()
         self._left_in_a_row: collections.Counter[str] = collections.Counter()
@@ -109,20 +114,18 @@ class PhotoWorkers:
             InferenceError: The server serves another model set than before, or refused.
             Exception: Whatever `on_scored` raises. In all cases photos in flight were finished, and the rest was left.
         """
-        threads = ThreadPoolExecutor(self._num_readers, "facestats-read")
         try:
-            readers = [asyncio.create_task(self._read_on(threads)) for _ in range(self._num_readers)]
+            self._add_readers(self._scoring.concurrency)
             scorers = [asyncio.create_task(self._score_on()) for _ in range(self._scoring.concurrency)]
-            self._tasks = [*readers, *scorers]
-            reading = asyncio.create_task(self._end_of(readers))
-            self._tasks.append(reading)
+            reading = asyncio.create_task(self._end_of_reading())
+            self._tasks += [*scorers, reading]
             outcomes = await asyncio.gather(reading, *scorers, return_exceptions=True)
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             # A store may leave a thread waiting for a minute, which nobody needs.
-            threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException) and not (
                 self._has_given_up and isinstance(outcome, asyncio.CancelledError)
@@ -141,46 +144,61 @@ class PhotoWorkers:
         for task in self._tasks:
             task.cancel()
 
-    async def _end_of(self, readers: list[asyncio.Task[None]]) -> None:
+    def _add_readers(self, wanted: int) -> None:
+        """Have so many readers, and room for two photos that each has read."""
+        for _ in range(min(wanted, _MOST_READERS) - len(self._readers)):
+            reader = asyncio.create_task(self._read_on())
+            self._readers.append(reader)
+            self._tasks.append(reader)
+            for _ in range(_READ_AHEAD):
+                self._places.release()
+
+    async def _end_of_reading(self) -> None:
         """Let the scorers end once every reader has."""
-        outcomes = await asyncio.gather(*readers, return_exceptions=True)
+        while waiting := [reader for reader in self._readers if not reader.done()]:
+            await asyncio.wait(waiting)
         for _ in range(self._scoring.concurrency):
             self._ready.put_nowait(None)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        for reader in self._readers:
+            await reader
 
-    async def _read_on(self, threads: ThreadPoolExecutor) -> None:
+    async def _read_on(self) -> None:
         """Read photos one after the other."""
-        loop = asyncio.get_running_loop()
         while not self.is_stopped and await self._unless_stopped(self._places.acquire()):
             if (entry := await self._unless_stopped(self._next_entry())) is None:
                 return
             host = _host_of(entry.source)
+            if host and not self._reads_far:
+                self._reads_far = True
+                self._add_readers(_READERS_OF_STORES * self._scoring.concurrency)
             if self._left_in_a_row[host] >= _MOST_LEFT_IN_A_ROW:
-                self._places.release()
-                self._on_left(entry.source, StoreUnavailableError(f"{host} could not be had for those before it"))
+                self._leave(entry, StoreUnavailableError(f"{host} could not be had for those before it"))
                 continue
-            held = entry.num_bytes if entry.num_bytes >= 0 else _BYTES_OF_A_PHOTO
-            if (taken := await self._unless_stopped(self._bytes.take(held))) is None:
+            wanted = entry.num_bytes if entry.num_bytes >= 0 else _BYTES_OF_A_PHOTO
+            if (held := await self._unless_stopped(self._bytes.take(wanted))) is None:
                 return
-            held = taken
-            started = time.perf_counter()
             try:
-                photo = await loop.run_in_executor(threads, entry.read)
+                read = await self._read(entry, held)
             except StoreUnavailableError as exc:
                 self._bytes.give_back(held)
-                self._places.release()
                 self._left_in_a_row[host] += 1
-                self._on_left(entry.source, exc)
+                self._leave(entry, exc)
                 continue
             except BaseException:
                 self._bytes.give_back(held)
                 self.stop()
                 raise
-            if host in self._left_in_a_row:
-                del self._left_in_a_row[host]
-            self._ready.put_nowait(_ReadPhoto(photo, time.perf_counter() - started, held))
+            self._left_in_a_row.pop(host, None)
+            self._ready.put_nowait(read)
+
+    async def _read(self, entry: PhotoEntry, held: int) -> _ReadPhoto:
+        started = time.perf_counter()
+        photo = await asyncio.get_running_loop().run_in_executor(self._threads, entry.read)
+        return _ReadPhoto(photo, time.perf_counter() - started, held)
+
+    def _leave(self, entry: PhotoEntry, error: FaceStatsError) -> None:
+        self._places.release()
+        self._on_left(entry.source, error)
 
     async def _unless_stopped(self, waited_for: Awaitable[T]) -> T | None:
         """Wait for something; stopping ends the wait, with None."""
