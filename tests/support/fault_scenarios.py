@@ -32,7 +32,7 @@ class Readers(str, Enum):
 
 
 class Breaks(str, Enum):
-    """What a fault does. What it breaks for a while works again afterwards; what it kills, but workers, starts again."""
+    """What a fault does; what was broken for a while works again then, and what was killed is started again."""
 
     CLIENT_KILLED = "client killed"
     CLIENT_HUNG = "client hung"
@@ -68,7 +68,6 @@ ANYWHERE = (
 )
 OF_WORKERS = (Breaks.WORKER_KILLED, Breaks.WORKER_HUNG)
 OF_STORES = (Breaks.STORE_HUNG, Breaks.STORE_KILLED, Breaks.STORE_THROTTLED, Breaks.STORE_BREAKS_OFF)
-START_THE_SERVER_AGAIN = (Breaks.SERVER_KILLED, Breaks.TRITON_KILLED)
 FEWEST, MOST = 2, 4
 LONGEST_S = 3.0
 LONGEST_WAIT = 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -17,6 +18,11 @@ START_S = 180.0
 MOST_STARTS = 3
 """A start may fail once or twice on a machine that is far too busy."""
 
+CRASH = re.compile(r"boost::interprocess::lock_exception|libtriton_python\.so")
+"""What the log of Triton 2.51 says where it died of itself: its Python backend takes a step that hangs, or that waits
+too long for a core, for dead, and what it then does to their shared memory kills the server now and then, as that of
+later ones does (triton-inference-server/server issue 8882)."""
+
 
 class RestartableServer:
     """A server and all of its processes.
@@ -26,6 +32,7 @@ class RestartableServer:
         log: What it says.
         family: Its processes, those that were killed before among them.
         num_failed_starts: Starts that ended before it was ready, though nobody killed it.
+        num_crashes: Times that Triton died of itself afterwards, in the way of `CRASH`; it was started again.
     """
 
     def __init__(self, fsclient_command: list[str], folder: Path) -> None:
@@ -39,6 +46,7 @@ class RestartableServer:
         self.log = folder / "server.log"
         self.family = Family()
         self.num_failed_starts = 0
+        self.num_crashes = 0
         self._temporary = Path(tempfile.mkdtemp(prefix="fs-serve-"))
         self._ready = folder / "ready"
         self._command = [*fsclient_command, "serve", "--models", "lite", "--grpc-port", str(self.port)]
@@ -46,6 +54,7 @@ class RestartableServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._killed: list[int] = []
         self._num_tries = 0
+        self._said_before = 0
 
     @property
     def url(self) -> str:
@@ -55,6 +64,7 @@ class RestartableServer:
         """Begin to start it, also where it runs; `is_ready` says when it has."""
         self._num_tries += 1
         self.kill()
+        self._said_before = self.log.stat().st_size if self.log.exists() else 0
         self._ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             environment = {**os.environ, "TMPDIR": str(self._temporary)}
@@ -76,25 +86,37 @@ class RestartableServer:
         if self._process is None:
             return False
         if self._process.poll() is not None:
-            self.num_failed_starts += 1
-            assert self._num_tries < MOST_STARTS, f"the server does not start:\n{self.log.read_text()[-3000:]}"
-            self.start()
+            self._start_after_an_end()
             return False
-        if not self._ready.exists():
+        if self._num_tries and not self._ready.exists():
             return False
         self._num_tries = 0
         return True
+
+    def _start_after_an_end(self) -> None:
+        said, num_tries = self._said(), self._num_tries
+        self.start()
+        if num_tries:
+            assert num_tries < MOST_STARTS, f"the server does not start:\n{said}"
+            self.num_failed_starts += 1
+        else:
+            assert CRASH.search(said), f"the server died, and nobody killed it:\n{said}"
+            self.num_crashes += 1
+
+    def _said(self) -> str:
+        return self.log.read_text(errors="replace")[self._said_before :]
 
     def wait(self) -> None:
         """Wait until it is ready."""
         deadline = time.monotonic() + START_S
         while not self.is_ready():
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self._said()
             time.sleep(0.05)
 
-    def first(self) -> Process | None:
-        """Return the process that callers reach."""
-        return None if self._process is None else Process.of(self._process.pid)
+    def first(self) -> list[Process]:
+        """Return the process that callers reach, where it runs."""
+        found = None if self._process is None else Process.of(self._process.pid)
+        return [] if found is None else [found]
 
     def triton(self) -> list[Process]:
         """Return Triton, where it runs."""
@@ -108,7 +130,7 @@ class RestartableServer:
         """Return what servers that were killed left: folders and shared memory."""
         of_killed = [f"facestats-{pid}-" for pid in self._killed]
         regions = [path for path in Path("/dev/shm").glob("facestats-*") if path.name.startswith(tuple(of_killed))]
-        folders = sorted(self._temporary.iterdir(), key=lambda path: path.stat().st_mtime)
+        folders = sorted(self._temporary.glob("facestats-*"), key=lambda path: path.stat().st_mtime)
         return [*map(str, regions), *map(str, folders[:-1] if self._process is not None else folders)]
 
     def end(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ RETRY_S = 40.0
 """How long a store that throttles or cannot be reached is asked again; the last try ends 20 s later at most."""
 
 _MOST_BROKEN_PAGES = 3
+_IMPORTING = threading.Lock()
 _VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
 _LISTED_AT_A_TIME = 1000
 _NO_SUCH_BUCKET = re.compile(r"NoSuchBucket|bucket does not exist", re.I)
@@ -187,6 +189,9 @@ def opened(url: str) -> tuple[ObjectStore, str]:
     Raises:
         StoreError: The environment holds what cannot be used.
     """
+    with _IMPORTING:  # threads that import obstore at once meet it half made
+        import obstore.exceptions
+        import obstore.store  # noqa: F401
     root, key = bucket_and_key(url)
     return _store(root, frozenset(item for item in os.environ.items() if item[0].startswith(_VARIABLES))), key
 
