@@ -22,7 +22,7 @@ from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, PathLike, 
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto, as_stream, checked_photos, read_given, taken
 from fsclient.photos.photo_file import Photo
-from fsclient.photos.pixel_room import PixelRoom
+from fsclient.photos.room import Room
 from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto, scored_photo
 from fsclient.score.many import SCORE_CONCURRENCY, OnUnanswered, checked_concurrency, in_order
@@ -94,7 +94,7 @@ class AsyncClient:
         self._closed = False
         self._process = os.getpid()
         self._opening = asyncio.Lock()
-        self._pixel_room = PixelRoom()
+        self._pixel_room = Room()
 
     @classmethod
     def embedded(

@@ -11,6 +11,7 @@ from types import TracebackType
 from fsclient.backend.event_loop import CallBack
 from fsclient.backend.server_choice import LazyServer
 from fsclient.backend.session import Session
+from fsclient.ingest.daemon_threads import in_daemon
 from fsclient.ingest.earlier_rows import count_gone
 from fsclient.ingest.entry_feed import EntryFeed
 from fsclient.ingest.interruption import Interruption
@@ -67,10 +68,11 @@ async def run_ingest(
     Raises:
         FaceStatsError: The sources, the folder, the models or the server cannot be used.
     """
-    found = await asyncio.to_thread(find_inputs, config)
+    interruption.say = teller.say
+    found = await in_daemon(lambda: find_inputs(config))
     with locked(config.out):
         if config.refresh:
-            entries = await asyncio.to_thread(list, found.entries)
+            entries = await in_daemon(lambda: list(found.entries))
             summary = await _refreshed(config, entries, servers, teller, interruption)
             summary.tally = found.tally
         else:
@@ -105,7 +107,7 @@ async def _ingested(
     """Score what has no row yet."""
     refuse_interrupted(config.out)
     asked = await servers.ask_models()
-    plan = await asyncio.to_thread(plan_ingest, config, found)
+    plan = await in_daemon(lambda: plan_ingest(config, found))
     refuse_other_embedding(config, plan.ledger)
     differs = plan.ledger.info is not None and plan.ledger.info.models.model_set_id != asked.models.model_set_id
     if differs and not asked.by_default:
@@ -137,6 +139,8 @@ async def _has_any(feed: EntryFeed, plan: Plan, interruption: Interruption) -> b
     """Return whether anything is to be scored; what was touched and not changed is kept meanwhile."""
 
     def stop() -> None:
+        if plan.summary.interrupted:
+            feed.abandon()
         plan.summary.interrupted = True
         plan.stop()
         feed.close()

@@ -301,7 +301,7 @@ def test_every_line_of_the_list_is_in_one_shard(tmp_path: Path) -> None:
         arguments = (tmp_path / "arguments").read_text().splitlines()
         options = params(fsclient, arguments)
         assert options["out"] == tmp_path / "results" / f"shard-{shard}"
-        search = PhotoSearch([], listed=path_lines(options["from_file"]), rules=SourceRules(shard=options["shard"]))
+        search = PhotoSearch([], listed=path_lines(options["from_file"]), rules=SourceRules(share=options["shard"]))
         taken += [entry.source for entry in search]
     assert sorted(taken) == sorted(lines)
 

@@ -95,8 +95,15 @@ class S3Server:
     def make_bucket(self, bucket: str) -> None:
         self._client().create_bucket(Bucket=bucket)
 
-    def put(self, key: str, data: bytes) -> None:
-        self._client().put_object(Bucket=self.bucket, Key=key, Body=data)
+    def put(self, key: str, data: bytes, *, is_public: bool = False) -> None:
+        access = {"ACL": "public-read"} if is_public else {}
+        self._client().put_object(Bucket=self.bucket, Key=key, Body=data, **access)
+
+    def presigned(self, key: str) -> str:
+        """Return a URL by which whoever has it reads an object."""
+        parameters = {"Bucket": self.bucket, "Key": key}
+        url: str = self._client().generate_presigned_url("get_object", Params=parameters)
+        return url
 
     def get(self, key: str) -> bytes:
         """Return what the object holds.

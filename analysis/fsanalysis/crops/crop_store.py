@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fsdata.pictures.cutting import FaceCrop, from_jpeg, to_jpeg
-from fsdata.results.parts import results_file, unreadable
+from fsdata.results.part_reading import unreadable
+from fsdata.results.parts import results_file
 from fsdata.selection.kept_crops import CROPS_FOLDER, PHOTO_HASH, crop_files
 from fsengine.errors import ResultsError
 

@@ -17,7 +17,7 @@ from fsclient.bench.bottleneck import Stage, bound_by, foreign_requests, since, 
 from fsclient.bench.level import Level, Traffic
 from fsclient.bench.workload import DEADLINE, UNAVAILABLE, Failure, Workload
 from fsclient.photos.photo_file import Photo
-from fsclient.photos.pixel_room import PixelRoom
+from fsclient.photos.room import Room
 from fsclient.score.photo_request import goes_alone, score_once
 from fsdata.results.schema import face_outputs
 from fsdata.results.status import Status
@@ -107,7 +107,7 @@ class Bench:
         self._model_set_id = served.models.model_set_id
         self._outputs = face_outputs(served)
         self._instances = instances
-        self._room = PixelRoom()
+        self._room = Room()
 
     async def warm_up(self, tick: Tick) -> None:
         """Send photos that are not counted, as many in flight as there will be at most.

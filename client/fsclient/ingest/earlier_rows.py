@@ -21,7 +21,7 @@ from fsengine.files.stores.object_state import ObjectState
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class TouchedPhoto:
     """A photo that has a row, in another state.
 
     Attributes:
@@ -57,13 +57,16 @@ class TouchedRows:
         self._again = {Status.FAILED, *config.retry_statuses}
         self._held: list[pa.Table] = []
 
-    def keep(self, touched: Sequence[Touched]) -> Iterator[tuple[Touched, Status | None]]:
+    def keep(self, touched: Sequence[TouchedPhoto]) -> Iterator[tuple[TouchedPhoto, Status | None]]:
         """Yield photos and the status of the row that is kept; None where there is none.
 
         Raises:
             ResultsError: A part cannot be read or written.
         """
-        by_row = {one.row: one for one in touched}
+        by_row: dict[int, TouchedPhoto] = {}
+        for one in touched:
+            if by_row.setdefault(one.row, one) is not one:
+                yield one, None
         rows = np.array(sorted(by_row), np.int64)
         at = 0
         for photos in photos_at(self._ledger.paths, self._ledger.starts, rows):
@@ -92,7 +95,7 @@ class TouchedRows:
             PartWriter(self._numbers, table.schema, table["model_set_id"][0].as_py()).write_table(table)
             self._held.clear()
 
-    def _hold(self, photos: pa.Table, found: Sequence[Touched], keep: Sequence[bool]) -> None:
+    def _hold(self, photos: pa.Table, found: Sequence[TouchedPhoto], keep: Sequence[bool]) -> None:
         kept = photos.filter(pa.array(keep, pa.bool_()))
         if not kept.num_rows:
             return
@@ -135,7 +138,7 @@ def count_gone(config: IngestConfig, ledger: Ledger) -> int:
     return num_gone
 
 
-def _is_same(touched: Touched, num_bytes: int, content_hash: str) -> bool:
+def _is_same(touched: TouchedPhoto, num_bytes: int, content_hash: str) -> bool:
     """Return whether a photo has the content that its row was made from."""
     state = touched.state
     if not isinstance(touched.entry, InsideEntry) and 0 <= state.num_bytes != num_bytes:

@@ -41,6 +41,7 @@ class EntryFeed:
         self._turn = threading.Condition()
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._has_ended = asyncio.Event()
         self._thread = threading.Thread(target=self._find, name="facestats-sources", daemon=True)
         self._thread.start()
 
@@ -89,9 +90,14 @@ class EntryFeed:
             self._turn.notify_all()
         self._changed.set()
 
+    def abandon(self) -> None:
+        """Let nobody wait for the thread, which may wait for a store; what it had to write is as if it was killed."""
+        self.close()
+        self._has_ended.set()
+
     async def ended(self) -> None:
         """Wait until the thread has ended, after `close`."""
-        await asyncio.to_thread(self._thread.join)
+        await self._has_ended.wait()
 
     async def _wait_for(self, number: int) -> None:
         while True:
@@ -109,7 +115,8 @@ class EntryFeed:
         except BaseException as exc:
             self._error = exc
         finally:
-            self._tell()
+            self._tell(self._changed)
+            self._tell(self._has_ended)
 
     def _find_all(self, entries: Iterator[PhotoEntry]) -> None:
         for entry in entries:
@@ -125,14 +132,12 @@ class EntryFeed:
                 self.num_known += 1
                 wakes = len(self._ahead) == 1 or len(self._ahead) % 256 == 0
             if wakes:
-                self._tell()
+                self._tell(self._changed)
         self.is_complete = True
 
-    def _tell(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._changed.set)
-        except RuntimeError:  # the loop is closed
-            return
+    def _tell(self, event: asyncio.Event) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(event.set)
 
 
 def _held_bytes(entry: PhotoEntry) -> int:

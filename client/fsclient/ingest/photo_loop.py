@@ -20,7 +20,7 @@ from fsclient.ingest.resume import Plan, refuse_other_embedding, refuse_other_se
 from fsclient.ingest.settings import IngestConfig, Runner
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.finding.tally import MOST_NAMED
-from fsclient.photos.pixel_room import MAX_PIXELS_IN_FLIGHT
+from fsclient.photos.room import MAX_PIXELS_IN_FLIGHT
 from fsdata.results.parts import PartWriter
 from fsdata.results.rows import PhotoRow
 from fsdata.results.schema import face_outputs, part_schema
@@ -157,6 +157,7 @@ class _Run:
     def _interrupt(self) -> None:
         """Finish what is in flight; asked a second time, give that up too."""
         if self._summary.interrupted:
+            self._feed.abandon()
             self._workers.give_up()
         self._summary.interrupted = True
         self._plan.stop()

@@ -6,15 +6,15 @@ import asyncio
 import collections
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_retries import RetryPolicy
+from fsclient.ingest.daemon_threads import DaemonExecutor
 from fsclient.photos.entry import PhotoEntry
 from fsclient.photos.photo_file import Photo
-from fsclient.photos.pixel_room import MAX_PIXELS_IN_FLIGHT, PixelRoom
+from fsclient.photos.room import MAX_PIXELS_IN_FLIGHT, Room
 from fsclient.score.photo_request import score_photo
 from fsdata.results.rows import PhotoRow
 from fsengine.errors import DeadlineError, FaceStatsError, ServerUnavailableError, StoreUnavailableError
@@ -94,11 +94,11 @@ class PhotoWorkers:
         self._next_entry = next_entry
         self._on_scored = on_scored
         self._on_left = on_left
-        self._pixels = PixelRoom(scoring.pixels)
-        self._bytes = PixelRoom(_MOST_BYTES_READ)
+        self._pixels = Room(scoring.pixels)
+        self._bytes = Room(_MOST_BYTES_READ)
         self._ready: asyncio.Queue[_ReadPhoto | None] = asyncio.Queue()
         self._places = asyncio.Semaphore(0)
-        self._threads = ThreadPoolExecutor(_MOST_READERS, "facestats-read")
+        self._threads = DaemonExecutor(_MOST_READERS, "facestats-read")
         self._readers: list[asyncio.Task[None]] = []
         self._reads_far = False
         self._tasks: list[asyncio.Task[None]] = []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from fsclient.ingest.earlier_rows import Touched, TouchedRows
+from fsclient.ingest.daemon_threads import DaemonExecutor
+from fsclient.ingest.earlier_rows import TouchedPhoto, TouchedRows
 from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.entry import InsideEntry, ObjectEntry, PhotoEntry
@@ -56,13 +56,12 @@ def find_inputs(config: IngestConfig) -> FoundInputs:
             is not to be refreshed.
         StoreUnavailableError: A store cannot be had.
     """
-    skip = config.out if isinstance(config.out, os.PathLike) else str(config.out)
-    search = PhotoSearch(config.sources, skip=skip, rules=config.rules, listed=config.listed)
+    search = PhotoSearch(config.sources, skip=config.out, rules=config.rules, listed=config.listed)
     entries = iter(search)
     first = next(entries, None)
     if first is not None:
         return FoundInputs(entries=chain([first], entries), tally=search.tally)
-    is_share = config.rules.shard is not None  # a share of few photos may be none
+    is_share = config.rules.share is not None  # a share of few photos may be none
     if not (is_share or (config.refresh and config.out.is_dir() and part_paths(config.out))):
         tally = search.tally
         why = [f"skipped: {skipped}"] if (skipped := tally.skipped_text) else []
@@ -108,11 +107,12 @@ class Plan:
             ResultsError: A part cannot be read or written.
         """
         touched = TouchedRows(self._config, self.ledger, self.numbers, lambda: self._is_stopped)
+        pool = DaemonExecutor(_ASKED_AT_ONCE, "facestats-state")
         try:
-            with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-                todo = chain.from_iterable(self._todo(batch, touched, pool) for batch in self._batches())
-                yield from with_bytes(todo)
+            todo = chain.from_iterable(self._todo(batch, touched, pool) for batch in self._batches())
+            yield from with_bytes(todo)
         finally:
+            pool.shutdown(wait=False, cancel_futures=True)
             touched.write()
 
     def stop(self) -> None:
@@ -132,19 +132,19 @@ class Plan:
                 batch, num_bytes, size = [], 0, min(2 * size, _LARGEST_BATCH)
         yield batch
 
-    def _todo(self, batch: list[PhotoEntry], touched: TouchedRows, pool: ThreadPoolExecutor) -> Iterator[PhotoEntry]:
+    def _todo(self, batch: list[PhotoEntry], touched: TouchedRows, pool: Executor) -> Iterator[PhotoEntry]:
         """Yield what is to do of some photos."""
         summary, again = self.summary, self._config.retry_statuses
         rows = self.ledger.rows_of([entry.source for entry in batch]).tolist()
         todo = [entry for entry, row in zip(batch, rows, strict=True) if row < 0]
         known = [(entry, row) for entry, row in zip(batch, rows, strict=True) if row >= 0]
-        found: list[Touched] = []
+        found: list[TouchedPhoto] = []
         for (entry, row), state in zip(known, _states([entry for entry, _ in known], pool), strict=True):
             if state is None:
                 todo.append(entry)
             else:
-                found.append(Touched(entry, row, state))
-        changed: list[Touched] = []
+                found.append(TouchedPhoto(entry, row, state))
+        changed: list[TouchedPhoto] = []
         statuses = self.ledger.statuses_at([one.row for one in found], [one.state for one in found])
         for one, status in zip(found, statuses, strict=True):
             if status is None:
@@ -166,7 +166,7 @@ class Plan:
         yield from todo
 
 
-def _kept(changed: list[Touched], touched: TouchedRows) -> Iterator[tuple[PhotoEntry, Status | None]]:
+def _kept(changed: list[TouchedPhoto], touched: TouchedRows) -> Iterator[tuple[PhotoEntry, Status | None]]:
     """Yield photos that are in another state, and the status of the row that is kept; None where there is none.
 
     Those of tables are read some at a time, and given back without their bytes.
@@ -174,7 +174,7 @@ def _kept(changed: list[Touched], touched: TouchedRows) -> Iterator[tuple[PhotoE
     in_tables = [one for one in changed if isinstance(one.entry, CellEntry)]
     for one, status in touched.keep([one for one in changed if not isinstance(one.entry, CellEntry)]):
         yield one.entry, status
-    read: list[Touched] = []
+    read: list[TouchedPhoto] = []
     given: dict[int, PhotoEntry] = {}
     num_bytes = 0
     for one, entry in zip(in_tables, with_bytes([one.entry for one in in_tables]), strict=True):
@@ -257,7 +257,7 @@ def refuse_other_embedding(config: IngestConfig, ledger: Ledger) -> None:
     )
 
 
-def _states(entries: list[PhotoEntry], pool: ThreadPoolExecutor) -> Iterator[ObjectState | None]:
+def _states(entries: list[PhotoEntry], pool: Executor) -> Iterator[ObjectState | None]:
     """Return the state of each photo; None where its store cannot be had, as reading it will say too."""
     ask: Callable[..., Iterator[ObjectState | None]] = (
         pool.map if any(isinstance(entry, ObjectEntry) and entry.listed is None for entry in entries) else map

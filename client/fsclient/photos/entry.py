@@ -15,13 +15,10 @@ from fsdata.results.status import Status
 from fsengine.contracts.preprocessing import MAX_PHOTO_FILE_BYTES
 from fsengine.errors import StoreError, StoreUnavailableError
 from fsengine.files.regular_file import open_regular
-from fsengine.files.stores.object_state import ObjectState
-from fsengine.files.stores.objects import object_state, read_object, read_range
+from fsengine.files.stores.object_state import GONE, ObjectState
+from fsengine.files.stores.objects import read_object, read_range, state_if_there
 from fsengine.files.stores.store_urls import public_url
 from fsengine.photo.gate import too_many_bytes
-
-GONE = ObjectState(num_bytes=-1, mtime_ns=-1, etag=None)
-"""The state of what is not there."""
 
 CUT_OFF = "cannot be read: its shard ends before it does"
 
@@ -79,10 +76,9 @@ class FileEntry:
     def state(self) -> ObjectState:
         """Return its state."""
         try:
-            size, mtime_ns = file_state(os.stat(self.path))
+            return file_state(os.stat(self.path))
         except OSError:
             return GONE
-        return ObjectState(num_bytes=size, mtime_ns=mtime_ns, etag=None)
 
     def read(self) -> Photo:
         """Read it."""
@@ -113,14 +109,7 @@ class ObjectEntry:
 
     def state(self) -> ObjectState:
         """Return its state, which is asked for where it was not listed."""
-        if self.listed is not None:
-            return self.listed
-        try:
-            return object_state(self.url)
-        except StoreUnavailableError:
-            raise
-        except StoreError:
-            return GONE
+        return self.listed or state_if_there(self.url) or GONE
 
     def read(self) -> Photo:
         """Read it; what counts is its state then, not that of the listing."""
@@ -201,7 +190,7 @@ def _range_of(container: bytes | str, start: int, length: int, state: ObjectStat
     if isinstance(container, str):
         return read_range(container, start, length, etag=state.etag)
     with open_regular(container) as file:
-        if file_state(os.fstat(file.fileno())) != (state.num_bytes, state.mtime_ns):
+        if file_state(os.fstat(file.fileno())) != state:
             raise StoreError("its shard was changed since")
         file.seek(start)
         return file.read(max(0, min(length, state.num_bytes - start)))

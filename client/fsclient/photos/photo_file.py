@@ -11,7 +11,7 @@ from fsclient.photos.file_state import file_state
 from fsdata.results.rows import PhotoFile
 from fsdata.results.source import source_text
 from fsdata.results.status import Status
-from fsengine.files.stores.object_state import ObjectState
+from fsengine.files.stores.object_state import GONE, ObjectState
 from fsengine.photo.convert import make_ready
 from fsengine.photo.gate import Gate, Refusal, judge, too_many_bytes
 
@@ -45,21 +45,22 @@ class Photo:
 def read_photo(path: bytes) -> Photo:
     """Read a file whole and judge it by its header. Never raises for what a file may be."""
     source = source_text(path)
-    state = ObjectState(num_bytes=-1, mtime_ns=-1, etag=None)
+    state = GONE
     try:
         info = os.stat(path)
-        size, mtime_ns = file_state(info)
-        state = ObjectState(num_bytes=size, mtime_ns=mtime_ns, etag=None)
+        state = file_state(info)
         if not stat.S_ISREG(info.st_mode):
             return refused_photo(source, state, Status.UNSUPPORTED, "not a regular file")
-        if (reason := too_many_bytes(size)) is not None:
+        if (reason := too_many_bytes(state.num_bytes)) is not None:
             return refused_photo(source, state, Status.TOO_LARGE, reason)
         with open(path, "rb") as file:
             data = file.read()
     except OSError as exc:
         return refused_photo(source, state, Status.FAILED, f"cannot be read: {exc.strerror}")
     content_hash = hashlib.sha256(data).hexdigest()
-    return judged(data, PhotoFile(source=source, num_bytes=size, mtime_ns=mtime_ns, content_hash=content_hash))
+    return judged(
+        data, PhotoFile(source=source, num_bytes=state.num_bytes, mtime_ns=state.mtime_ns, content_hash=content_hash)
+    )
 
 
 def refused_photo(source: str, state: ObjectState, status: Status, reason: str) -> Photo:

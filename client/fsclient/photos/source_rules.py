@@ -1,10 +1,10 @@
-"""Which of the files that are found in folders are no photos: told by their names, and then by their first bytes."""
+"""Which of the files that are found in a source are taken: by patterns, by what they are, and how many of them."""
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -12,47 +12,14 @@ from itertools import islice
 from operator import itemgetter
 from typing import TypeVar
 
+from fsclient.photos.no_photos import FOLDERS, HIDDEN, begins_like_a_photo, kind_by_name
 from fsengine.errors import InvalidInputError
-from fsengine.photo.signatures import sniff_format
 
 T = TypeVar("T")
 
 EXCLUDED = "excluded"
-HIDDEN = "hidden"
 SPECIAL = "pipe, socket or device"
 
-_FOLDERS = frozenset(
-    {
-        "@eadir",
-        "#recycle",
-        "$recycle.bin",
-        "system volume information",
-        "__macosx",
-        "lost+found",
-    }
-)
-"""Lower-case names of folders in which systems keep what is no user's photo; hidden ones need no name here."""
-
-_SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
-
-_SUFFIXES: Mapping[str, str] = {
-    "text": "txt text md rst log nfo htm html pdf doc docx odt rtf tex ppt pptx py sh bat ipynb ini cfg conf toml",
-    "table": "csv tsv xls xlsx ods parquet feather arrow db sqlite npy npz mat pkl",
-    "side-car": "xmp aae json jsonl xml yaml yml pp3 dop cos picasa md5 sha1 sha256",
-    "video": "mp4 mov avi mkv webm m4v mpg mpeg wmv flv 3gp mts m2ts vob ogv",
-    "label": "cls cls2 id idx index inx",
-    "tensor": "pickle pyd pt pth ten tb mp msgpack",
-    "audio": "mp3 wav m4a flac aac ogg oga opus wma aif aiff amr",
-    "archive": "zip tar gz tgz bz2 xz zst 7z rar",
-}
-"""Kind of file to lower-case suffixes, without the dot."""
-
-_KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
-
-_NO_PHOTOS = frozenset({None, "PDF", "SVG", "ICO"})
-"""What the first bytes may announce that is no photo; all else is one, whether it is read or not."""
-
-_HEAD_BYTES = 64
 _SEED = 0
 
 
@@ -71,7 +38,7 @@ class SourceRules:
         sample: How many are drawn from all, with a fixed seed; None for no drawing.
         column: The column of Parquet files that holds photos; None where such files are none.
         id_column: The column that names them; None for the number of the row.
-        shard: (I, N), to take one of N shares of what is found, I from 0: a photo belongs to one by the hash of its
+        share: (I, N), to take one of N shares of what is found, I from 0: a photo belongs to one by the hash of its
             source, those in a tar shard or a table by the hash of that. None for all.
     """
 
@@ -82,15 +49,15 @@ class SourceRules:
     sample: int | None = None
     column: str | None = None
     id_column: str | None = None
-    shard: tuple[int, int] | None = None
+    share: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name, number in (("limit", self.limit), ("sample", self.sample)):
             if number is not None and (not isinstance(number, int) or number < 1):
                 raise InvalidInputError(f"{name} is {number!r}, expected a whole number, 1 or more")
 
-        if self.shard is not None and not (len(self.shard) == 2 and 0 <= self.shard[0] < self.shard[1]):
-            raise InvalidInputError(f"shard is {self.shard!r}, expected (I, N) with I from 0 to N - 1")
+        if self.share is not None and not (len(self.share) == 2 and 0 <= self.share[0] < self.share[1]):
+            raise InvalidInputError(f"shard is {self.share!r}, expected (I, N) with I from 0 to N - 1")
         if self.id_column is not None and self.column is None:
             raise InvalidInputError("id_column names photos in the column of a table; expected column too")
 
@@ -125,12 +92,12 @@ class SourceRules:
         if self.include and (_matches(relative, self.include) or _matches(relative + b"/", self.include)):
             return None
         name = os.fsdecode(os.path.basename(relative))
-        if name.lower() in _FOLDERS:
+        if name.lower() in FOLDERS:
             return name
         return HIDDEN if name.startswith(".") else None
 
     def why_skip_file(
-        self, relative: bytes, path: bytes | None, *, regular: bool = True, named: bool = False
+        self, relative: bytes, path: bytes | None, *, regular: bool = True, asked_for: bool = False
     ) -> str | None:
         """Return why a file is skipped, in a word; None where it is taken.
 
@@ -138,7 +105,7 @@ class SourceRules:
             relative: Its path relative to the source.
             path: Its path; it is read where its name is not that of a photo. None where its name alone tells.
             regular: Whether it is a regular file, or a link that leads to one or to nothing.
-            named: Whether a pattern asks for files of its kind; see `names_container`.
+            asked_for: Whether a pattern asks for files of its kind; see `holds_photos`.
         """
         if self.excludes(relative):
             return EXCLUDED
@@ -146,42 +113,38 @@ class SourceRules:
             return None
         if not regular:
             return SPECIAL
-        if named or (self.column is not None and is_table(relative)):
+        if asked_for or (self.column is not None and is_table(relative)):
             return None
-        kind = _kind_by_name(os.fsdecode(os.path.basename(relative)))
-        return None if kind is None or (path is not None and _begins_like_a_photo(path)) else kind
+        kind = kind_by_name(os.fsdecode(os.path.basename(relative)))
+        return None if kind is None or (path is not None and begins_like_a_photo(path)) else kind
 
-    def why_skip_named(self, relative: bytes, *, named: bool = False) -> str | None:
+    def why_skip_by_name(self, relative: bytes, *, asked_for: bool = False) -> str | None:
         """Return why what lies in a store or a shard is skipped, in words; names alone tell, those of folders too.
 
         Args:
             relative: Its path relative to the source; what leads out of that counts for nothing.
-            named: See `why_skip_file`.
+            asked_for: See `why_skip_file`.
         """
         parts = [part for part in relative.split(b"/") if part not in (b"", b".", b"..")]
         for number in range(1, len(parts)):
             if (why := self.why_skip_folder(b"/".join(parts[:number]))) is not None:
                 return f"below a folder: {why}"
-        return self.why_skip_file(b"/".join(parts), None, named=named)
-
-    def names_container(self, pattern: bytes) -> bool:
-        """Return whether the last part of a pattern asks for tar shards, or for tables whose photos are wanted."""
-        return is_shard(pattern) or (self.column is not None and is_table(pattern))
+        return self.why_skip_file(b"/".join(parts), None, asked_for=asked_for)
 
     def holds_photos(self, name: bytes) -> bool:
-        """Return whether a file of this name is not a photo but holds some."""
-        return is_shard(name) or (self.column is not None and is_table(name))
+        """Return whether a file of this name, or what the last part of a pattern asks for, holds photos and is none."""
+        return is_tar(name) or (self.column is not None and is_table(name))
 
-    def is_of_shard(self, text: str) -> bool:
-        """Return whether a source belongs to the share of all that is taken; see `shard`."""
-        if self.shard is None:
+    def is_in_share(self, text: str) -> bool:
+        """Return whether a source belongs to the share of all that is taken; see `share`."""
+        if self.share is None:
             return True
-        number, of = self.shard
+        number, of = self.share
         digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
         return int.from_bytes(digest, "little") % of == number
 
 
-def is_shard(name: bytes) -> bool:
+def is_tar(name: bytes) -> bool:
     """Return whether a file is a tar shard by its name."""
     return name.lower().endswith((b".tar", b".tar.gz", b".tgz"))
 
@@ -195,26 +158,3 @@ def _matches(relative: bytes, patterns: tuple[str, ...]) -> bool:
     path = os.fsdecode(relative)
     name = path.rstrip("/").rpartition("/")[2]
     return any(fnmatchcase(path, pattern) or fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _kind_by_name(name: str) -> str | None:
-    """Return what a file is by its name where that is no photo."""
-    if name.startswith("."):
-        return HIDDEN
-    lower = name.lower()
-    if lower in _SYSTEM_FILES:
-        return "system file"
-    return _KIND_OF_SUFFIX.get(lower.rpartition(".")[2]) if "." in lower else None
-
-
-def _begins_like_a_photo(path: bytes) -> bool:
-    """Return whether a file's first bytes are those of a photo; a file that cannot be read may be one."""
-    try:
-        # The file may be exchanged for a pipe since it was listed: that is not waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            return sniff_format(os.read(descriptor, _HEAD_BYTES)) not in _NO_PHOTOS
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return True

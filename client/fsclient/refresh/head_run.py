@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_retries import RetryPolicy, with_retries
 from fsdata.results.flat_faces import matrix_of
-from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, open_part, results_file
+from fsdata.results.part_reading import open_part
+from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, results_file
 from fsdata.results.rows import shaped
 from fsdata.results.schema import EMBEDDING_COLUMN, FACE_COLUMNS, FACES, part_schema
 from fsengine.contracts.served import ServedEnsemble, ServedHead

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fsdata.results.parts import open_part, part_paths
+from fsdata.results.part_reading import open_part
+from fsdata.results.parts import part_paths
 from fsdata.results.schema import EMBEDDING_COLUMN, FACE_COLUMNS, FACES, part_schema
 from fsengine.contracts.served import ServedEnsemble, ServedModels
 from fsengine.contracts.steps import HEADS

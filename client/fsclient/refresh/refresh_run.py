@@ -23,7 +23,8 @@ from fsclient.refresh.model_change import ModelChange, StoredPart, compare, stor
 from fsdata.results.digests import LastRows, source_digests
 from fsdata.results.latest import LatestPhotos, last_rows
 from fsdata.results.master_table import drop_table
-from fsdata.results.parts import count_faces, part_paths
+from fsdata.results.part_reading import count_faces
+from fsdata.results.parts import part_paths
 from fsdata.results.source import is_gone
 from fsdata.results.staging import RefreshMode, Staging, drop_staged
 from fsdata.results.status import Status

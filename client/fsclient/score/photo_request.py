@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_retries import RetryPolicy, with_retries
 from fsclient.photos.photo_file import Photo, made_ready
-from fsclient.photos.pixel_room import PixelRoom
+from fsclient.photos.room import Room
 from fsdata.results.rows import PER_PHOTO_OUTPUTS, PhotoRow, split_outputs
 from fsdata.results.status import Status
 from fsengine.backends.dali_errors import decoding_cause
@@ -33,7 +33,7 @@ async def score_with_retries(
     *,
     retry: RetryPolicy,
     expected_model_set_id: str,
-    room: PixelRoom,
+    room: Room,
 ) -> PhotoRow:
     """Read and score one photo.
 
@@ -74,7 +74,7 @@ async def score_photo(
     read_s: float,
     retry: RetryPolicy,
     expected_model_set_id: str,
-    room: PixelRoom,
+    room: Room,
 ) -> PhotoRow:
     """Score a photo that was read; see `score_with_retries`.
 
@@ -99,7 +99,7 @@ async def score_photo(
         return await with_retries(request.row, retry, backend, expected_model_set_id)
 
 
-async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[str], room: PixelRoom) -> PhotoRow:
+async def score_once(photo: Photo, backend: InferenceBackend, outputs: Sequence[str], room: Room) -> PhotoRow:
     """Score a photo that was made ready, without asking again where the server is unavailable.
 
     Args:

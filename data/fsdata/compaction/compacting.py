@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fsdata.compaction.old_parts import OldPart, OnParts, by_kind, is_outdated, read_old_parts, untold
 from fsdata.compaction.rewriting import rewrite
@@ -155,6 +156,7 @@ def _num_new(parts: Sequence[OldPart], part_size: int) -> int:
 
 def _remove(parts: Sequence[OldPart]) -> None:
     for part in parts:
+        assert isinstance(part.path, Path)  # those in stores are never removed
         try:
             part.path.unlink(missing_ok=True)
         except OSError as exc:

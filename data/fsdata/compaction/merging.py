@@ -15,6 +15,7 @@ from pathlib import Path
 from fsdata.compaction.compacting import PART_SIZE, Compaction, parts_of, planned
 from fsdata.compaction.old_parts import OldPart, OnParts, by_kind, read_old_parts, untold
 from fsdata.compaction.rewriting import rewrite
+from fsdata.results.part_reading import part_state
 from fsdata.results.parts import PartNumbers, locked, part_paths, results_file
 from fsengine.errors import InvalidInputError, ResultsError
 from fsengine.files.atomic import sync_folder
@@ -121,11 +122,8 @@ def _begin(staging: Path, paths: Sequence[AnyPath]) -> list[AnyPath]:
     """Return the new parts that an earlier run wrote from the same parts; those from others are removed."""
     digest = hashlib.sha256()
     for path in paths:
-        try:
-            info = path.stat()
-        except OSError as exc:
-            raise ResultsError(f"{path} was changed while it was read; run again") from exc
-        digest.update(f"{path.absolute()} {info.st_size} {info.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        num_bytes, mtime_ns = part_state(path)
+        digest.update(f"{path.absolute()} {num_bytes} {mtime_ns}\n".encode("utf-8", "surrogateescape"))
     record, wanted = staging / _SOURCES_FILE, digest.hexdigest()
     if record.exists() and record.read_text() == wanted:
         return part_paths(staging)

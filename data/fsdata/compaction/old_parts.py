@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fsdata.results.digests import Digests, LastRows, source_digests
-from fsdata.results.parts import PartFile, open_part
+from fsdata.results.part_reading import PartFile, changed_meanwhile, open_part, part_state
 from fsdata.results.schema import FACES, LATER_COLUMNS, PartInfo
 from fsengine.errors import ResultsError, StoreError
 from fsengine.files.stores.store_path import AnyPath, StorePath
@@ -108,7 +108,7 @@ def read_old_parts(paths: Sequence[AnyPath], on_parts: OnParts) -> list[OldPart]
             OldPart(
                 path=path,
                 kind=kind,
-                num_bytes=_size(path),
+                num_bytes=part_state(path)[0],
                 counts=of_part,
                 num_counting=int(np.count_nonzero(of_part)),
             )
@@ -140,18 +140,7 @@ def is_outdated(part: OldPart) -> bool:
         with part.path.open_bytes() if isinstance(part.path, StorePath) else part.path.open("rb") as file:
             return not set(pq.read_schema(file).names).issuperset(LATER_COLUMNS)
     except (pa.ArrowException, OSError, StoreError) as exc:
-        raise _changed(part.path) from exc
-
-
-def _size(path: AnyPath) -> int:
-    try:
-        return path.stat().st_size
-    except (OSError, StoreError) as exc:
-        raise _changed(path) from exc
-
-
-def _changed(path: AnyPath) -> ResultsError:
-    return ResultsError(f"{path} was changed while it was read; run again")
+        raise changed_meanwhile(part.path) from exc
 
 
 def _refuse_other(part: PartFile, first: PartKind) -> None:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fsdata.compaction.old_parts import OldPart
-from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, PartNumbers, open_part, results_file
-from fsengine.errors import ResultsError
+from fsdata.results.part_reading import changed_meanwhile, open_part
+from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, PartNumbers, results_file
 from fsengine.files.stores.store_path import AnyPath
 
 
@@ -71,7 +71,7 @@ def _counting(old: OldPart) -> Iterator[pa.Table]:
         return
     with open_part(old.path) as part:
         if part.num_rows != len(old.counts) or not old.kind.has(part):
-            raise ResultsError(f"{old.path} was changed while it was read; run again")
+            raise changed_meanwhile(old.path)
         first = 0
         for number, size in enumerate(part.group_sizes):
             keep = old.counts[first : first + size]

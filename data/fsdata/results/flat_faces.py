@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fsdata.results.parts import PartFile
+from fsdata.results.part_reading import PartFile
 from fsdata.results.schema import FACE_COLUMNS, FACES, METADATA_KEY, PartInfo
 from fsengine.contracts.served import ETHNICITY, GENDER, UNCERTAIN
 from fsengine.errors import InvalidInputError, ResultsError

@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fsdata.results.digests import LastRows, source_digests
-from fsdata.results.parts import PartFile, open_part
-from fsengine.errors import ResultsError
+from fsdata.results.part_reading import PartFile, changed_meanwhile, open_part
 from fsengine.files.stores.store_path import AnyPath
 
 
@@ -63,7 +62,7 @@ class LatestPhotos:
                 counts = self._counts[start : start + part.num_rows]
                 start += part.num_rows
                 if start > len(self._counts):
-                    raise _changed(path)
+                    raise changed_meanwhile(path)
                 first = 0
                 for number, size in enumerate(part.group_sizes):
                     keep = counts[first : first + size]
@@ -75,7 +74,7 @@ class LatestPhotos:
                         table = part.group(number, columns)
                         yield part, (table if keep.all() else table.filter(pa.array(keep))).combine_chunks()
         if start != len(self._counts):
-            raise _changed(self._paths[-1].parent)
+            raise changed_meanwhile(self._paths[-1].parent)
 
 
 def photos_at(
@@ -95,14 +94,10 @@ def photos_at(
     for number in np.unique(np.searchsorted(starts, rows, side="right") - 1).tolist():
         with open_part(paths[number]) as part:
             if part.num_rows != starts[number + 1] - starts[number]:
-                raise _changed(paths[number])
+                raise changed_meanwhile(paths[number])
             first = int(starts[number])
             for group, size in enumerate(part.group_sizes):
                 wanted = rows[(rows >= first) & (rows < first + size)] - first
                 first += size
                 if wanted.size:
                     yield part.group(group, columns).take(pa.array(wanted)).combine_chunks()
-
-
-def _changed(path: AnyPath) -> ResultsError:
-    return ResultsError(f"{path} was changed while it was read; run again")

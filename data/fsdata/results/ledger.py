@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fsdata.results.digests import Digests, LastRows, source_digests
-from fsdata.results.parts import open_part, part_paths
+from fsdata.results.part_reading import open_part
+from fsdata.results.parts import part_paths
 from fsdata.results.schema import PartInfo, holds_embeddings
 from fsdata.results.status import Status
 from fsengine.errors import ResultsError

@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fsdata.results.digests import Digests, LastRows, source_digests
-from fsdata.results.parts import results_file, unreadable
+from fsdata.results.part_reading import part_state, unreadable
+from fsdata.results.parts import results_file
 from fsdata.results.reading import Results, open_results
 from fsdata.results.schema import METADATA_KEY, PartInfo
 from fsdata.results.status import SCORED
@@ -168,11 +169,8 @@ def _parts_digest(results: Results) -> bytes:
     """Return what changes when a part is added, removed or replaced, as text."""
     digest = hashlib.sha256()
     for path in results.paths:
-        try:
-            info = path.stat()
-        except OSError as exc:
-            raise ResultsError(f"{path} was changed while it was read; run again") from exc
-        digest.update(f"{path.name} {info.st_size} {info.st_mtime_ns}\n".encode())
+        num_bytes, mtime_ns = part_state(path)
+        digest.update(f"{path.name} {num_bytes} {mtime_ns}\n".encode())
     return digest.hexdigest().encode()
 
 

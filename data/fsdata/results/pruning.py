@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from fsdata.results.digests import Digests, LastRows, source_digests
 from fsdata.results.latest import LatestPhotos
-from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, locked, open_part, part_paths, results_file
+from fsdata.results.part_reading import open_part
+from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, locked, part_paths, results_file
 from fsdata.results.source import is_gone
 from fsdata.results.staging import PruningStaging, finish_pruning, refuse_interrupted
 from fsengine.errors import InvalidInputError

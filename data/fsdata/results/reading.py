@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fsdata.results.flat_faces import FlatFaces, matrix_of
 from fsdata.results.latest import LatestPhotos
-from fsdata.results.parts import PartFile, open_part, part_paths
+from fsdata.results.part_reading import PartFile, open_part
+from fsdata.results.parts import part_paths
 from fsdata.results.schema import (
     COLUMNS,
     EMBEDDING_COLUMN,

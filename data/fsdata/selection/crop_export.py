@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fsdata.results.parts import unreadable
+from fsdata.results.part_reading import unreadable
 from fsdata.results.reading import Results
 from fsdata.selection.kept_crops import crop_files
 from fsdata.selection.selected_faces import select_faces

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fsdata.results.parts import unreadable
+from fsdata.results.part_reading import unreadable
 from fsengine.errors import ResultsError
 
 CROPS_FOLDER = "_crops"

@@ -41,8 +41,7 @@ _POLL_S = 0.02
 _PORT_ATTEMPTS = 3
 _KEPT_LOGS = 20
 
-_STUBS_LOOKED_AT_S = 0.5
-_LOOKED_AT_S = 0.2
+_LOOKED_AT_S = 0.5
 _SUPERVISOR = "fsengine.server.supervisor"
 _RUN_ISOLATED = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
@@ -157,15 +156,21 @@ class EmbeddedServer:
         return self._supervisor is not None and self._supervisor.poll() is None
 
     def wait(self) -> None:
-        """Wait until the server dies by itself.
+        """Wait until the server dies by itself, or a step of it does, which Triton goes on without.
 
         Raises:
             ServerError: It did.
         """
         assert self._supervisor is not None
+        steps = _DeadSteps()
         # A signal that another thread gets, such as one of gRPC's, wakes no system call of this one.
         while self._supervisor.poll() is None:
             time.sleep(_LOOKED_AT_S)
+            if steps.found(self._run):
+                raise ServerError(
+                    "a step of the embedded server died, and no request is answered without it: start the server again"
+                    f"{self._log_tail()}"
+                )
         raise ServerError(f"the embedded server died{self._log_tail()}")
 
     def stop(self, *, drain: bool = False) -> None:
@@ -292,6 +297,19 @@ class _ReadyProbe:
             self._client.close()
 
 
+class _DeadSteps:
+    """Sees that processes which a server's steps run in have ended."""
+
+    def __init__(self) -> None:
+        self._dead: set[int] = set()
+
+    def found(self, run: RunFolder | None) -> bool:
+        """Return whether one is dead that was dead when it was asked before, so that Triton has not looked after it."""
+        pid = None if run is None else _server_pid(run)
+        before, self._dead = self._dead, set() if pid is None else start_log.dead_children(pid)
+        return bool(before & self._dead)
+
+
 class _StartWatch:
     """Sees in a log, and among a server's processes, that it will not become ready."""
 
@@ -299,22 +317,20 @@ class _StartWatch:
         self._log_path = log_path
         self._looked_at = time.monotonic()
         self._size = 0
-        self._dead: set[int] = set()
+        self._steps = _DeadSteps()
 
     def has_failed(self, run: RunFolder | None) -> bool:
         """Return whether a model cannot be served, or a stub ended before it spoke; looks twice a second."""
         now = time.monotonic()
-        if run is None or now - self._looked_at < _STUBS_LOOKED_AT_S:
+        if now - self._looked_at < _LOOKED_AT_S:
             return False
         self._looked_at = now
         log = self._log_path.read_text(errors="replace")
         if start_log.is_fatal(log):
             return True
-        pid = _server_pid(run)
-        dead = set() if pid is None else start_log.dead_children(pid)
         # Triton tells within half a second of a stub that could speak: one that stays dead in silence could not.
-        failed = bool(dead & self._dead) and len(log) == self._size
-        self._dead, self._size = dead, len(log)
+        failed = self._steps.found(run) and len(log) == self._size
+        self._size = len(log)
         return failed
 
 

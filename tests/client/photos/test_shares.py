@@ -42,19 +42,19 @@ def test_shares_are_disjoint_complete_and_stable_and_hold_shards_whole(sources: 
     whole = found(sources)
     assert len(whole) == 140
     for number in (1, 2, 3, 7, 50):
-        shares = [found(sources, shard=(share, number)) for share in range(number)]
+        shares = [found(sources, share=(share, number)) for share in range(number)]
         assert sorted(source for share in shares for source in share) == sorted(whole)
         assert shares == [[source for source in whole if source in share] for share in shares]
         holds = [{source.partition("!")[0] for source in share} for share in shares]
         assert sum(map(len, holds)) == len(set().union(*holds)) == 60
         assert number > 3 or all(len(held) > 60 / number / 2 for held in holds)
-        assert sorted(found([*reversed(sources)], shard=(0, number))) == sorted(shares[0])
+        assert sorted(found([*reversed(sources)], share=(0, number))) == sorted(shares[0])
     # A listing later, or of fewer, gives each the same share.
-    assert found(sources[:1], shard=(1, 3)) == [
-        s for s in found(sources, shard=(1, 3)) if s.endswith(".jpg") and "!" not in s
+    assert found(sources[:1], share=(1, 3)) == [
+        s for s in found(sources, share=(1, 3)) if s.endswith(".jpg") and "!" not in s
     ]
-    assert len(found(sources, shard=(0, 3), limit=2)) == 2
-    assert set(found(sources, shard=(0, 3), sample=5)) < set(found(sources, shard=(0, 3)))
+    assert len(found(sources, share=(0, 3), limit=2)) == 2
+    assert set(found(sources, share=(0, 3), sample=5)) < set(found(sources, share=(0, 3)))
 
 
 def test_a_share_without_photos_is_no_error_and_shares_go_into_one_folder_after_each_other(
@@ -63,25 +63,25 @@ def test_a_share_without_photos_is_no_error_and_shares_go_into_one_folder_after_
     with Client(backend=FakeBackend(1)) as client:
         for share in range(3):
             summary = client.ingest(sources, tmp_path / "out", column="image", shard=(share, 3), processes=1)
-            assert summary.num_inputs == summary.num_rows == len(found(sources, shard=(share, 3)))
+            assert summary.num_inputs == summary.num_rows == len(found(sources, share=(share, 3)))
         assert client.ingest(sources, tmp_path / "out", column="image", processes=1).num_done_before == 140
         (one,) = PhotoSearch([f"{tmp_path}/files/1.jpg"])
         shares = [client.ingest(one.source, tmp_path / f"{share}", shard=(share, 9)).num_inputs for share in range(9)]
     assert sorted(shares) == [0] * 8 + [1]
     words = ["ingest", *sources, "--column", "image", "--out", str(tmp_path / "new"), "--dry-run", "--shard", "1/3"]
-    num_photos = len(found(sources, shard=(1, 3)))
+    num_photos = len(found(sources, share=(1, 3)))
     assert f"{num_photos} photos to score" in CliRunner().invoke(main, words).output
 
 
 @pytest.mark.parametrize("shard", [(3, 3), (-1, 3), (0, 0), (1,), (0, 1, 2)])
 def test_a_share_that_cannot_be_is_refused(shard: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"expected \(I, N\)"):
-        SourceRules(shard=shard)
+        SourceRules(share=shard)
 
 
 def test_shares_differ_from_what_another_number_gives() -> None:
     draw = random.Random(1)
     texts = [f"/photos/{draw.random()}.jpg" for _ in range(3000)]
-    counts = [sum(SourceRules(shard=(share, 10)).is_of_shard(text) for text in texts) for share in range(10)]
+    counts = [sum(SourceRules(share=(share, 10)).is_in_share(text) for text in texts) for share in range(10)]
     assert sum(counts) == 3000
     assert max(counts) - min(counts) < 120

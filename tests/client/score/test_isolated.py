@@ -23,7 +23,7 @@ from fsclient.ingest.settings import IngestConfig
 from fsclient.ingest.summary import IngestSummary
 from fsclient.models.name_to_repository import served_repository
 from fsclient.photos.photo_file import read_photo
-from fsclient.photos.pixel_room import PixelRoom
+from fsclient.photos.room import Room
 from fsclient.score.photo_request import refusal, score_with_retries
 from fsclient.testing import FakeBackend, answer
 from fsdata.results.parts import locked
@@ -70,7 +70,7 @@ def score(photo: Path, backend: FakeBackend) -> PhotoRow:
             outputs,
             retry=retry,
             expected_model_set_id="set-1",
-            room=PixelRoom(),
+            room=Room(),
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ from plain_headers import PLAIN_PNG
 from store_faults import (
     Cut,
     Delay,
+    Fault,
+    Hang,
     InsufficientStorage,
     LostAnswer,
     Refuse,
@@ -291,3 +294,62 @@ def test_a_client_that_is_killed_goes_on_and_no_part_is_half_there(
     assert done.returncode == 0, done.stderr
     assert open_results(out).num_photos == 24
     assert set(open_results(out).statuses()) == {"ok", "no_face"}
+
+
+@pytest.fixture
+def hung_ingest(
+    s3: S3Server, faulty_s3: FaultyProxy, lite_server: EmbeddedServer, photos: Path, fsclient_command: list[str]
+) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts an ingest against a store that, once three photos were read, answers no request of a method any more."""
+    data = min(photos.glob("*.jpg")).read_bytes()
+    for number in range(60):
+        s3.put(f"photos/{number:02d}.jpg", data)
+    source, out = f"s3://{s3.bucket}/photos/", f"s3://{s3.bucket}/results"
+    command = [*fsclient_command, "ingest", source, "--out", out, "--server", lite_server.url, "--part-size", "1"]
+    children = []
+
+    def start(hanging: str) -> subprocess.Popen[str]:
+        num_hung = itertools.count()
+
+        def rule(method: str, path: str, number: int) -> Fault | None:
+            is_meant = method == hanging and (method == "PUT" or "photos/photos/" in path)
+            return Hang(300) if is_meant and next(num_hung) >= 3 else None
+
+        faulty_s3.rule = rule
+        children.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ))
+        while not any(isinstance(request.fault, Hang) for request in faulty_s3.requests()):
+            assert children[-1].poll() is None
+            time.sleep(0.05)
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+
+
+def test_a_second_signal_ends_a_run_that_waits_for_its_store(
+    hung_ingest: Callable[[str], subprocess.Popen[str]], s3: S3Server
+) -> None:
+    child = hung_ingest("GET")
+    time.sleep(1)
+    child.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=15)
+    assert child.returncode == 130, said
+    assert "once more gives them up" in said
+    assert open_results(f"s3://{s3.bucket}/results").num_photos == 3
+
+
+def test_a_third_signal_ends_a_run_that_waits_to_write(
+    hung_ingest: Callable[[str], subprocess.Popen[str]], s3: S3Server
+) -> None:
+    child = hung_ingest("PUT")
+    for _ in range(3):
+        time.sleep(0.5)
+        assert child.poll() is None
+        child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=5)
+    assert child.returncode == -signal.SIGTERM, said
+    assert open_results(f"s3://{s3.bucket}/results").num_photos == 3

@@ -18,7 +18,8 @@ from fsclient.cli import main
 from fsdata.results import open_results
 from fsdata.results.ledger import read_ledger
 from fsdata.results.master_table import PHOTOS_FILE, TABLE_FILE, build_table, describe
-from fsdata.results.parts import count_faces, open_part, part_paths
+from fsdata.results.part_reading import count_faces, open_part
+from fsdata.results.parts import part_paths
 from fsengine.errors import ResultsError
 from results_for_tests import row_of, write_parts
 

@@ -16,7 +16,8 @@ import pytest
 from fsdata.results import open_results
 from fsdata.results.ledger import read_ledger
 from fsdata.results.master_table import build_table
-from fsdata.results.parts import open_part, part_paths
+from fsdata.results.part_reading import open_part
+from fsdata.results.parts import part_paths
 from fsdata.results.schema import COLUMNS
 from fsengine.errors import InvalidInputError, ResultsError
 from results_for_tests import (

@@ -18,7 +18,7 @@ from fsclient.ingest.ray_runner.blocks import Answer, ReadPhoto, packed_rows
 from fsclient.ingest.ray_runner.stop_sign import Stop
 from fsclient.ingest.ray_runner.worker_servers import Servers
 from fsclient.photos.photo_file import Photo
-from fsclient.photos.pixel_room import PixelRoom
+from fsclient.photos.room import Room
 from fsclient.score.photo_request import score_photo
 from fsdata.results.rows import PhotoRow, rows_table
 from fsengine.errors import DeadlineError, FaceStatsError, ServerUnavailableError, StoreUnavailableError
@@ -68,7 +68,7 @@ class BlockScorer:
         self._connecting = asyncio.Lock()
         self._backend: InferenceBackend | None = None
         self._places = asyncio.Semaphore(1)
-        self._room = PixelRoom(max(1, work.scoring.pixels // work.num_pools))
+        self._room = Room(max(1, work.scoring.pixels // work.num_pools))
         self._stop = Stop.GO
         self._in_flight: set[asyncio.Task[PhotoRow]] = set()
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsclient.backend.served_capacity import ServedCapacity
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.server_retries import RetryPolicy
-from fsclient.ingest.ray_runner.daemon_thread import in_daemon
+from fsclient.ingest.daemon_threads import in_daemon
 from fsclient.ingest.ray_runner.ray_cluster import RayCluster, ServedByWorker
 from fsengine.contracts.served import ServedEnsemble, ServedHead
 from fsengine.errors import InferenceError

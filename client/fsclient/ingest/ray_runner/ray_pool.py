@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from fsclient.ingest.daemon_threads import in_daemon
 from fsclient.ingest.photo_workers import OnLeft, Scoring
 from fsclient.ingest.processes.worker_pool import OnRows
 from fsclient.ingest.ray_runner.block_scorer import Work, own_version
 from fsclient.ingest.ray_runner.blocks import Answer, unpacked_rows
-from fsclient.ingest.ray_runner.daemon_thread import in_daemon
 from fsclient.ingest.ray_runner.ray_cluster import RayCluster
 from fsclient.ingest.ray_runner.stop_sign import Stop
 from fsclient.ingest.ray_runner.window import Window

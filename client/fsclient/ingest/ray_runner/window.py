@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from fsclient.ingest.daemon_threads import in_daemon
 from fsclient.ingest.ray_runner.blocks import Answer, answers_in, numbered_block
-from fsclient.ingest.ray_runner.daemon_thread import in_daemon
 from fsclient.ingest.ray_runner.ray_errors import translated_ray_errors
 
 if TYPE_CHECKING:

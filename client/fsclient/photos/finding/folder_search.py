@@ -5,12 +5,13 @@ from __future__ import annotations
 import fnmatch
 import os
 import tempfile
-import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from fsclient.photos.finding.left_out_folder import LeftOutFolder, identity_of
+from fsclient.photos.finding.look_alikes import look_alike_hint, url_hint
 from fsclient.photos.finding.seen import SeenTexts
 from fsclient.photos.finding.tally import Tally
 from fsclient.photos.source_rules import EXCLUDED, SourceRules
@@ -45,8 +46,7 @@ class FolderSearch:
         """
         self._rules = rules
         self._tally = tally
-        self._out = None if skip is None else _identity(os.fsencode(skip))
-        self._in_out: dict[bytes, bool] = {}
+        self._left_out = LeftOutFolder(skip)
         self._taken = None if once else SeenTexts()
         self._skipped: dict[str, SeenTexts] = {}
         self._skipped_folders: dict[bytes, str] = {}
@@ -70,7 +70,7 @@ class FolderSearch:
                 return
             raise InvalidInputError(
                 f"{os.fsdecode(argument)!r} does not exist; expected a photo, a folder of photos or a pattern"
-                f"{_look_alike_hint(path)}"
+                f"{url_hint(argument)}{look_alike_hint(path)}"
             ) from None
         except OSError as exc:
             self._note_unreadable(path, f"cannot be read: {exc.strerror}")
@@ -112,7 +112,7 @@ class FolderSearch:
             place, _, path = record.partition(b"\0")
             target = os.path.realpath(place)
             if os.path.exists(target):
-                if self._is_in_out(os.path.split(target)[0]):
+                if self._left_out.holds(os.path.split(target)[0]):
                     continue
                 known = (self._taken is not None and target in self._taken) or not targets.add(target)
                 if known or (self._taken is None and self._was_taken(target)):
@@ -123,7 +123,7 @@ class FolderSearch:
     def _was_taken(self, target: bytes) -> bool:
         """Return whether the one source that was searched holds a file that a link leads to."""
         folder, name = os.path.split(target)
-        identity = _identity(folder)
+        identity = identity_of(folder)
         was_searched = identity is not None and identity in self._searched
         return was_searched and self._rules.why_skip_file(name, target) is None
 
@@ -134,7 +134,7 @@ class FolderSearch:
             return
         folder, name = os.path.split(path)
         real = os.path.realpath(folder)
-        if self._is_in_out(real):
+        if self._left_out.holds(real):
             return
         place = os.path.join(real, name)
         if self._rules.excludes(name):
@@ -149,15 +149,15 @@ class FolderSearch:
     def _folder(self, top: bytes, relative: bytes = b"") -> Iterator[bytes]:
         """Take the photos of a folder and of all below it: those of a folder, then those of its folders."""
         real = os.path.realpath(top)
-        if self._is_in_out(real):
+        if self._left_out.holds(real):
             return
         if (why := self._skipped_folders.pop(real, None)) is not None:
             self._tally.skipped_folders[why] -= 1
         waiting = [(top, real, relative)]
         while waiting:
             folder, real, relative = waiting.pop()
-            identity = _identity(folder)
-            if identity is not None and (identity == self._out or identity in self._searched):
+            identity = identity_of(folder)
+            if identity is not None and (self._left_out.is_it(identity) or identity in self._searched):
                 continue
             if identity is not None:
                 self._searched.add(identity)
@@ -175,23 +175,25 @@ class FolderSearch:
         why = _LINK_TO_FOLDER if entry.is_symlink() else self._rules.why_skip_folder(relative + entry.name)
         if why is None:
             return True
-        identity = _identity(entry.path)
+        identity = identity_of(entry.path)
         if identity in self._searched and not entry.is_symlink():
             return True  # it was named itself, and what is in it is known
         place = os.path.join(real, entry.name)
-        if (self._out is None or identity != self._out) and place not in self._skipped_folders:
+        if not self._left_out.is_it(identity) and place not in self._skipped_folders:
             self._skipped_folders[place] = why
             self._tally.skipped_folders[why] += 1
         return False
 
     def _found(
-        self, entry: os.DirEntry[bytes], real: bytes, relative: bytes, *, named: bool = False
+        self, entry: os.DirEntry[bytes], real: bytes, relative: bytes, *, asked_for: bool = False
     ) -> Iterator[bytes]:
         """Take or skip a file that was found in a folder."""
         place = os.path.join(real, entry.name)
         if self._taken is not None and place in self._taken:
             return
-        why = self._rules.why_skip_file(relative + entry.name, entry.path, regular=_is_regular(entry), named=named)
+        why = self._rules.why_skip_file(
+            relative + entry.name, entry.path, regular=_is_regular(entry), asked_for=asked_for
+        )
         if why is None:
             yield from self._take(place, entry.path, is_link=entry.is_symlink())
         else:
@@ -232,7 +234,7 @@ class FolderSearch:
         seen: set[tuple[bytes, int]] = set()
         while waiting:
             folder, relative, at = waiting.pop()
-            if (folder, at) in seen or self._is_in_out(os.path.realpath(folder)):
+            if (folder, at) in seen or self._left_out.holds(os.path.realpath(folder)):
                 continue
             seen.add((folder, at))
             part, is_last = parts[at], at == len(parts) - 1
@@ -260,11 +262,11 @@ class FolderSearch:
                         yield from self._folder(entry.path, relative + entry.name + b"/")
                 elif not only_folders:
                     matched = True
-                    yield from self._found(entry, real, relative, named=self._rules.names_container(part))
+                    yield from self._found(entry, real, relative, asked_for=self._rules.holds_photos(part))
             waiting += reversed(below)
         if not matched and self._tally.num_unreadable == num_unreadable:
             raise InvalidInputError(
-                f"no file matches {os.fsdecode(pattern)!r}; check the pattern{_look_alike_hint(base)}"
+                f"no file matches {os.fsdecode(pattern)!r}; check the pattern{look_alike_hint(base)}"
             )
 
     def _entries(self, folder: bytes) -> Iterator[os.DirEntry[bytes]]:
@@ -284,36 +286,10 @@ class FolderSearch:
                 self._unreadable.add(path)
             self._tally.note_unreadable(source_text(path), reason)
 
-    def _is_in_out(self, real: bytes) -> bool:
-        """Return whether a folder, given by its real path, is that of the results or lies in it, however spelled."""
-        if self._out is None:
-            return False
-        unknown = []
-        answer = False
-        while real not in self._in_out:
-            unknown.append(real)
-            parent = os.path.split(real)[0]
-            if (answer := _identity(real) == self._out) or parent == real:
-                break
-            real = parent
-        else:
-            answer = self._in_out[real]
-        self._in_out.update(dict.fromkeys(unknown, answer))
-        return answer
-
 
 def _records(file: IO[bytes]) -> Iterator[bytes]:
     while length := file.read(4):
         yield file.read(int.from_bytes(length, "little"))
-
-
-def _identity(path: bytes) -> tuple[int, int] | None:
-    """Return what tells a folder from every other, whatever it is called; None where it is not there."""
-    try:
-        info = os.stat(path)
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
@@ -339,31 +315,3 @@ def _matches_part(name: bytes, part: bytes) -> bool:
     return (part.startswith(b".") or not name.startswith(b".")) and fnmatch.fnmatchcase(
         os.fsdecode(name), os.fsdecode(part)
     )
-
-
-def _look_alike_hint(path: bytes) -> str:
-    """Return, for what does not exist, a hint at what looks the same and is spelled in another Unicode form."""
-    missing = os.fsdecode(path)
-    existing = missing
-    spelled: list[str] = []
-    while not os.path.lexists(existing):
-        existing, name = os.path.split(existing)
-        spelled.insert(0, name)
-    for name in spelled:
-        try:
-            alike = [other for other in os.listdir(existing) if _composed(other) == _composed(name)]
-        except OSError:
-            return ""
-        if not alike:
-            return ""
-        existing = os.path.join(existing, name if name in alike else alike[0])
-    if existing == missing:
-        return ""
-    return (
-        f". A name that looks the same but is spelled in another Unicode form is there: {existing!a}; "
-        f"{missing!a} was asked for"
-    )
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)

@@ -20,6 +20,7 @@ from fsclient.photos.finding.tar_shards import photos_of_shard
 from fsclient.photos.source_rules import SourceRules, is_table
 from fsdata.results.source import source_text
 from fsengine.errors import InvalidInputError, StoreUnavailableError
+from fsengine.files.stores.store_path import AnyPath, StorePath
 from fsengine.files.stores.store_urls import checked_url, is_store_url, is_url, local_path, public_url
 
 _MOST_EXPANDED = 1_000_000
@@ -47,7 +48,7 @@ class PhotoSearch:
         self,
         arguments: Iterable[str],
         *,
-        skip: Path | str | None = None,
+        skip: AnyPath | None = None,
         rules: SourceRules | None = None,
         listed: Iterable[bytes] | None = None,
     ) -> None:
@@ -56,7 +57,7 @@ class PhotoSearch:
         Args:
             arguments: Files, folders and glob patterns (`**` goes down folders), URLs, and braces such as
                 `{000..099}` in any of them.
-            skip: A folder or a URL whose content is left out, however it is reached: where results are written to.
+            skip: A folder whose content is left out, however it is reached: where results are written to.
             rules: Which files are taken; None for those that are photos by their names or first bytes.
             listed: Paths and URLs of a list, in which nothing is a pattern, and what is missing is left out and named;
                 None for no list.
@@ -69,7 +70,7 @@ class PhotoSearch:
         self._is_whole = True
         self._arguments = [one for argument in arguments for one in _expanded(argument)]
         self._listed = listed
-        self._skip_url = f"{skip.rstrip('/')}/" if isinstance(skip, str) else None
+        self._skip_url = f"{skip}/" if isinstance(skip, StorePath) else None
         once = len(self._arguments) <= 1 and listed is None
         self._seen = None if once else SeenTexts()
         folder = skip if isinstance(skip, Path) else None
@@ -93,7 +94,7 @@ class PhotoSearch:
 
     def _counted(self) -> Iterator[PhotoEntry]:
         for entry in self._found():
-            if isinstance(entry, InsideEntry) or self._rules.is_of_shard(entry.source):
+            if isinstance(entry, InsideEntry) or self._rules.is_in_share(entry.source):
                 self.tally.num_found += 1
                 yield entry
         self.tally.is_complete = self._is_whole
@@ -121,8 +122,8 @@ class PhotoSearch:
             if url is None:
                 assert path is not None
                 yield from self._of_paths(self._folders.listed(path))
-            elif self._is_new(url):
-                yield from self._opened(ObjectEntry(url))
+            elif self._is_new(entry := ObjectEntry(url)):
+                yield from self._opened(entry)
         yield from self._of_paths(self._folders.links())
 
     def _of_paths(self, paths: Iterator[bytes]) -> Iterator[PhotoEntry]:
@@ -134,11 +135,11 @@ class PhotoSearch:
 
     def _of_url(self, url: str) -> Iterator[PhotoEntry]:
         if not is_store_url(url):
-            if self._is_new(url):
-                yield from self._opened(ObjectEntry(url))
+            if self._is_new(entry := ObjectEntry(url)):
+                yield from self._opened(entry)
             return
         for entry in objects_of(url, self._rules, self.tally, self._skip_url):
-            if self._is_new(entry.url):
+            if self._is_new(entry):
                 yield from self._opened(entry)
 
     def _opened(self, entry: FileEntry | ObjectEntry) -> Iterator[PhotoEntry]:
@@ -147,17 +148,17 @@ class PhotoSearch:
         name = place if isinstance(place, bytes) else place.split("?")[0].encode()
         if not self._rules.holds_photos(name):
             yield entry
-        elif self._rules.is_of_shard(entry.source):
+        elif self._rules.is_in_share(entry.source):
             try:
-                yield from self._inside(place, is_table=is_table(name))
+                yield from self._inside(place, name)
             except InvalidInputError as exc:
                 self._note_or_raise(entry.source, exc)
             except StoreUnavailableError as exc:  # other shards may lie elsewhere
                 self._is_whole = False
                 self.tally.note_unreadable(entry.source, str(exc))
 
-    def _inside(self, place: bytes | str, *, is_table: bool) -> Iterator[PhotoEntry]:
-        if is_table:
+    def _inside(self, place: bytes | str, name: bytes) -> Iterator[PhotoEntry]:
+        if is_table(name):
             from fsclient.photos.finding.photo_tables import photos_of_table  # Parquet, which few wait for
 
             return photos_of_table(place, self._rules, self.tally)
@@ -169,8 +170,9 @@ class PhotoSearch:
             raise exc
         self.tally.note_unreadable(source, str(exc).removeprefix(f"{source} "))
 
-    def _is_new(self, url: str) -> bool:
-        return self._seen is None or self._seen.add(url.encode())
+    def _is_new(self, entry: ObjectEntry) -> bool:
+        """Return whether an object is none that was found; the same one may be presigned anew."""
+        return self._seen is None or self._seen.add(entry.source.encode())
 
 
 def _without_data(entry: PhotoEntry) -> PhotoEntry:

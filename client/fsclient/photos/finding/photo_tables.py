@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -15,23 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fsclient.photos.entry import InsideEntry, PhotoEntry
-from fsclient.photos.file_state import file_state
+from fsclient.photos.finding.container import container_source, opened_container
 from fsclient.photos.finding.seen import SeenTexts
 from fsclient.photos.finding.tally import Tally
 from fsclient.photos.source_rules import SourceRules
-from fsdata.results.source import inside_text, source_text
+from fsdata.results.source import inside_text
 from fsengine.errors import InvalidInputError, StoreError, StoreUnavailableError
-from fsengine.files.regular_file import open_regular
 from fsengine.files.stores.object_state import ObjectState
-from fsengine.files.stores.objects import object_state
-from fsengine.files.stores.range_file import RangeFile
-from fsengine.files.stores.store_urls import public_url
 
 _IDS_AT_A_TIME = 1024
 _CELLS_AT_A_TIME = 1
 """A cell may hold a gigabyte; more at a time are read no faster than 30 microseconds a photo."""
 
-_READ_AHEAD_BYTES = 8 << 20
 _LONGEST_ID = 4096
 _NO_ID = "row of a table without an id"
 _LONG_ID = f"row of a table with an id of more than {_LONGEST_ID} characters"
@@ -72,7 +65,7 @@ def photos_of_table(table: bytes | str, rules: SourceRules, tally: Tally) -> Ite
         InvalidInputError: It has no such column, or one that holds no photos.
         StoreUnavailableError: It lies in a store that cannot be had.
     """
-    source = public_url(table) if isinstance(table, str) else source_text(table)
+    source = container_source(table)
     assert rules.column is not None
     try:
         with _Table(table) as opened:
@@ -185,15 +178,8 @@ class _Table:
         self.state: ObjectState
 
     def __enter__(self) -> _Table:
-        raw: Any
-        if isinstance(self._table, str):
-            self.state = object_state(self._table)
-            raw = self._stack.enter_context(io.BufferedReader(RangeFile(self._table, self.state), _READ_AHEAD_BYTES))
-        else:
-            raw = self._stack.enter_context(open_regular(self._table))
-            size, mtime_ns = file_state(os.fstat(raw.fileno()))
-            self.state = ObjectState(num_bytes=size, mtime_ns=mtime_ns, etag=None)
-        self._raw = raw
+        self.state, self._raw = opened_container(self._table)
+        self._stack.enter_context(self._raw)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from fnmatch import translate
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
 from fsclient.photos.entry import ObjectEntry
 from fsclient.photos.finding.tally import Tally
 from fsclient.photos.source_rules import EXCLUDED, SourceRules
 from fsengine.errors import InvalidInputError, StoreError, StoreUnavailableError
-from fsengine.files.stores.object_state import ObjectState
-from fsengine.files.stores.objects import Listed, list_objects, object_state
+from fsengine.files.stores.objects import Listed, list_objects, state_if_there
 from fsengine.files.stores.store_urls import bucket_and_key
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -44,12 +43,12 @@ def objects_of(url: str, rules: SourceRules, tally: Tally, skip: str | None) -> 
 
 def _objects_of(url: str, rules: SourceRules, tally: Tally, skip: str | None) -> Iterator[ObjectEntry]:
     root, key = bucket_and_key(url)
-    matches, prefix, asks_for_containers = None, key, False
+    pattern, prefix, asks_for_containers = None, key, False
     if wildcard := _WILDCARD.search(key):
-        matches = re.compile(_key_pattern(key))
+        pattern = _pattern_parts(key)
         prefix = key[: wildcard.start()].rpartition("/")[0]
-        asks_for_containers = rules.names_container(key.encode())
-    elif key and not key.endswith("/") and (state := _there(url)) is not None:
+        asks_for_containers = rules.holds_photos(key.encode())
+    elif key and not key.endswith("/") and (state := state_if_there(url)) is not None:
         if rules.excludes(key.rpartition("/")[2].encode()):
             tally.skipped_files[EXCLUDED] += 1
         else:
@@ -66,10 +65,10 @@ def _objects_of(url: str, rules: SourceRules, tally: Tally, skip: str | None) ->
             found_key = found.url[len(root) + 1 :]
             if skip is not None and found.url.startswith(skip):
                 continue
-            if matches is not None and not matches.fullmatch(found_key):
+            if pattern is not None and not _matches(found_key.split("/"), pattern):
                 continue
             relative = found_key[below:] or found_key
-            why = _why_skip(found, relative, rules, named=asks_for_containers)
+            why = _why_skip(found, relative, rules, asked_for=asks_for_containers)
             if why is None:
                 yield ObjectEntry(found.url, found.state)
             else:
@@ -78,32 +77,25 @@ def _objects_of(url: str, rules: SourceRules, tally: Tally, skip: str | None) ->
         raise InvalidInputError(f"{url} names no object, and none lies below it; check the bucket and the key")
 
 
-def _there(url: str) -> ObjectState | None:
-    try:
-        return object_state(url)
-    except StoreUnavailableError:
-        raise
-    except StoreError:
-        return None
-
-
-def _why_skip(found: Listed, relative: str, rules: SourceRules, *, named: bool) -> str | None:
+def _why_skip(found: Listed, relative: str, rules: SourceRules, *, asked_for: bool) -> str | None:
     """Return why an object is left out, in a word; None where it is taken."""
     if found.state.num_bytes == 0 and "." not in relative.rpartition("/")[2] and not rules.strict:
         return _MARKER
-    return rules.why_skip_named(relative.encode(), named=named)
+    return rules.why_skip_by_name(relative.encode(), asked_for=asked_for)
 
 
-def _key_pattern(pattern: str) -> str:
-    """Return a regular expression for whole keys: `*` stays within a folder, `**` goes down folders."""
+def _pattern_parts(pattern: str) -> list[str]:
+    """Return the parts of a pattern, one `**` for several in a row."""
     parts = pattern.split("/")
-    expression = ""
-    for number, part in enumerate(parts):
-        is_last = number == len(parts) - 1
+    return [part for part, before in zip(parts, [None, *parts], strict=False) if part != "**" or before != "**"]
+
+
+def _matches(key: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the parts of a key match those of a pattern: `*` stays within a folder, `**` goes down folders."""
+    for at, part in enumerate(pattern):
         if part == "**":
-            expression += ".*" if is_last else "(?:.*/)?"
-            continue
-        # `translate` gives `(?s:...)\Z`, in which a star crosses slashes.
-        inner = translate(part).removeprefix("(?s:").removesuffix(r")\Z").replace(".*", "[^/]*")
-        expression += inner if is_last else f"{inner}/"
-    return expression
+            rest = pattern[at + 1 :]
+            return not rest or any(_matches(key[start:], rest) for start in range(at, len(key)))
+        if at >= len(key) or not fnmatchcase(key[at], part):
+            return False
+    return len(key) == len(pattern)

@@ -7,8 +7,6 @@ read once from its beginning to its end, and its photos come with their bytes.
 from __future__ import annotations
 
 import gzip
-import io
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,21 +14,16 @@ from dataclasses import replace
 from typing import BinaryIO, cast
 
 from fsclient.photos.entry import CUT_OFF, InsideEntry
-from fsclient.photos.file_state import file_state
+from fsclient.photos.finding.container import container_source, opened_container
 from fsclient.photos.finding.seen import SeenTexts
 from fsclient.photos.finding.tally import Tally
 from fsclient.photos.finding.tar_members import tar_members
 from fsclient.photos.source_rules import SourceRules
-from fsdata.results.source import inside_text, source_text
+from fsdata.results.source import inside_text
 from fsengine.contracts.preprocessing import MAX_PHOTO_FILE_BYTES
 from fsengine.errors import StoreError, StoreUnavailableError
-from fsengine.files.regular_file import open_regular
 from fsengine.files.stores.object_state import ObjectState
-from fsengine.files.stores.objects import object_state
-from fsengine.files.stores.range_file import RangeFile
-from fsengine.files.stores.store_urls import public_url
 
-_READ_AHEAD_BYTES = 8 << 20
 _AT_A_TIME = 1 << 20
 _LONGEST_NAME = 4096
 _GZIP = b"\x1f\x8b"
@@ -55,10 +48,10 @@ def photos_of_shard(shard: bytes | str, rules: SourceRules, tally: Tally) -> Ite
     Raises:
         StoreUnavailableError: It lies in a store that cannot be had.
     """
-    source = public_url(shard) if isinstance(shard, str) else source_text(shard)
+    source = container_source(shard)
     try:
         with ExitStack() as stack:
-            state, file = _opened(shard)
+            state, file = opened_container(shard)
             stack.enter_context(file)
             is_plain = file.read(len(_GZIP)) != _GZIP
             file.seek(0)
@@ -70,15 +63,6 @@ def photos_of_shard(shard: bytes | str, rules: SourceRules, tally: Tally) -> Ite
     except _DAMAGE as exc:
         reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
         tally.note_unreadable(source, f"the shard cannot be read (to its end): {reason}")
-
-
-def _opened(shard: bytes | str) -> tuple[ObjectState, BinaryIO]:
-    if isinstance(shard, str):
-        state = object_state(shard)
-        return state, io.BufferedReader(RangeFile(shard, state), _READ_AHEAD_BYTES)
-    file = open_regular(shard)
-    size, mtime_ns = file_state(os.fstat(file.fileno()))
-    return ObjectState(num_bytes=size, mtime_ns=mtime_ns, etag=None), file
 
 
 def _photos(
@@ -125,7 +109,7 @@ def _why_skip(name: bytes, *, is_file: bool, rules: SourceRules) -> str | None:
     """Return why a member is left out, in words; None where it is taken."""
     if not is_file:
         return _NO_FILE
-    return _LONG_NAME if len(name) > _LONGEST_NAME else rules.why_skip_named(name)
+    return _LONG_NAME if len(name) > _LONGEST_NAME else rules.why_skip_by_name(name)
 
 
 def _read(file: BinaryIO, num_bytes: int) -> bytes:

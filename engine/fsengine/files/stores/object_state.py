@@ -23,3 +23,7 @@ class ObjectState:
     def version(self) -> str:
         """Return a name of this version of it: the ETag, or one made of size and time, as web servers do."""
         return self.etag or f"{self.num_bytes}-{self.mtime_ns}"
+
+
+GONE = ObjectState(num_bytes=-1, mtime_ns=-1, etag=None)
+"""The state of what is not there."""

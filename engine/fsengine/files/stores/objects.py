@@ -67,6 +67,20 @@ def object_state(url: str) -> ObjectState:
         return _state(store.head(key))
 
 
+def state_if_there(url: str) -> ObjectState | None:
+    """Return the state of an object, None where it is not there or is refused.
+
+    Raises:
+        StoreUnavailableError: The store cannot be had.
+    """
+    try:
+        return object_state(url)
+    except StoreUnavailableError:
+        raise
+    except StoreError:
+        return None
+
+
 def read_object(url: str, *, most_bytes: int) -> tuple[bytes | None, ObjectState]:
     """Read an object whole.
 
@@ -105,9 +119,9 @@ def read_range(url: str, start: int, length: int, *, etag: str | None = None) ->
     """
     if is_web_url(url):
         return web_objects.read_range(url, start, length, etag=etag)
+    store, key = opened(url)
     from obstore.exceptions import PreconditionError
 
-    store, key = opened(url)
     options: Any = {"range": (start, start + length)}
     if etag is not None:
         options["if_match"] = etag
@@ -131,10 +145,10 @@ def list_objects(url: str) -> Iterator[list[Listed | StoreError]]:
         StoreError: There is no such bucket, or the store refuses to list it.
         StoreUnavailableError: The store cannot be had.
     """
-    from obstore.exceptions import GenericError, InvalidPathError
-
     root, _ = bucket_and_key(url)
     store, key = opened(url)
+    from obstore.exceptions import GenericError, InvalidPathError
+
     prefix, last = key.rstrip("/"), ""
     failures = 0
     with explained(url):
@@ -232,7 +246,7 @@ def explained(url: str) -> Iterator[None]:
 
     Its own texts hold whole answers, and dumps of the request.
     """
-    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+    from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
     shown = public_url(url)
     started = time.monotonic()
@@ -244,6 +258,8 @@ def explained(url: str) -> Iterator[None]:
         raise StoreError(f"{shown} is not there (any more)") from exc
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as exc:
         raise _refused(shown, exc) from exc
+    except (ValueError, InvalidPathError) as exc:
+        raise StoreError(f"{shown} cannot be asked for: {_first_line(exc)}") from exc
     except (BaseError, OSError) as exc:
         if _NO_SUCH_BUCKET.search(str(exc)):  # what a listing says
             raise StoreError(f"{bucket_and_key(url)[0]} does not exist; check the name of the bucket") from exc

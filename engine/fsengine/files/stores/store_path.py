@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -11,10 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, TypeAlias, cast
 
-from fsengine.errors import InvalidInputError, StoreError, StoreUnavailableError
-from fsengine.files.stores.objects import explained, object_state, opened
+from fsengine.errors import InvalidInputError
+from fsengine.files.stores.objects import explained, object_state, opened, state_if_there
 from fsengine.files.stores.range_file import RangeFile
-from fsengine.files.stores.store_urls import bucket_and_key, checked_url, is_store_url, is_url, local_path, public_url
+from fsengine.files.stores.store_urls import (
+    bucket_and_key,
+    checked_url,
+    is_store_url,
+    is_url,
+    local_path,
+    mistyped,
+    public_url,
+)
 
 _READ_AHEAD_BYTES = 1 << 20
 _IN_MEMORY_BYTES = 64 << 20
@@ -89,13 +98,7 @@ class StorePath:
 
     def exists(self) -> bool:
         """Return whether it is an object."""
-        try:
-            object_state(self.url)
-        except StoreUnavailableError:
-            raise
-        except StoreError:
-            return False
-        return True
+        return state_if_there(self.url) is not None
 
     def stat(self) -> StoreStat:
         """Return size and time.
@@ -104,12 +107,8 @@ class StorePath:
             OSError: It is not there.
             StoreUnavailableError: The store cannot be had.
         """
-        try:
-            state = object_state(self.url)
-        except StoreUnavailableError:
-            raise
-        except StoreError as exc:
-            raise FileNotFoundError(str(exc)) from exc
+        if (state := state_if_there(self.url)) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url)
         return StoreStat(st_size=state.num_bytes, st_mtime_ns=state.mtime_ns)
 
     def open_bytes(self) -> BinaryIO:
@@ -119,12 +118,6 @@ class StorePath:
             StoreError: It is not there, or the store cannot be had.
         """
         return io.BufferedReader(RangeFile(self.url, object_state(self.url)), _READ_AHEAD_BYTES)
-
-    def unlink(self, missing_ok: bool = False) -> None:
-        """Remove it; a store does not say whether it was there."""
-        store, key = opened(self.url)
-        with explained(self.url):
-            store.delete(key)
 
     @contextmanager
     def written(self) -> Iterator[BinaryIO]:
@@ -154,9 +147,9 @@ class StorePath:
         Raises:
             StoreError: The store does not take it.
         """
+        store, key = opened(self.url)
         from obstore.exceptions import AlreadyExistsError
 
-        store, key = opened(self.url)
         with explained(self.url):
             try:
                 store.put(key, data, mode="create")
@@ -173,8 +166,10 @@ def any_path(text: str) -> AnyPath:
     """Return the place that a text names: a path, or a URL of a store.
 
     Raises:
-        InvalidInputError: It is a URL that nothing can be written to.
+        InvalidInputError: It is a URL that nothing can be written to, or was meant to be one.
     """
+    if (meant := mistyped(text)) is not None:
+        raise InvalidInputError(f"{text} is a path, and looks like a URL; expected {meant}, or ./{text} for a folder")
     if not is_url(text):
         return Path(text)
     if (path := local_path(text)) is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit, urlunsplit
 
 from fsengine.errors import InvalidInputError
+from fsengine.files.stores.url_secrets import without_secrets
 
 STORE_SCHEMES = ("s3", "gs", "az")
 """Object stores: Amazon S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage."""
@@ -14,8 +15,7 @@ WEB_SCHEMES = ("http", "https")
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-_SECRET = re.compile(r"x-(amz|goog)-.*|awsaccesskeyid|signature|sig|googleaccessid|.*(token|secret|password|key)", re.I)
-"""Names of query parameters that grant access: those of presigned URLs, and what is called a token or a key."""
+_ONE_SLASH = re.compile(r"(s3|gs|az|https?):/(?=[^/])", re.I)
 
 
 def is_url(text: str) -> bool:
@@ -65,11 +65,30 @@ def checked_url(text: str) -> str:
             f"a URL of {parts.netloc.rpartition('@')[2]} holds a user or a password, which would be stored with every "
             "result; leave it out, and give credentials in the environment"
         )
-    if scheme in STORE_SCHEMES and not _BUCKET.fullmatch(bucket := rest.partition("/")[0]):
-        raise InvalidInputError(f"{scheme}://{bucket} names no bucket; expected {scheme}://BUCKET/KEY")
+    if scheme in STORE_SCHEMES:
+        bucket, _, key = rest.partition("/")
+        if not _BUCKET.fullmatch(bucket):
+            raise InvalidInputError(f"{scheme}://{bucket} names no bucket; expected {scheme}://BUCKET/KEY")
+        if (why := _why_no_key(key)) is not None:
+            raise InvalidInputError(f"{scheme}://{rest} cannot be asked for: {why}")
     if scheme in WEB_SCHEMES and not parts.hostname:
         raise InvalidInputError(f"{public_url(text)} names no host; expected {scheme}://HOST/PATH")
     return f"{scheme}://{rest}"
+
+
+def _why_no_key(key: str) -> str | None:
+    """Return why a key cannot be asked for, in words; None where it can."""
+    if key and any(part in ("", ".", "..") for part in key.removesuffix("/").split("/")):
+        return "a part of its key is empty, '.' or '..', as in 'a//b'"
+    if any(ord(character) < 32 or ord(character) == 127 for character in key):
+        return "its key holds a control character"
+    return None
+
+
+def mistyped(text: str) -> str | None:
+    """Return the URL that a path was probably meant to be, such as `s3://photos` for `s3:/photos`; None for others."""
+    found = _ONE_SLASH.match(text)
+    return None if found is None else f"{found[1].lower()}://{text[found.end() :]}"
 
 
 def bucket_and_key(url: str) -> tuple[str, str]:
@@ -82,7 +101,8 @@ def bucket_and_key(url: str) -> tuple[str, str]:
 def public_url(url: str) -> str:
     """Return a URL without what grants access, for results, messages and logs.
 
-    User and password go, and of the query of a web address the parameters of a presigned URL; others tell photos apart.
+    Of a web address go user and password, what of its query grants access (see `without_secrets`), and the fragment,
+    which no server is sent.
     """
     if not is_web_url(url):
         scheme, separator, rest = url.partition("://")
@@ -91,18 +111,13 @@ def public_url(url: str) -> str:
         parts = _split(url)
     except InvalidInputError:
         return "a URL that cannot be read"
-    query = parts.query
-    if query:
-        pairs = parse_qsl(query, keep_blank_values=True)
-        kept = [(name, value) for name, value in pairs if not _SECRET.fullmatch(name)]
-        query = query if len(kept) == len(pairs) else urlencode(kept)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, without_secrets(parts.query), ""))
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as exc:
-        raise InvalidInputError(f"a URL cannot be read: {exc}; expected https://HOST/PATH") from exc
+    except ValueError:  # its text may hold a password
+        raise InvalidInputError("the host or the port of a URL cannot be read; expected https://HOST/PATH") from None
     return parts

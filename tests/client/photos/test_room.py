@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from fsclient import AsyncClient
-from fsclient.photos.pixel_room import PixelRoom
+from fsclient.photos.room import Room
 from fsclient.testing import FakeBackend
 
 
@@ -16,7 +16,7 @@ def most_held(sizes: list[int], limit: int) -> tuple[int, list[int]]:
     """Return the most pixels that were in flight at once, and the order in which photos were let in."""
 
     async def run() -> tuple[int, list[int]]:
-        room = PixelRoom(limit)
+        room = Room(limit)
         held, most = 0, 0
         order: list[int] = []
 
@@ -50,7 +50,7 @@ def test_a_photo_larger_than_all_room_goes_alone() -> None:
 
 def test_photos_given_up_make_room() -> None:
     async def run() -> None:
-        room = PixelRoom(10)
+        room = Room(10)
 
         async def hold() -> None:
             async with room.hold(10):

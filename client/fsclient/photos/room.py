@@ -1,4 +1,4 @@
-"""How many pixels of photos are in flight at once: memory follows them, not the number of photos."""
+"""How many pixels, or bytes, of photos are in flight at once: memory follows them, not the number of photos."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ MAX_PIXELS_IN_FLIGHT = 400_000_000
 """Decoded 1.2 GB; two photos of the largest size."""
 
 
-class PixelRoom:
-    """Room for the pixels of photos in flight, given in the order in which it was asked for.
+class Room:
+    """Room for so many pixels or bytes, given in the order in which it was asked for.
 
     A photo that is larger than all of it goes alone.
     """
@@ -20,7 +20,7 @@ class PixelRoom:
         """Make an empty room.
 
         Args:
-            limit: The most pixels.
+            limit: The most that are held.
         """
         self._limit = limit
         self._held = 0
