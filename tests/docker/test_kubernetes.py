@@ -15,9 +15,9 @@ import click
 import pytest
 
 from dashboard import DOCKER
-from fsclient.backend.address import parse_address
+from fsclient.backend.address import TOKEN_VARIABLE, parse_address
 from fsclient.cli import main as fsclient
-from fsclient.commands.options import SERVER_VARIABLE, TOKEN_VARIABLE
+from fsclient.commands.options import SERVER_VARIABLE
 from fsclient.photos.finding.photo_search import PhotoSearch
 from fsclient.photos.source_rules import SourceRules
 from fsengine.cli import main as fsengine

@@ -18,10 +18,11 @@ START_S = 180.0
 MOST_STARTS = 3
 """A start may fail once or twice on a machine that is far too busy."""
 
-CRASH = re.compile(r"boost::interprocess::lock_exception|libtriton_python\.so")
-"""What the log of Triton 2.51 says where it died of itself: its Python backend takes a step that hangs, or that waits
-too long for a core, for dead, and what it then does to their shared memory kills the server now and then, as that of
-later ones does (triton-inference-server/server issue 8882)."""
+CRASH = re.compile(r"boost::interprocess::lock_exception|libtriton_python\.so|a step of the embedded server died")
+"""What is said where a step was killed, which Triton goes on without and `serve` ends for; and what the log of Triton
+2.51 says where it died of itself: its Python backend takes a step that hangs, or that waits too long for a core, for
+dead, and what it then does to their shared memory kills the server now and then, as that of later ones does
+(triton-inference-server/server issue 8882)."""
 
 
 class RestartableServer:

@@ -12,6 +12,9 @@ from fsengine.server.access.tls import check_ca
 from fsengine.server.access.token import checked_token
 from fsengine.server.loopback import is_loopback
 
+TOKEN_VARIABLE = "FACESTATS_TOKEN"
+"""Environment variable that holds a server's token, where no file does."""
+
 _HOST_PORT = re.compile(r"(?:[^\s:/,\[\]\x00-\x1f\x7f]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
 """A name or an IPv4 address, or an IPv6 address in brackets: gRPC takes the colons of a bare one for part of a port."""
 

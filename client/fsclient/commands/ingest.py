@@ -210,7 +210,7 @@ def ingest(
         raise SystemExit(130) from None
     except StoreUnavailableError as exc:
         say(f"Error: {exc}")
-        say("what was scored is written; run the same command again to go on")
+        say("every photo that has its row keeps it; run the same command again to go on")
         raise SystemExit(4) from exc
     except (ServerUnavailableError, DeadlineError) as exc:
         say(f"Error: {exc}")

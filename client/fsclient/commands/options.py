@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from fsclient.backend.address import NO_ACCESS, Access, parse_address
+from fsclient.backend.address import NO_ACCESS, TOKEN_VARIABLE, Access, parse_address
 from fsclient.backend.server_choice import ServerChoice
 from fsengine.errors import InvalidInputError
 from fsengine.server.access.token import checked_token, read_token
@@ -20,7 +20,6 @@ from fsengine.server.access.token import checked_token, read_token
 SERVER_VARIABLE = "FACESTATS_SERVER"
 """Environment variable that stands for `--server` where that is not given."""
 
-TOKEN_VARIABLE = "FACESTATS_TOKEN"
 """Environment variable that holds the server's token where no `--token-file` is given."""
 
 _ACCESS = "fsclient.access"

@@ -120,21 +120,23 @@ class _Run:
         self._on_scored = on_scored
         self._parts = PartBuffer(writer, self._summary.count, part_size=config.part_size, part_s=config.part_s)
         self._feed = feed
-        scoring = _scoring(config, backend, served, num_known)
+        self._workers = self._workers_of(config, backend, _scoring(config, backend, served, num_known), schema)
+
+    def _workers_of(
+        self, config: IngestConfig, backend: InferenceBackend, scoring: Scoring, schema: pa.Schema
+    ) -> PhotoWorkers | WorkerPool | RayPool:
+        """Return those who score: of a cluster, in several processes, or here."""
         connect = backend.connect_again
-        self._workers: PhotoWorkers | WorkerPool | RayPool
-        if connect is None and (config.processes or 1) > 1 and config.runner is Runner.LOCAL:
-            raise InvalidInputError("several processes need a server to connect to, and this backend is none")
         if config.runner is Runner.RAY:
-            self._workers = _ray_pool(backend, scoring, schema, feed, self._add_table, self._leave)
-            return
-        wanted = config.processes or usual_processes(scoring.concurrency, num_known, _num_cores())
+            return _ray_pool(backend, scoring, schema, self._feed, self._add_table, self._leave)
+        if connect is None and (config.processes or 1) > 1:
+            raise InvalidInputError("several processes need a server to connect to, and this backend is none")
+        wanted = config.processes or usual_processes(scoring.concurrency, self._feed.num_known, _num_cores())
         if connect is not None and (num_processes := min(wanted, scoring.concurrency)) > 1:
-            self._workers = WorkerPool(
-                connect, scoring, schema, feed, self._add_table, self._leave, num_processes=num_processes
+            return WorkerPool(
+                connect, scoring, schema, self._feed, self._add_table, self._leave, num_processes=num_processes
             )
-        else:
-            self._workers = PhotoWorkers(scoring, backend, feed.next, self._add, self._leave)
+        return PhotoWorkers(scoring, backend, self._feed.next, self._add, self._leave)
 
     @classmethod
     async def prepared(

@@ -69,7 +69,8 @@ def find_inputs(config: IngestConfig) -> FoundInputs:
         named = ", ".join(map(public_url, config.sources)) or ("the list" if config.listed is not None else "SOURCE")
         raise InvalidInputError(
             f"{named} holds no file to score, or none outside of --out {config.out}"
-            f"{''.join(f'; {text}' for text in why)}; expected photos (--include PATTERN and --strict take more)"
+            f"{''.join(f'; {text}' for text in why)}; expected photos"
+            f"{' (--include PATTERN and --strict take more)' if skipped else ''}"
         )
     return FoundInputs(entries=entries, tally=search.tally)
 

@@ -23,9 +23,8 @@ def summary_text(summary: IngestSummary, out: AnyPath, program: str = "fsclient"
     done = summary.all_statuses
     folder = shlex.quote(str(out))
     lines = [] if summary.refreshed is None else [summary.refreshed]
-    lines.append(
-        f"{counted(summary.num_inputs, 'photo')}: " + ", ".join(f"{done[s]} {s.value}" for s in Status if done[s])
-    )
+    statuses = ", ".join(f"{done[status]} {status.value}" for status in Status if done[status])
+    lines.append(": ".join(filter(None, (counted(summary.num_inputs, "photo"), statuses))))
     if summary.num_done_before:
         lines.append(f"{summary.num_done_before} of them were done before, {summary.num_rows} now")
     lines += _changes(summary)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fsdata.results.rows import PhotoRow, rows_table
-from fsengine.errors import InvalidInputError, ResultsError, StoreError
+from fsengine.errors import InvalidInputError, ResultsError, StoreError, StoreUnavailableError
 from fsengine.files.atomic import atomic_file, remove_temporary_files
 from fsengine.files.lock import file_lock
 from fsengine.files.stores.store_path import AnyPath, StorePath
@@ -71,10 +71,17 @@ def locked(folder: AnyPath) -> Iterator[None]:
     runs at once do some photos twice at worst.
 
     Raises:
-        InvalidInputError: It cannot be made or written to.
+        InvalidInputError: It cannot be made or written to, or its bucket does not exist.
         ResultsError: Another run holds it.
+        StoreUnavailableError: Its store cannot be had.
     """
     if isinstance(folder, StorePath):
+        try:
+            folder.is_dir()
+        except StoreUnavailableError:
+            raise
+        except StoreError as exc:
+            raise InvalidInputError(str(exc)) from exc
         yield
         return
     with file_lock(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import os
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from certificates import Certificate
 from fsclient import Client
 from fsclient.cli import main
+from restartable_server import RestartableServer
 
 TIMEOUT_S = 60.0
 
@@ -75,6 +77,24 @@ def test_stopped_it_answers_what_is_in_flight(
     assert any(f"serving on grpcs://{url} (token)" in record["message"] for record in records)
     assert records[-1]["message"] == "stopped"
     assert not any(token in json.dumps(record) for record in records)
+
+
+@pytest.mark.triton
+def test_it_ends_where_a_step_dies(fsclient_command: list[str], tmp_path: Path) -> None:
+    server = RestartableServer(fsclient_command, tmp_path)
+    server.start()
+    try:
+        server.wait()
+        os.kill(server.steps()[0].pid, signal.SIGKILL)
+        deadline = time.monotonic() + TIMEOUT_S
+        while server.is_ready():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "a step of the embedded server died, and no request is answered without it" in server.log.read_text()
+        assert server.num_crashes == 1  # and it was started again
+        server.wait()
+    finally:
+        server.clear_away()
 
 
 def told(*arguments: str) -> tuple[int, str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_retries import ask_again, check_model_set
 from fsclient.ingest.photo_workers import Scoring
-from fsclient.ingest.ray_runner.blocks import Answer, ReadPhoto, packed_rows
+from fsclient.ingest.ray_runner.blocks import Answer, ReadOutcome, packed_rows
 from fsclient.ingest.ray_runner.stop_sign import Stop
 from fsclient.ingest.ray_runner.worker_servers import Servers
 from fsclient.photos.photo_file import Photo
@@ -36,14 +36,14 @@ class Work:
         scoring: How it scores photos.
         schema: Of its rows.
         version: Of this package, where the run was started.
-        num_pools: Workers that share what `scoring` allows.
+        num_sharing: Workers that share what `scoring` allows.
     """
 
     servers: Servers
     scoring: Scoring
     schema: pa.Schema
     version: str
-    num_pools: int = 1
+    num_sharing: int = 1
 
 
 def own_version() -> str:
@@ -68,7 +68,7 @@ class BlockScorer:
         self._connecting = asyncio.Lock()
         self._backend: InferenceBackend | None = None
         self._places = asyncio.Semaphore(1)
-        self._room = Room(max(1, work.scoring.pixels // work.num_pools))
+        self._room = Room(max(1, work.scoring.pixels // work.num_sharing))
         self._stop = Stop.GO
         self._in_flight: set[asyncio.Task[PhotoRow]] = set()
 
@@ -83,7 +83,7 @@ class BlockScorer:
         """Score photos.
 
         Args:
-            photos: Numbers and pickles of `ReadPhoto`.
+            photos: Numbers and pickles of `ReadOutcome`.
         """
         if not photos or self._stop is not Stop.GO:
             return Answer()
@@ -133,7 +133,7 @@ class BlockScorer:
                     await backend.close()
                     raise
                 room = min(scoring.concurrency, connected.photos_in_flight or scoring.concurrency)
-                self._places = asyncio.Semaphore(max(1, room // self._work.num_pools))
+                self._places = asyncio.Semaphore(max(1, room // self._work.num_sharing))
                 self._backend = backend
         return self._backend
 
@@ -142,7 +142,7 @@ class BlockScorer:
         async with self._places:
             if self._stop is not Stop.GO:
                 return None
-            read: ReadPhoto = pickle.loads(pickled)
+            read: ReadOutcome = pickle.loads(pickled)
             if isinstance(read.photo, FaceStatsError):
                 return read.photo
             task = asyncio.ensure_future(self._row(backend, read.photo, read.read_s))

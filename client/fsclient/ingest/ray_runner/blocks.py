@@ -18,7 +18,7 @@ _ANSWERS = pa.schema([("answer", pa.large_binary())])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadPhoto:
+class ReadOutcome:
     """A photo that was read.
 
     Attributes:

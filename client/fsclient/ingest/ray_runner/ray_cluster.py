@@ -1,18 +1,12 @@
-"""The cluster of a run: connected to, checked, and furnished with what all workers share."""
+"""The cluster of a run: connected to, checked, and given what all workers share."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
-import socket
-import sys
 import threading
-import warnings
-from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,39 +14,23 @@ from fsclient.backend.served_capacity import ServedCapacity
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.server_retries import RetryPolicy, ask_again
 from fsclient.ingest.ray_runner.block_scorer import other_version_error, own_version
+from fsclient.ingest.ray_runner.ray_connection import RayConnection, head_answers, import_ray
 from fsclient.ingest.ray_runner.ray_errors import translated_ray_errors
 from fsclient.ingest.ray_runner.ray_settings import RaySettings
 from fsclient.ingest.ray_runner.stop_sign import StopSign
 from fsclient.ingest.ray_runner.worker_servers import Servers
 from fsengine.contracts.served import ServedEnsemble
-from fsengine.errors import FaceStatsError, MissingDependencyError, ServerError, ServerUnavailableError
-from fsengine.server.shared_memory import free_shared_memory
+from fsengine.errors import FaceStatsError
 
 logger = logging.getLogger(__name__)
 
 _CHECK_S = 120.0
 """How long the nodes may take to say which version of this package they have."""
 
-_REACHED_S = 10.0
 _STOP_S = 10.0
 
 _MOST_WORKERS = 10_000
 """That wait for a sign at once."""
-
-_LEAST_MEMORY, _MOST_MEMORY = 80 << 20, 2 << 30
-"""Of a cluster of this machine alone, in bytes, for what passes through it."""
-
-_BLOCK_BYTES = 8 << 20
-"""Of photos that pass through the cluster's memory together, or one photo."""
-
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_DEDUP_LOGS": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +62,8 @@ class RayCluster:
         self.settings = settings
         self._run = secrets.token_hex(8)
         self._is_open = False
-        self._is_ours = False
+        self._connection: RayConnection | None = None
         self._node_servers: dict[str, Any] = {}
-        self._closing = threading.Event()
         self._lock = threading.Lock()
 
     @property
@@ -114,71 +91,23 @@ class RayCluster:
         """
         if self._is_open:
             return
-        _import_ray()
+        import_ray()
         import ray
 
         if not ray.is_initialized():
-            self._connect_for_good()
-            self._is_ours = True
+            self._connection = RayConnection(self.settings.asked_address)
         self._is_open = True
         try:
             with translated_ray_errors():
                 self._check_versions()
-                self.furnish()
+                self.start_node_servers()
         except BaseException:
             self.close()
             raise
 
-    def _connect_for_good(self) -> None:
-        """Connect in a thread that lives until `close`: the kernel ends Ray's processes with the thread that began."""
-        connected: Future[None] = Future()
-
-        def live() -> None:
-            try:
-                self._connect()
-            except BaseException as exc:
-                connected.set_exception(exc)
-                return
-            connected.set_result(None)
-            self._closing.wait()
-
-        self._closing.clear()
-        threading.Thread(target=live, name="facestats-ray", daemon=True).start()
-        connected.result()
-
-    def _connect(self) -> None:
-        import ray
-
-        address = self.settings.asked_address
-        _check_reached(address)
-        own: dict[str, Any] = {}
-        if address == "local":
-            # The embedded server needs the rest of /dev/shm.
-            memory = min(max(free_shared_memory() // 4, _LEAST_MEMORY), _MOST_MEMORY)
-            own = {"include_dashboard": False, "object_store_memory": memory}
-        try:
-            with _silent():
-                ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, **own)
-        except (ConnectionError, RuntimeError, ValueError, OSError, AssertionError, SystemExit) as exc:
-            if address == "local":
-                raise ServerError(f"no Ray cluster can be started on this machine: {exc}") from exc
-            raise ServerUnavailableError(
-                f"no Ray cluster can be had at {address} ({type(exc).__name__}: {exc}); start fsclient on a node of "
-                "the cluster, with the same versions of Python and Ray"
-            ) from exc
-        # Whatever else `log_to_driver` is, Ray prints what becomes of its workers and nodes to stdout.
-        ray._private.worker._worker_logs_enabled = False
-
     def is_reached(self) -> bool:
         """Return whether its head answers."""
-        import ray
-
-        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_S).close()
-        except OSError:
-            return False
-        return True
+        return head_answers()
 
     def leave(self) -> None:
         """Do nothing more with a cluster that was lost, where every call would wait."""
@@ -195,7 +124,7 @@ class RayCluster:
         working = [node["NodeID"] for node in alive if node["Resources"].get(wanted, 0) > 0]
         return sorted(working or [node["NodeID"] for node in alive])
 
-    def furnish(self) -> None:
+    def start_node_servers(self) -> None:
         """Have a server started on each node that has none yet."""
         choice = self.settings.servers
         if not isinstance(choice, ServerChoice):
@@ -258,10 +187,9 @@ class RayCluster:
             with contextlib.suppress(RayError, ConnectionError, ValueError):
                 ray.kill(server)
         self._node_servers.clear()
-        if self._is_ours:
-            ray.shutdown()
-            ray._private.worker._worker_logs_enabled = True
-        self._closing.set()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _check_versions(self) -> None:
         """Check that every node has this package.
@@ -322,58 +250,3 @@ def _on(node: str, *, soft: bool = False) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     return NodeAffinitySchedulingStrategy(node, soft=soft)
-
-
-def _check_reached(address: str) -> None:
-    """Check that something listens at an address: Ray tries for two minutes, and then ends the process.
-
-    Raises:
-        ServerUnavailableError: Nothing does.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_S).close()
-    except OSError as exc:
-        raise ServerUnavailableError(f"no Ray cluster can be reached at {address}: {exc}; is its head there?") from exc
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Drop what goes to stderr: Ray's native code says there that it was told to say nothing."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _import_ray() -> None:
-    """Import Ray, made quiet.
-
-    Raises:
-        MissingDependencyError: It is not installed.
-    """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        import ray
-        import ray.data
-    except ImportError as exc:
-        raise MissingDependencyError(f"--runner ray needs {exc.name}: pip install 'facestats[ray]'") from exc
-    from ray.util.annotations import RayDeprecationWarning
-
-    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
-    for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.CRITICAL)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.enable_operator_progress_bars = False
-    context.print_on_execution_start = False
-    context.target_max_block_size = _BLOCK_BYTES

@@ -120,7 +120,7 @@ class RayPool:
             self._sign.say.remote(self._stop)
 
     async def _watch(self) -> None:
-        """Furnish nodes that join, say again what a sign that was lost has forgotten, and return if all is lost."""
+        """Give nodes that join a server, say again what a lost sign has forgotten, and return if all is lost."""
         reached = time.monotonic()
         while time.monotonic() - reached < _LOST_S:
             await asyncio.sleep(_LOOKED_AT_S)
@@ -129,7 +129,7 @@ class RayPool:
             reached = time.monotonic()
             self._tell()
             with suppress(Exception, asyncio.TimeoutError):
-                await asyncio.wait_for(in_daemon(self._cluster.furnish), _LOOKED_AT_S)
+                await asyncio.wait_for(in_daemon(self._cluster.start_node_servers), _LOOKED_AT_S)
 
     async def _run(self, watching: asyncio.Task[None]) -> None:
         most = self._cluster.settings.window
@@ -163,14 +163,14 @@ class RayPool:
         """Score windows beside others; the first is small, so that they do not end together."""
         await self._run_windows(await self._next_window(most), 2)
 
-    async def _run_windows(self, window: Window | None, num_pools: int) -> None:
+    async def _run_windows(self, window: Window | None, num_sharing: int) -> None:
         """Score a window, and further ones after it, as long as there are any."""
         work = Work(
             servers=self._cluster.servers,
             scoring=self._scoring,
             schema=self._schema,
             version=own_version(),
-            num_pools=num_pools,
+            num_sharing=num_sharing,
         )
         try:
             while window is not None and self._stop is Stop.GO:

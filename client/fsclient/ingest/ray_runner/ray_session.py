@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fsclient.backend.address import TOKEN_VARIABLE
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.session import Session
 from fsclient.ingest.ray_runner.ray_backend import RayBackend
@@ -12,6 +14,7 @@ from fsclient.ingest.ray_runner.ray_cluster import RayCluster
 from fsclient.ingest.ray_runner.ray_settings import RaySettings
 from fsclient.ingest.ray_runner.worker_servers import NamedServers
 from fsclient.ingest.settings import IngestConfig
+from fsengine.errors import InvalidInputError
 
 
 @asynccontextmanager
@@ -24,9 +27,11 @@ async def ray_session(config: IngestConfig, choice: ServerChoice, request_timeou
         request_timeout_s: The longest wait for one photo.
 
     Raises:
+        InvalidInputError: There is a token that the workers would not have.
         MissingDependencyError: Ray is not installed.
         FaceStatsError: The cluster or its servers cannot be reached, or a node has another version of this package.
     """
+    _refuse_token(choice)
     servers = (
         choice
         if choice.server is None
@@ -44,3 +49,17 @@ async def ray_session(config: IngestConfig, choice: ServerChoice, request_timeou
         yield Session(backend=backend, served=served, photos_in_flight=backend.photos_in_flight)
     finally:
         await backend.close()
+
+
+def _refuse_token(choice: ServerChoice) -> None:
+    """Refuse a token that workers would not have: none is sent to them, as whatever passes through a cluster is read.
+
+    Raises:
+        InvalidInputError: There is one, and it is not that of the environment.
+    """
+    token = choice.access.token
+    if token is not None and token != os.environ.get(TOKEN_VARIABLE, "").strip():
+        raise InvalidInputError(
+            f"the workers of a Ray cluster take the token from {TOKEN_VARIABLE} in the environment that their node was "
+            "started with: leave --token-file out, and set it there and here"
+        )

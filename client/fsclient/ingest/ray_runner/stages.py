@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayError
 
 from fsclient.ingest.ray_runner.block_scorer import BlockScorer, Work
-from fsclient.ingest.ray_runner.blocks import ReadPhoto, answer_block, numbered_block, numbered_items
+from fsclient.ingest.ray_runner.blocks import ReadOutcome, answer_block, numbered_block, numbered_items
 from fsclient.ingest.ray_runner.stop_sign import Stop
 from fsclient.photos.photo_file import Photo, made_ready
 from fsengine.errors import FaceStatsError
@@ -56,19 +56,19 @@ def _says_stop(sign: Any) -> bool:
 
 
 def _read(pickled: bytes) -> bytes:
-    """Return the pickled `ReadPhoto` of a pickled entry."""
+    """Return the pickled `ReadOutcome` of a pickled entry."""
     entry: PhotoEntry = pickle.loads(pickled)
     started = time.perf_counter()
     photo: Photo | FaceStatsError
     try:
-        photo = ready_for_good(entry.read())
+        photo = servable(entry.read())
     except FaceStatsError as exc:
         photo = exc
     read_s = time.perf_counter() - started
-    return pickle.dumps(ReadPhoto(photo=photo, read_s=read_s), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps(ReadOutcome(photo=photo, read_s=read_s), pickle.HIGHEST_PROTOCOL)
 
 
-def ready_for_good(photo: Photo) -> Photo:
+def servable(photo: Photo) -> Photo:
     """Return a photo as a server gets it, judged as what it is then, so that nobody converts it again."""
     if photo.data is None or photo.gate is None or photo.gate.is_plain:
         return photo

@@ -111,7 +111,7 @@ class Window:
         blocks, self._blocks = self._blocks, []
         read: Any = read_entries
         num_actors = min(num_actors, len(blocks))
-        calls = -(-work.scoring.concurrency // work.num_pools // _PHOTOS_OF_A_CALL) + 1
+        calls = -(-work.scoring.concurrency // work.num_sharing // _PHOTOS_OF_A_CALL) + 1
         workers = ray.data.ActorPoolStrategy(
             size=num_actors,
             max_tasks_in_flight_per_actor=calls + _WAITING_CALLS,

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fsclient.backend.address import Access, parse_address
+from fsclient.backend.address import TOKEN_VARIABLE, Access, parse_address
 from fsclient.backend.connection import connect
 from fsclient.backend.protocol import InferenceBackend
-
-TOKEN_VARIABLE = "FACESTATS_TOKEN"
-"""Each worker reads it from the environment that its node was started with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +40,8 @@ class Servers(Protocol):
 class NamedServers:
     """Servers that run somewhere, asked in turn.
 
-    What is shown to them stays on the nodes: the token is in each one's environment, and the files lie there.
+    What is shown to them stays on the nodes: each worker reads the token in the environment that its node was started
+    with, and the files lie there.
 
     Attributes:
         server: See `fsclient.backend.address.parse_address`.
