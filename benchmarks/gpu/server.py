@@ -53,18 +53,20 @@ def run_memory(settings: Settings) -> Iterator[Outcome]:
 async def _watched(
     workload: Workload, server: OpenServer, watched: Mapping[str, MemorySamples], settings: Settings
 ) -> Outcome:
-    (in_flight,) = levels_within((MEMORY_IN_FLIGHT,), server.photos_in_flight)
     rounds = math.ceil(settings.memory_photos / len(workload.photos))
     # Long enough for every batch size and the largest photo to have had its memory.
     warm_up = max(2 * len(workload.photos), settings.memory_photos // 20)
-    config = BenchConfig(concurrencies=(in_flight,), rounds=rounds, warm_up_photos=warm_up)
     backend = TritonBackend(server.url)
     try:
+        served = await backend.served()  # which tells the backend what the server can take
+        (in_flight,) = levels_within(
+            (min(MEMORY_IN_FLIGHT, backend.capacity.photos_in_flight),), server.photos_in_flight
+        )
         bench = Bench(
             workload=workload,
-            config=config,
+            config=BenchConfig(concurrencies=(in_flight,), rounds=rounds, warm_up_photos=warm_up),
             backend=backend,
-            served=await backend.served(),
+            served=served,
             instances=await backend.instances(),
         )
         with progress_bar(MEMORY, warm_up + rounds * len(workload.photos), "photo") as bar:

@@ -40,8 +40,9 @@ def running_cluster(num_nodes: int) -> Iterator[Any]:
     """Give a cluster of nodes of one core each."""
     from ray.cluster_utils import Cluster
 
+    before = dict(os.environ)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), before.get("PYTHONPATH")]))
     soon_lost = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
     node = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False, "_system_config": soon_lost}
     cluster = Cluster(initialize_head=True, head_node_args=node)
@@ -53,6 +54,8 @@ def running_cluster(num_nodes: int) -> Iterator[Any]:
     finally:
         with suppress(Exception):
             cluster.shutdown()
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,8 @@ class PhotoWorkers:
 
     async def _score_on(self) -> None:
         """Score photos one after the other."""
-        while (read := await self._ready.get()) is not None:
+        # Before Python 3.12 `asyncio.wait_for` forgets that it was cancelled where an answer comes at the same moment.
+        while not self._has_given_up and (read := await self._ready.get()) is not None:
             self._places.release()
             if self.is_stopped:
                 self._bytes.give_back(read.held)

@@ -92,7 +92,7 @@ class WorkerPool:
         self._on_left = on_left
         self._workers: list[_Worker] = []
         self._tellings: set[asyncio.Task[None]] = set()
-        self._is_stopped = False
+        self._is_stopped = self._has_given_up = False
         self._error: BaseException | None = None
 
     async def run(self) -> None:
@@ -132,8 +132,13 @@ class WorkerPool:
 
     def give_up(self) -> None:
         """Give up the photos in flight too."""
-        self._is_stopped = True
+        self._is_stopped = self._has_given_up = True
         self._tell_all(GiveUp())
+        asyncio.get_running_loop().call_later(_END_S, self._kill_all)
+
+    def _kill_all(self) -> None:
+        for worker in self._workers:
+            worker.kill()
 
     def _tell_all(self, message: ToWorker) -> None:
         for worker in self._workers:
@@ -164,6 +169,8 @@ class WorkerPool:
                     case Ended(error):
                         assert error is not None
                         raise error
+                    case _ if self._has_given_up:
+                        return
                     case _:
                         raise await asyncio.to_thread(worker.death)
         except BaseException:
@@ -229,6 +236,10 @@ class _Worker:
             f"a worker process of this run ended ({how}), perhaps for want of memory; what the others scored is "
             "written: run the same command again to go on, with fewer --processes where memory is short"
         )
+
+    def kill(self) -> None:
+        """Have it end at once."""
+        self._process.kill()
 
     def end(self) -> None:
         """Wait until it has ended; blocks."""
