@@ -47,7 +47,7 @@ class MemorySamples:
         while not self._done.wait(self._every_s):
             try:
                 self.readings.append(self._read())
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - whoever asks for the readings gets it
                 self._error = exc
                 return
 

@@ -82,7 +82,7 @@ def test_what_breaks_costs_no_row(seed: int, around: Surroundings, tmp_path: Pat
     run = FaultRun(draw(seed, with_ray=WITH_RAY), around, tmp_path / "target")
     try:
         run.run()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the report of the run goes with it
         pytest.fail(f"{error}\n{run.report()}\n{run.last_said()}", pytrace=not isinstance(error, AssertionError))
     finally:
         sys.stdout.write(f"{run.seconds:.1f} s, {run.report()}\n")

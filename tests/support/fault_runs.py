@@ -12,16 +12,12 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from broken_things import BrokenThings
 from fault_places import assert_same_rows, folder_parts, latest_rows, small_disk, store_parts
 from fault_scenarios import Breaks, Planned, Readers, Scenario, Target
 from fault_surroundings import Surroundings
 from watched_processes import Family
-
-if TYPE_CHECKING:
-    pass
 
 PART_SIZE = 4
 DONE = (0, 3)

@@ -40,7 +40,7 @@ class RetryPolicy:
     def wait_s(self, attempt: int) -> float:
         """Return the wait after the given attempt (from 1): full jitter over a doubling bound."""
         bound = min(self.longest_wait_s, self.first_wait_s * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
-        return bound * random.uniform(0.5, 1.0)
+        return bound * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
 async def ask_again(ask: Callable[[int], Awaitable[T]], retry: RetryPolicy) -> T:

@@ -41,7 +41,7 @@ class DaemonExecutor(Executor):
             if future.set_running_or_notify_cancel():
                 try:
                     result = fn(*args, **kwargs)
-                except BaseException as exc:
+                except BaseException as exc:  # noqa: BLE001 - whoever waits gets it
                     future.set_exception(exc)
                 else:
                     future.set_result(result)

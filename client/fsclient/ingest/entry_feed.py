@@ -112,7 +112,7 @@ class EntryFeed:
         try:
             with contextlib.closing(self._entries) as entries:
                 self._find_all(entries)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - whoever takes the next photo gets it
             self._error = exc
         finally:
             self._tell(self._changed)

@@ -65,7 +65,7 @@ class SourceRules:
         """Return what `sample` and `limit` leave, in its order; a sample is drawn once all are known."""
         if self.sample is not None:
             # Algorithm R of Vitter, https://doi.org/10.1145/3147.3165
-            draw = random.Random(_SEED)
+            draw = random.Random(_SEED)  # noqa: S311 - a sample that is the same each time
             drawn: list[tuple[int, T]] = []
             for number, entry in enumerate(entries):
                 if number < self.sample:

@@ -64,7 +64,7 @@ class Drawings:
                 yield target, str(exc)
             except OSError as exc:
                 yield target, unwritable(target, exc, "choose another place")
-            except Exception as exc:  # Pillow raises nearly anything, and a drawing must cost nobody the scores
+            except Exception as exc:  # noqa: BLE001 - Pillow raises nearly anything; no drawing costs the scores
                 yield target, f"{photo.source} cannot be drawn: {exc or type(exc).__name__}; leave --draw out"
             else:
                 yield target, None

@@ -55,7 +55,7 @@ def part_paths(folder: Place) -> list[Place]:
         ) from exc
     except StoreError as exc:
         raise ResultsError(str(exc)) from exc
-    return [cast(Place, path) for _, path in sorted(found, key=lambda one: (one[0], one[1].name))]
+    return [cast("Place", path) for _, path in sorted(found, key=lambda one: (one[0], one[1].name))]
 
 
 def is_part_name(name: str) -> bool:

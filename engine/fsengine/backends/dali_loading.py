@@ -29,7 +29,7 @@ def serialize_pipeline(path: Path, batch_size: int, gpu: int | None = None) -> b
     dali_trace.set_tracing(enabled=False)
     module = ModuleType("facestats_decode")
     # Not through the import system, which leaves its bytecode beside the file: the repository would be another one.
-    exec(compile(path.read_bytes(), path, "exec"), vars(module))
+    exec(compile(path.read_bytes(), path, "exec"), vars(module))  # noqa: S102 - the pipeline of a pack that is served
     found: list[Any] = [value for value in vars(module).values() if getattr(value, "_is_autoserialize", False)]
     if len(found) != 1:
         raise PackError(f"{path} has {len(found)} @autoserialize pipelines, expected one")

@@ -192,7 +192,7 @@ def start(
         sys.exit(serving.run())
     arguments = command(repository, state.plans)
     try:
-        os.execvp(arguments[0], arguments)
+        os.execvp(arguments[0], arguments)  # noqa: S606 - without a shell, as wanted
     except OSError as exc:
         raise MissingDependencyError(f"{program} cannot be run: {exc.strerror}; expected tritonserver") from exc
 

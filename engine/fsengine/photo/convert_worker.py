@@ -89,7 +89,7 @@ def _answer(data: bytes, orientation: int, kind: str, answers: BinaryIO) -> None
         _refuse("failed", "no memory to convert it", answers)
     except NotReadError as exc:
         _refuse(exc.status, str(exc), answers)
-    except Exception as exc:  # Pillow's parsers raise nearly anything on broken data
+    except Exception as exc:  # noqa: BLE001 - Pillow's parsers raise nearly anything on broken data
         words = str(exc).replace("<_io.BytesIO object at ", "<").split(" <0x")[0] or type(exc).__name__
         _refuse("failed" if _NO_MEMORY.search(words) else "corrupt", words, answers)
     else:
@@ -120,7 +120,7 @@ def converted(data: bytes, orientation: int, kind: str) -> tuple[Image.Image, st
         data = without_orientation(data)  # Pillow would turn it while it loads
     elif kind == "PNG":
         data = without_side_chunks(data)
-    with Image.open(io.BytesIO(data), formats=[_READER_OF.get(kind, kind)]) as opened:
+    with Image.open(io.BytesIO(data), formats=[_READER_OF.get(kind, kind)]) as opened:  # noqa: TID251 - it is here
         if opened.width * opened.height > MAX_PHOTO_PIXELS:
             size = f"{opened.width} x {opened.height} pixels"
             raise NotReadError("too_large", f"{size}, at most {MAX_PHOTO_PIXELS} are decoded")

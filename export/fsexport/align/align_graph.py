@@ -60,9 +60,7 @@ def export_align(out_path: Path, max_faces: int, portrait: CropSpec, age_gender:
     atlas = builder.atlas()
     faces = builder.faces(atlas)
     values = [faces.num_faces, faces.box, faces.landmarks, faces.score]
-    for crop in (portrait, age_gender):
-        if crop is not None:
-            values.append(builder.crops(atlas, faces, crop))
+    values += [builder.crops(atlas, faces, crop) for crop in (portrait, age_gender) if crop is not None]
     for value, tensor in zip(values, spec.outputs, strict=True):
         builder.graph.rename(value, tensor.name, to=None if tensor.dtype is DType.FP32 else tensor.dtype.onnx)
     model = builder.graph.model("align", spec_values(spec.inputs), spec_values(spec.outputs))

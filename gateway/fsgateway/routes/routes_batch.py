@@ -134,7 +134,7 @@ class _Batch:
         except Problem as problem:
             await asyncio.gather(*self._scoring)
             last = self._line(None, None, problem=problem)
-        except Exception as exc:  # whatever it is, it must end the answer too
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it must end the answer too
             last = exc
         finally:
             if gone is not None:
@@ -165,7 +165,7 @@ class _Batch:
             if isinstance(exc, ServerUnavailableError) and not isinstance(exc, ServerBusyError):
                 self._unavailable = Problem(failed.kind, "the server went away, and the rest of the batch was not read")
             line = self._line(index, photo.id, problem=failed)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - it ends the answer in its turn
             line = exc
         finally:
             self._held.release(len(photo.data))

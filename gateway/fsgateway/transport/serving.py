@@ -99,7 +99,7 @@ async def serve_until_told(server: uvicorn.Server, listening: socket.socket, beh
 
 
 async def _end_with(server: uvicorn.Server, behind: ServerBehind) -> None:
-    while behind.is_alive:
+    while behind.is_alive:  # noqa: ASYNC110 - it is another process that ends
         await asyncio.sleep(_ALIVE_LOOK_S)
     server.should_exit = True
 

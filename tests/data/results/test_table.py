@@ -251,9 +251,8 @@ def test_what_info_says_of_reading_the_files_is_true(results: Path, name: str) -
     snippets = shown[3:]
     libraries = {"duckdb": duckdb, "polars": pl, "pandas": pd, "pyarrow": pa}
     assert [snippet.split(".")[0] for snippet in snippets] == [*libraries, *libraries]
-    num_rows: list[int] = []
-    for snippet in (*snippets, *(line.replace("faces.parquet", "photos.parquet") for line in snippets[:4])):
-        num_rows.append(eval(snippet, dict(libraries)).shape[0])
+    of_photos = [line.replace("faces.parquet", "photos.parquet") for line in snippets[:4]]
+    num_rows = [eval(snippet, dict(libraries)).shape[0] for snippet in (*snippets, *of_photos)]
     # Faces, parts with the earlier row of a photo that was done again, and photos.
     assert num_rows == [6] * 4 + [5] * 4 + [4] * 4
 

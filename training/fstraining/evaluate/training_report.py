@@ -135,7 +135,7 @@ def _card(report: TrainingReport) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fstraining.evaluate"),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # Markdown, not HTML
+        autoescape=False,  # noqa: S701 - Markdown, not HTML
         trim_blocks=True,
         keep_trailing_newline=True,
     )

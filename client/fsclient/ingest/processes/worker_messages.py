@@ -121,7 +121,7 @@ class Channel:
         """Return the next message, or None where the other side is gone, in the middle of one even."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            message: ToWorker | FromWorker = pickle.loads(await self._reader.readexactly(length))
+            message: ToWorker | FromWorker = pickle.loads(await self._reader.readexactly(length))  # noqa: S301 - from a process of ours, over a socket of ours
         except (OSError, EOFError):
             return None
         return message

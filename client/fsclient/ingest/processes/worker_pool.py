@@ -213,9 +213,9 @@ class _Worker:
         program or folder: a fork would take gRPC's threads along, and `multiprocessing` runs the program again.
         """
         ours, theirs = socket.socketpair()
-        folders = [os.path.abspath(folder) for folder in sys.path if folder]
+        folders = [os.path.abspath(folder) for folder in sys.path if folder]  # noqa: ASYNC240 - a few words, no disk
         with theirs:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220 - a worker lives beside the event loop
                 [sys.executable, "-I", "-c", _PROGRAM, *folders],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,

@@ -142,7 +142,7 @@ class BlockScorer:
         async with self._places:
             if self._stop is not Stop.GO:
                 return None
-            read: ReadOutcome = pickle.loads(pickled)
+            read: ReadOutcome = pickle.loads(pickled)  # noqa: S301 - from a worker of this run
             if isinstance(read.photo, FaceStatsError):
                 return read.photo
             task = asyncio.ensure_future(self._row(backend, read.photo, read.read_s))

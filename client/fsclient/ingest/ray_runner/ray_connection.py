@@ -56,7 +56,7 @@ class RayConnection:
         def live() -> None:
             try:
                 _connect(address)
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: BLE001 - whoever waits gets it
                 connected.set_exception(exc)
                 return
             connected.set_result(None)

@@ -56,7 +56,7 @@ def photos_of_shard(shard: bytes | str, rules: SourceRules, tally: Tally) -> Ite
             is_plain = file.read(len(_GZIP)) != _GZIP
             file.seek(0)
             if not is_plain:
-                file = stack.enter_context(cast(BinaryIO, gzip.GzipFile(fileobj=file)))
+                file = stack.enter_context(cast("BinaryIO", gzip.GzipFile(fileobj=file)))
             yield from _photos(shard if is_plain else None, source, file, state, rules, tally)
     except StoreUnavailableError:
         raise

@@ -130,7 +130,7 @@ class StorePath:
             OSError: The disk for temporary files is full.
         """
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
-            yield cast(BinaryIO, file)
+            yield cast("BinaryIO", file)
             self._put(file)
 
     def _put(self, file: IO[bytes]) -> None:

@@ -96,7 +96,7 @@ def _asked_again(answer: Callable[[], Any], read: Callable[[requests.Response], 
             with answer() as response:
                 return read(response)
         except _BrokenOffError:
-            time.sleep(random.uniform(0.5, 1) * _BACKOFF_S * 2**attempt)
+            time.sleep(random.uniform(0.5, 1) * _BACKOFF_S * 2**attempt)  # noqa: S311 - jitter
     with answer() as response:
         return read(response)
 
