@@ -1,4 +1,4 @@
-"""Tables as Markdown, for docs/performance.md."""
+"""Tables as Markdown, for docs/background/performance.md."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fsclient.backend.triton import TritonBackend
 from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
-from fsclient.ingest.summary import IngestSummary
 from fsdata.results.parts import locked
 
 

@@ -214,7 +214,7 @@ def test_every_command_has_help_with_an_example_and_is_documented(name: str) -> 
     for parameter in command.params:
         assert not isinstance(parameter, click.Option) or parameter.help, f"{name} {parameter.name}"
     if not isinstance(command, click.Group):
-        assert name in (ROOT / "docs" / "cli.md").read_text()
+        assert name in (ROOT / "docs" / "reference" / "cli.md").read_text()
 
 
 def test_the_repository_names_no_path_of_a_machine() -> None:
@@ -229,7 +229,7 @@ def test_the_repository_names_no_path_of_a_machine() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "docker" / "README.md"]),
+    sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "docker" / "README.md"]),
     ids=lambda path: path.relative_to(ROOT).as_posix(),
 )
 def test_what_the_docs_name_of_the_tree_is_there(page: Path) -> None:

@@ -21,7 +21,7 @@ from fsengine.errors import MissingDependencyError
 from stored_faces import results_of
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 PROGRAMS = {
     "fsclient": "fsclient.cli",
     "fsdata": "fsdata.cli",
@@ -31,7 +31,7 @@ PROGRAMS = {
 }
 TIMEOUT_S = 300
 
-_BLOCK = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^ *```[a-z]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:" + "|".join(PROGRAMS) + r") [^`\n]+)`")
 _ENDS = frozenset({"&&", "||", ";", "|", "&", "(", ")"})
 

@@ -1,4 +1,4 @@
-"""docs/models.md: the parity table covers what can be exported, and every row of it passes."""
+"""docs/guides/models.md: the parity table covers what can be exported, and every row of it passes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from fsengine.packs.pack import PRECISIONS
 from fsengine.registry.model_source import read_registry
 
-TEXT = (Path(__file__).resolve().parents[1] / "docs" / "models.md").read_text()
+TEXT = (Path(__file__).resolve().parents[1] / "docs" / "guides" / "models.md").read_text()
 
 
 def rows() -> list[list[str]]:

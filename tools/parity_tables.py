@@ -1,4 +1,4 @@
-"""Make the parity tables of docs/models.md: all that the test assets hold, exported and compared on their photos.
+"""Make the parity tables of docs/guides/models.md: all that the test assets hold, exported and compared on photos.
 
 python tools/parity_tables.py --assets ../shared --artifacts build/parity
 """
@@ -145,7 +145,7 @@ def _forest(folder: Path, say: Say) -> Exported:
     help="Folder of the artifacts; unchanged ones are kept.",
 )
 def main(assets: Path, artifacts: Path) -> None:
-    """Print the parity tables of docs/models.md: all that the test assets hold, in every precision.
+    """Print the parity tables of docs/guides/models.md: all that the test assets hold, in every precision.
 
     Example: python tools/parity_tables.py --assets ../shared --artifacts build/parity
     """

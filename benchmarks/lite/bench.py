@@ -4,7 +4,7 @@
 
 ASSETS is the folder of the test assets. Needs the extras server and training. No head of the pack that ships was fitted
 on the labelled crops; the encoder, its crop and the width of its projection were chosen with half of them. Prints the
-tables of docs/packs.md.
+tables of docs/reference/packs.md.
 """
 
 from __future__ import annotations

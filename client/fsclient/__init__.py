@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fsclient.async_client import AsyncClient
     from fsclient.backend.protocol import InferenceBackend
     from fsclient.client import Client
-    from fsclient.ingest.progress import IngestProgress
-    from fsclient.ingest.summary import IngestSummary
+    from fsclient.ingest.reporting.progress import IngestProgress
+    from fsclient.ingest.reporting.summary import IngestSummary
     from fsclient.photos.given import GivenPhoto
     from fsclient.score.answers import Box, Face, Point, ScoredPhoto
     from fsdata.results.reading import Results, open_results
@@ -92,8 +92,8 @@ _MODULES = {
     "Face": "fsclient.score.answers",
     "GivenPhoto": "fsclient.photos.given",
     "InferenceBackend": "fsclient.backend.protocol",
-    "IngestProgress": "fsclient.ingest.progress",
-    "IngestSummary": "fsclient.ingest.summary",
+    "IngestProgress": "fsclient.ingest.reporting.progress",
+    "IngestSummary": "fsclient.ingest.reporting.summary",
     "PartInfo": "fsdata.results.schema",
     "Point": "fsclient.score.answers",
     "Results": "fsdata.results.reading",

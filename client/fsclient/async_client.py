@@ -17,9 +17,9 @@ from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.session import Session
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
 from fsclient.ingest.interruption import Interruption
-from fsclient.ingest.progress import IngestProgress, ProgressTeller
+from fsclient.ingest.reporting.progress import IngestProgress, ProgressTeller
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, PathLike, ResultsPlace, Runner, ingest_config
-from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto, as_stream, checked_photos, read_given, taken
 from fsclient.photos.photo_file import Photo
 from fsclient.photos.room import Room
@@ -40,10 +40,12 @@ class AsyncClient:
     """Scores photos; the same as `Client`, for code that runs in an event loop.
 
     Example:
+        ```python
         async with AsyncClient("localhost:8001") as client:
             photo = await client.score("photo.jpg")
             async for photo in client.score_many(paths):
                 ...
+        ```
     """
 
     def __init__(

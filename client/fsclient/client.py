@@ -16,9 +16,9 @@ from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_choice import ServerChoice
 from fsclient.backend.triton import REQUEST_TIMEOUT_S
 from fsclient.ingest.interruption import Interruption
-from fsclient.ingest.progress import IngestProgress
+from fsclient.ingest.reporting.progress import IngestProgress
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.settings import DEFAULT_PART_SIZE, PathLike, ResultsPlace, Runner, ingest_config
-from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.given import GivenPhoto, checked_photos, taken
 from fsclient.photos.source_rules import SourceRules
 from fsclient.score.answers import ScoredPhoto
@@ -35,10 +35,12 @@ class Client:
     """Scores photos with a server that is given, or with one of its own. Several threads may use one client.
 
     Example:
+        ```python
         with Client("localhost:8001") as client:
             photo = client.score("photo.jpg")
             for photo in client.score_many(paths):
                 ...
+        ```
     """
 
     def __init__(

@@ -16,7 +16,8 @@ from fsclient.ingest.earlier_rows import count_gone
 from fsclient.ingest.entry_feed import EntryFeed
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.progress import ProgressTeller
+from fsclient.ingest.reporting.progress import ProgressTeller
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.resume import (
     FoundInputs,
     Plan,
@@ -26,7 +27,6 @@ from fsclient.ingest.resume import (
     refuse_other_set,
 )
 from fsclient.ingest.settings import IngestConfig, Runner
-from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.entry import PhotoEntry
 from fsclient.refresh.refresh_run import refresh
 from fsdata.results.parts import locked

@@ -3,7 +3,7 @@
 #
 #   ./score.sh photo.jpg [http://localhost:8080]
 #
-# Prints the photo and its faces as JSON; labels are applied, there is no placeholder. The routes: docs/gateway.md.
+# Prints the photo and its faces as JSON; labels are applied, there is no placeholder. The routes: docs/reference/gateway.md.
 # FACESTATS_TOKEN holds the gateway's token where it asks for one.
 set -eu
 

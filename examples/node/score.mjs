@@ -3,7 +3,7 @@
 //   npm install
 //   node score.mjs photo.jpg --server localhost:8001
 //
-// Prints the faces as JSON. The contract: docs/api.md.
+// Prints the faces as JSON. The contract: docs/reference/api.md.
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';

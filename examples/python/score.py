@@ -3,7 +3,7 @@
     pip install 'tritonclient[grpc]' numpy pillow
     python score.py photo.jpg --server localhost:8001
 
-Prints the faces as JSON. The contract: docs/api.md.
+Prints the faces as JSON. The contract: docs/reference/api.md.
 """
 
 import argparse

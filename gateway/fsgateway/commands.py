@@ -118,7 +118,7 @@ def gateway(
 ) -> None:
     """Serve HTTP and JSON in front of a server until Ctrl-C.
 
-    The first line on stdout is its address. Routes, limits and errors: docs/gateway.md, and /openapi.json.
+    The first line on stdout is its address. Routes, limits and errors: docs/reference/gateway.md, and /openapi.json.
 
     Example: fsclient gateway --port 8080
     """

@@ -117,7 +117,7 @@ def test_a_photo_gives_the_same_numbers_alone_and_among_others(
 def test_the_shipped_heads_are_as_good_as_they_are_said_to_be(
     ingest: Callable[..., Rows], shared: Path, server: EmbeddedServer
 ) -> None:
-    """On FairFace crops that no head was fitted on: what docs/packs.md says, less what another machine may move."""
+    """On FairFace crops that no head was fitted on: what docs/reference/packs.md says, less some leeway."""
     if not is_lite(server):
         pytest.skip("the heads of the full-size pack are random")
     labels = read_pack(shipped_folder("packs") / SHIPPED_PACK).labels

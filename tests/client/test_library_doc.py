@@ -1,4 +1,4 @@
-"""docs/library.md: its examples are typed, and run on the fake backend and on the real embedded server."""
+"""docs/reference/library.md: its examples are typed, and run on the fake backend and on the real embedded server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import fsclient
 from fsclient.testing import FakeBackend
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "docs" / "library.md").read_text()
+TEXT = (ROOT / "docs" / "reference" / "library.md").read_text()
 EXAMPLES = "\n".join(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL))
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -48,7 +48,7 @@ def test_the_examples_are_typed(folder: Path) -> None:
 def test_the_examples_run_on_the_fake(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (fsclient.Client, fsclient.AsyncClient):
         monkeypatch.setattr(kind, "embedded", lambda kind=kind: kind(backend=FakeBackend(1)))
-    exec(compile(EXAMPLES, "docs/library.md", "exec"), {"__name__": "__main__"})
+    exec(compile(EXAMPLES, "docs/reference/library.md", "exec"), {"__name__": "__main__"})
     shown = capsys.readouterr().out
     assert "page.png ok 1" in shown
     assert "{'gender': ['female', 'male']}" in shown

@@ -103,6 +103,7 @@ def test_memory_does_not_grow_with_requests(
         running: dict[Process, str] = {}
         requests: list[int] = []
         readings: dict[Process, list[float]] = {}
+        shared: list[float] = []
         for line in client.stdout:
             if not running:  # some begin with the first request
                 running = {own: "client", **_named(server)}
@@ -110,6 +111,7 @@ def test_memory_does_not_grow_with_requests(
             requests.append(int(line))
             for process, read in readings.items():
                 read.append(process.resident_bytes / MB)
+            shared.append(_shared_bytes(server) / MB)
             client.stdin.write("\n")
             client.stdin.flush()
         assert client.wait(LAST_WORDS_S) == 0, (tmp_path / "said").read_text()
@@ -117,11 +119,11 @@ def test_memory_does_not_grow_with_requests(
     assert {own: "client", **_named(server)} == running, "a process of the server is another one than before"
     first = next(place for place, count in enumerate(requests) if count >= WARM_UP * REQUESTS)
     rows, growing = [], []
-    for process, read in readings.items():
+    for name, read in [*((running[process], read) for process, read in readings.items()), ("shared memory", shared)]:
         found = slope(requests[first:], read[first:])
-        rows.append([running[process], f"{read[0]:.1f}", f"{read[first]:.1f}", f"{read[-1]:.1f}", str(found)])
+        rows.append([name, f"{read[0]:.1f}", f"{read[first]:.1f}", f"{read[-1]:.1f}", str(found)])
         if found.per_thousand > MOST_MB_PER_THOUSAND and found.per_thousand > ERRORS * found.error:
-            growing.append(running[process])
+            growing.append(name)
     header = ["process", "MB at first", "MB warm", "MB at last", "MB per 1000 requests"]
     with capsys.disabled():
         text: list[Block] = [
@@ -130,6 +132,13 @@ def test_memory_does_not_grow_with_requests(
         ]
         sys.stdout.write(plain_text(text) + "\n")
     assert growing == []
+
+
+def _shared_bytes(server: RestartableServer) -> int:
+    """Return what the server's steps hand each other tensors through."""
+    assert server.first()
+    regions = Path("/dev/shm").glob(f"facestats-{server.first()[0].pid}-*")
+    return sum(512 * region.stat().st_blocks for region in regions)
 
 
 def _named(server: RestartableServer) -> dict[Process, str]:

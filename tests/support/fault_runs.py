@@ -27,6 +27,9 @@ ATTEMPT_S = 150.0
 LEAVING_S = 20.0
 LOOKED_AT_S = 0.02
 FAMILY_LOOKED_AT_S = 0.25
+NOTICED_S = 2.0
+"""How long a server may take to notice that a step of it died, and to say so by its end."""
+
 RAY_START_S = 6.0
 """Before workers of a cluster of this machine take photos."""
 
@@ -194,8 +197,10 @@ class FaultRun:
 
     def _end(self, attempt: Attempt, begun: float) -> None:
         assert self._client is not None
-        attempt.in_calm &= self._all_is_well()
         attempt.status, attempt.seconds = self._client.poll(), time.monotonic() - begun
+        if attempt.in_calm and attempt.status != self._around.exit_code:
+            time.sleep(NOTICED_S)
+        attempt.in_calm &= self._all_is_well()
         said = (self._folder.parent / f"stderr-{len(self.attempts)}").read_text(errors="replace")
         attempt.said = said[-3000:]
         if self._was_killed:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.progress import ProgressTeller
+from fsclient.ingest.reporting.progress import ProgressTeller
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
-from fsclient.ingest.summary import IngestSummary
 from fsclient.refresh.refresh_run import refresh
 from fsclient.testing import OUTPUTS, FakeBackend, answer, ensemble
 from fsdata.results.parts import locked, part_paths

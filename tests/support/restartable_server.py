@@ -89,7 +89,7 @@ class RestartableServer:
         if self._process.poll() is not None:
             self._start_after_an_end()
             return False
-        if self._num_tries and not self._ready.exists():
+        if not self._ready.exists():  # it starts, or is about to end
             return False
         self._num_tries = 0
         return True

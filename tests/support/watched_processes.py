@@ -47,11 +47,12 @@ class Process:
 
     @property
     def resident_bytes(self) -> int:
-        """Return what it holds in memory; 0 where it is gone."""
+        """Return what it holds in memory, less what lies in shared memory; 0 where it is gone."""
         try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:
             return 0
+        return 1024 * sum(map(int, re.findall(r"^Rss(?:Anon|File):\s+(\d+) kB", status, re.MULTILINE)))
 
     def hit(self, number: signal.Signals) -> None:
         """Send it a signal; nothing happens where it is gone."""

@@ -1,4 +1,4 @@
-"""The commands of docs/training.md, as a new user types them, on UTKFace's chips."""
+"""The commands of docs/guides/training.md, as a new user types them, on UTKFace's chips."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Photos in flight: two batches for every instance of decode, one that is worked on and one that is ready; 8 at least.
 Never more than the shortest queue of any step, so that none is refused even where all wait at one step, and never more
 than the ensemble lets into one step (`max_inflight_requests`): what waits there holds a thread of the server. On a CPU
-the queues bound it, to 8, which was measured to be the best there (docs/performance.md).
+the queues bound it, to 8, which was measured to be the best there (docs/background/performance.md).
 """
 
 from __future__ import annotations

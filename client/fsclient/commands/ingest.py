@@ -17,8 +17,8 @@ from fsclient.commands.options import (
     server_choice,
     server_options,
 )
+from fsclient.ingest.reporting.summary_text import summary_text
 from fsclient.ingest.settings import DEFAULT_PART_SIZE, IngestConfig, Runner
-from fsclient.ingest.summary_text import summary_text
 from fsclient.photos.source_rules import SourceRules
 from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError, StoreUnavailableError
@@ -160,7 +160,7 @@ def ingest(
     Example: fsclient ingest photos/ --out results
 
     With --runner ray the nodes of a Ray cluster read and ask, and this machine
-    writes: docs/scale.md.
+    writes: docs/background/scale.md.
 
     Example: fsclient ingest s3://bucket/photos --out s3://bucket/results
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from fsclient.ingest.progress import IngestProgress
+from fsclient.ingest.reporting.progress import IngestProgress
 from fsengine.terminal.messages import counted
 from fsengine.terminal.progress_bar import ProgressBar
 

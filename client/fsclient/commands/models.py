@@ -225,6 +225,6 @@ def _next_command(target: Target, folder: Path) -> str:
                 f"fsengine build {folder} --out planned, or {program_name()} ingest photos/ --models {named} --gpu ..."
             )
         case Target.GPU:
-            return f"fsengine build {folder} --out planned, then fsengine start --repository planned (docs/gpu.md)"
+            return f"fsengine build {folder} --out planned && fsengine start --repository planned (docs/guides/gpu.md)"
         case Target.CONTAINER:
             return f"fsengine start --repository {folder}, in NVIDIA's container (docker/README.md)"

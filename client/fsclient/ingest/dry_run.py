@@ -16,7 +16,7 @@ from fsengine.photo.signatures import sniff_format
 from fsengine.terminal.messages import counted, printable
 
 PHOTOS_A_SECOND_A_CORE = 5.0
-"""Of the pack lite on a CPU: 10 on two cores; docs/performance.md."""
+"""Of the pack lite on a CPU: 10 on two cores; docs/background/performance.md."""
 
 _HEAD_BYTES = 64
 _SHOWN = 5

@@ -15,10 +15,10 @@ from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.part_buffer import PartBuffer
 from fsclient.ingest.photo_workers import OnLeft, PhotoWorkers, Scoring
 from fsclient.ingest.processes.worker_pool import WORTH_A_PROCESS, OnRows, WorkerPool, usual_processes
-from fsclient.ingest.progress import OnScored
+from fsclient.ingest.reporting.progress import OnScored
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.resume import Plan, refuse_other_embedding, refuse_other_set
 from fsclient.ingest.settings import IngestConfig, Runner
-from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.finding.tally import MOST_NAMED
 from fsclient.photos.room import MAX_PIXELS_IN_FLIGHT
 from fsdata.results.parts import PartWriter

@@ -9,8 +9,8 @@ from itertools import chain
 
 from fsclient.ingest.daemon_threads import DaemonExecutor
 from fsclient.ingest.earlier_rows import TouchedPhoto, TouchedRows
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.settings import IngestConfig
-from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.entry import InsideEntry, ObjectEntry, PhotoEntry
 from fsclient.photos.finding.photo_search import PhotoSearch
 from fsclient.photos.finding.photo_tables import CellEntry, with_bytes

@@ -27,7 +27,7 @@ class BuildChoice:
     Attributes:
         licences: What the user said of licences.
         use: Step to the sources that shall serve it, with commas between them, or `none`.
-        precision: Of the encoder, and by it of the detector (docs/models.md).
+        precision: Of the encoder, and by it of the detector (docs/guides/models.md).
         name: Of a changed pack; None makes one of the changes.
     """
 

@@ -17,7 +17,7 @@ VNNI = frozenset({"avx512_vnni", "avx_vnni"})
 """Instructions that multiply int8 four at a time, as the kernel names them."""
 
 VNNI_SPEED, AVX2_SPEED = 2.3, 1.4
-"""Times fp32's speed, in batches of 4, on CPUs with and without VNNI; see docs/models.md."""
+"""Times fp32's speed, in batches of 4, on CPUs with and without VNNI; see docs/guides/models.md."""
 
 
 def cpu_flags(cpu_info: Path = CPU_INFO) -> frozenset[str]:
@@ -50,7 +50,7 @@ def int8_offer(flags: frozenset[str]) -> str | None:
         f"note: --precision int8 makes the encoder about {speed}. It turns embeddings by cosine 0.9995 (with seeded "
         "weights), and an error of that size moves FaceStats v4's attractiveness by 0.002 to 0.013, its percentile by "
         "0.7 to 3.9, the ethnicity of 0.3 to 0.7 % of faces and the gender of 0.1 to 0.4 %; an age read from pixels "
-        "stays. See docs/models.md"
+        "stays. See docs/guides/models.md"
     )
 
 

@@ -13,10 +13,10 @@ from fsclient.backend.protocol import InferenceBackend
 from fsclient.backend.server_retries import check_model_set
 from fsclient.ingest.interruption import Interruption
 from fsclient.ingest.photo_loop import ingest_photos
-from fsclient.ingest.progress import ProgressTeller
+from fsclient.ingest.reporting.progress import ProgressTeller
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.resume import plan_ingest
 from fsclient.ingest.settings import IngestConfig
-from fsclient.ingest.summary import IngestSummary
 from fsclient.photos.entry import PhotoEntry, stored_entry
 from fsclient.refresh.head_run import HeadRun, is_refreshed
 from fsclient.refresh.model_change import ModelChange, StoredPart, compare, stored_parts

@@ -1,1 +1,1 @@
-"""Few large parts in place of many small ones, in one folder of results or from several into a new one."""
+"""Parts written anew: many small ones made few, folders joined, and rows of photos that are gone dropped."""

@@ -19,7 +19,7 @@ RUN_INPUT_BYTES = 3 * DETECTOR_SIDE_PX**2
 """The most bytes that one run reads on the CPU, if it has more than one row: one photo of a detector, 8 crops of CLIP.
 
 What a graph computes in between takes 20 to 300 times its input, and must not grow with a crowd. CLIP is no faster with
-more rows, and takes 1.3 times as long with one (docs/performance.md).
+more rows, and takes 1.3 times as long with one (docs/background/performance.md).
 """
 
 GPU_ROWS = 16

@@ -1,8 +1,8 @@
 """How the steps share a GPU, by the class of its memory: one table. `perf_analyzer` is how to tune it for one machine.
 
-Measured on an H100 without a server (docs/gpu.md): align gets no faster beyond four instances, detect does a third more
-photos in batches of 64 than of 16, and the encoder is far from being what bounds. The other rows are scaled by memory
-and were not measured.
+Measured on an H100 without a server (docs/guides/gpu.md): align gets no faster beyond four instances, detect does a
+third more photos in batches of 64 than of 16, and the encoder is far from being what bounds. The other rows are scaled
+by memory and were not measured.
 """
 
 from __future__ import annotations

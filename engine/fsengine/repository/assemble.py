@@ -45,8 +45,8 @@ _GRAPH_LEVEL_EXTENDED = 1
 
 SMALL_ENCODER_BYTES = 32 << 20
 """Of an encoder up to this size, and of the detector beside it, the embedded CPU server runs two instances with half
-of the threads each: a tenth more photos a second on two cores (docs/performance.md), for memory that CLIP would take
-twice."""
+of the threads each: a tenth more photos a second on two cores (docs/background/performance.md), for memory that CLIP
+would take twice."""
 
 _STEPS_OF_CROPS = 3
 """decode, detect, align."""

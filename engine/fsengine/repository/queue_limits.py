@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 QUEUED_PHOTOS = {steps.DECODE: 8, steps.DECODE_ISOLATED: 8, steps.DETECT: 12, steps.EMBED: 8}
 """Photos that may wait for a step on a CPU; `fsclient ingest` has 8 in flight. Decoding is the quickest: a limit on it
-alone sheds nothing, and a longer queue before it than before detect has photos decoded in vain (docs/performance.md).
+alone sheds nothing, and a longer queue before it than before detect has photos decoded in vain
+(docs/background/performance.md).
 
 Triton before 26.03 hangs a request of which one step is refused while another is in flight. The heads run beside each
 other and have no limit; the encoder comes before a head that reads crops, and is refused before that is asked.

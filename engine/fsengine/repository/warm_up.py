@@ -1,6 +1,7 @@
 """Requests that a server on a GPU asks itself before it is ready: kernels are chosen and memory is taken in them.
 
-On an H100 the detector's first batch took ONNX Runtime 5 to 13 s (docs/gpu.md), which a caller would have waited for.
+On an H100 the detector's first batch took ONNX Runtime 5 to 13 s (docs/guides/gpu.md), which a caller would have waited
+for.
 """
 
 from __future__ import annotations

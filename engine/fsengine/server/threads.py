@@ -34,7 +34,7 @@ NICENESS = {DECODE: 19, DECODE_ISOLATED: 19, DETECT: 10, ALIGN: 5}
 """Added to that of the server's process; encoder and heads keep it.
 
 Steps further on come first: under more load than the machine can take, steps of equal priority spend half of it on
-photos that the encoder then has to refuse (docs/performance.md).
+photos that the encoder then has to refuse (docs/background/performance.md).
 """
 
 

@@ -128,6 +128,6 @@ def _export(step: str, given: Given, folder: Path, precision: Precision, say: Sa
         case _:
             names = ", ".join(file.name for file in given.files)
             raise InvalidInputError(
-                f"{names} cannot serve {step} without more being said; export it with `fsexport` (docs/models.md) and "
-                f"give the folder that it wrote: --use {step}=FOLDER"
+                f"{names} cannot serve {step} without more being said; export it with `fsexport` "
+                f"(docs/guides/models.md) and give the folder that it wrote: --use {step}=FOLDER"
             )

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fsclient import Client, open_results
-from fsclient.ingest.summary import IngestSummary
-from fsclient.ingest.summary_text import summary_text
+from fsclient.ingest.reporting.summary import IngestSummary
+from fsclient.ingest.reporting.summary_text import summary_text
 from fsclient.photos.entry import FileEntry
 from fsclient.photos.file_state import file_state
 from fsclient.photos.photo_file import Photo, read_photo

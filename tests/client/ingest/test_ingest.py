@@ -15,9 +15,9 @@ from PIL import Image
 
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
-from fsclient.ingest.summary import IngestSummary
 from fsclient.testing import FakeBackend, answer, ensemble
 from fsdata.results.ledger import read_ledger
 from fsdata.results.parts import locked, part_paths

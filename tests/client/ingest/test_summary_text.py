@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fsclient.ingest.summary import IngestSummary
-from fsclient.ingest.summary_text import summary_text
+from fsclient.ingest.reporting.summary import IngestSummary
+from fsclient.ingest.reporting.summary_text import summary_text
 from fsclient.photos.finding.tally import Tally
 from fsclient.testing import ensemble
 from fsdata.results.rows import PhotoFile, PhotoRow, rows_table

@@ -28,7 +28,7 @@ def test_the_speed_is_that_of_the_cpu_s_instructions(tmp_path: Path, more: str, 
     assert offer is not None
     assert speed in offer
     assert "\n" not in offer
-    for moved in ("cosine", "attractiveness", "ethnicity", "age", "docs/models.md"):
+    for moved in ("cosine", "attractiveness", "ethnicity", "age", "docs/guides/models.md"):
         assert moved in offer
 
 

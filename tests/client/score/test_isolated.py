@@ -18,9 +18,9 @@ from fsclient.backend.served_capacity import ServedCapacity
 from fsclient.backend.server_retries import RetryPolicy
 from fsclient.backend.triton import TritonBackend, is_isolated_twin
 from fsclient.ingest.photo_loop import ingest_photos
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.ingest.resume import find_inputs, plan_ingest
 from fsclient.ingest.settings import IngestConfig
-from fsclient.ingest.summary import IngestSummary
 from fsclient.models.name_to_repository import served_repository
 from fsclient.photos.photo_file import read_photo
 from fsclient.photos.room import Room

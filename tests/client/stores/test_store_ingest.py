@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fsclient import Client, open_results
 from fsclient.ingest.photo_workers import PhotoWorkers
-from fsclient.ingest.summary import IngestSummary
+from fsclient.ingest.reporting.summary import IngestSummary
 from fsclient.testing import FakeBackend, answer
 from fsdata.results.master_table import build_table, describe
 from fsdata.results.status import Status

@@ -16,12 +16,12 @@ from fsengine.repository.assemble import Target, adapt, read_canonical
 from fsengine.repository.published_contract import PARAMETERS, SIZES, contract
 from packs_for_tests import official_pack
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+PUBLISHED = Path(__file__).resolve().parents[3] / "docs" / "reference" / "contract.json"
 LITE = read_pack(shipped_folder("packs") / SHIPPED_PACK)
 
 
 def test_the_committed_contract_is_what_the_command_prints() -> None:
-    assert json.loads((DOCS / "contract.json").read_text()) == contract(), "fsengine contract > docs/contract.json"
+    assert json.loads(PUBLISHED.read_text()) == contract(), "fsengine contract > docs/reference/contract.json"
 
 
 @pytest.mark.parametrize(

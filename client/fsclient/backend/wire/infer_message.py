@@ -2,7 +2,7 @@
 
 A photo's bytes are copied into the request once. Through `tritonclient` they are copied four times, by NumPy and by
 protobuf, and every request is put together anew from a dozen Python objects, which took more of the client's time than
-gRPC itself (docs/performance.md).
+gRPC itself (docs/background/performance.md).
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fsdata.compaction.pruning import GonePhotos
 from fsdata.results import Results
 from fsdata.results.master_table import PHOTOS_FILE, TABLE_FILE, MasterTable, TableInfo
 from fsdata.results.parts import PARTS_PATTERN
-from fsdata.results.pruning import GonePhotos
 from fsdata.results.status import SCORED
 from fsengine.files.stores.store_path import AnyPath
 from fsengine.terminal.messages import counted, printable

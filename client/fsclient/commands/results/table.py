@@ -11,9 +11,9 @@ from fsclient.commands.results.duplicates import duplicates
 from fsclient.commands.results.results_text import failure_blocks, gone_text, info_blocks
 from fsdata.compaction.compacting import PART_SIZE, Compaction, compact, plan_compaction
 from fsdata.compaction.merging import merge, plan_merge
+from fsdata.compaction.pruning import find_gone, prune
 from fsdata.results import open_results
 from fsdata.results.master_table import PHOTOS_FILE, build_table, describe
-from fsdata.results.pruning import find_gone, prune
 from fsdata.selection.crop_export import INDEX, export_crops
 from fsdata.selection.exporting import FORMATS, export_faces
 from fsengine.errors import InvalidInputError

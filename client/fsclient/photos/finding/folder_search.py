@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -53,6 +54,7 @@ class FolderSearch:
         self._searched: set[tuple[int, int]] = set()
         self._unreadable: set[bytes] = set()
         self._links: IO[bytes] = tempfile.SpooledTemporaryFile(_LINKS_IN_MEMORY)  # noqa: SIM115 - it lasts as long as the search
+        weakref.finalize(self, self._links.close)
         self._num_links = 0
 
     def argument(self, argument: bytes) -> Iterator[bytes]:

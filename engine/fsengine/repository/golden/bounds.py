@@ -1,7 +1,7 @@
 """How far an answer may be from the golden one, by what it is and the precision of its step.
 
 Boxes, score and cosine are what users notice: a pixel of the detector's 640, a hundredth, and for the embedding
-1 - cos = 5e-4, an angle of 1.8 degrees. Measured on an H100 in ONNX Runtime (docs/gpu.md): 0.06 px, 3e-4 and
+1 - cos = 5e-4, an angle of 1.8 degrees. Measured on an H100 in ONNX Runtime (docs/guides/gpu.md): 0.06 px, 3e-4 and
 4e-7 with TF32; 0.14 px and 2e-3 with fp16.
 
 An ensemble starts from its own decoding and finds its own faces, so that what comes after moves with its boxes. On an

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from fsclient.ingest.summary import MOST_FAILURES, IngestSummary
+from fsclient.ingest.reporting.summary import MOST_FAILURES, IngestSummary
 from fsdata.results.status import SCORED, Status
 from fsengine.files.stores.store_path import AnyPath
 from fsengine.terminal.messages import counted, printable

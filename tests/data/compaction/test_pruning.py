@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from fsclient.cli import main
+from fsdata.compaction.pruning import find_gone, prune
 from fsdata.results import open_results
 from fsdata.results.master_table import build_table, describe
 from fsdata.results.parts import locked, part_paths
-from fsdata.results.pruning import find_gone, prune
 from fsdata.results.source import source_text
 from fsdata.results.staging import RefreshMode, Staging
 from fsdata.results.status import Status
@@ -197,7 +197,7 @@ def test_killed_at_any_change_of_the_folder_nothing_is_lost_and_the_same_command
     program = f"""
 import os, signal, shutil, sys
 from pathlib import Path
-from fsdata.results.pruning import prune
+from fsdata.compaction.pruning import prune
 WATCHED = {{"os.rename", "os.remove", "os.rmdir", "os.mkdir"}}
 for number in range(1, 100):
     out = Path({str(tmp_path / "killed")!r}) / str(number)

@@ -1,0 +1,1 @@
+"""How far an ingest is, and what it did, for people and programs."""
