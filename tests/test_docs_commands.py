@@ -153,6 +153,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
         shutil.copy(photos / name, folder / "photos" / name)
     shutil.copy(photos / "astronaut.jpg", folder / "photo.jpg")
     shutil.copytree(folder / "photos", folder / "data" / "fsdata" / "photos")
+    shutil.copy(photos / "solvay_conference_1927.jpg", folder / "data" / "fsdata" / "photos")
     return folder
 
 
@@ -223,10 +224,20 @@ def test_commands_that_start_a_server_run(folder: Path) -> None:
         "fsclient table build results",
         "fsclient table info results",
         "fsclient score photo.jpg --json",
-        "fsclient score photo.jpg --draw annotated.png",
+        "fsclient score data/fsdata/photos/solvay_conference_1927.jpg --draw annotated.png",
+        "fsclient report results --out report.html",
+        "fsclient table duplicates results",
+        "fsclient crops results",
+        "fsclient table duplicates results --near --distance 2 --out duplicates.csv",
+        "fsclient ingest photos --sample 1000 --out trial",
+        "fsclient ingest photos --out results --dry-run",
+        "fsclient ingest photos --out results --part-size 10000",
+        "fsclient table compact results",
+        "fsclient table export results --out faces.csv",
     ):
         run(command, folder)
-    assert (folder / "annotated.png").is_file()
+    for made in ("annotated.png", "report.html", "duplicates.csv", "trial", "faces.csv"):
+        assert (folder / made).exists()
     shutil.rmtree(folder / "results")
     said = run("fsclient ingest photos/ --models lite --without ethnicity --out results", folder)
     assert "2 photos" in said

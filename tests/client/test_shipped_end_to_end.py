@@ -90,16 +90,35 @@ def test_the_readme_shows_what_its_commands_print(ingested: Path, fsclient_comma
         check=True,
         cwd=ingested.parent,
     ).stdout.splitlines()
-    assert len(printed) == len(shown)
     first, end = printed.index("first rows") + 1, printed.index("read it")
     width = printed[first].index("ethnicity")  # of people whose names are known: not on the front page
     printed[first:end] = [line[:width] for line in printed[first:end]]
-    for line, expected in zip(printed, shown, strict=True):
-        words, wanted = line.split(), expected.split()
-        assert len(words) == len(wanted), (line, expected)
-        for word, other in zip(words, wanted, strict=True):
-            # Another processor's last digits may differ.
-            assert word == other or float(word) == pytest.approx(float(other), abs=0.1), (line, expected)
+    rest, may_skip = iter(printed), False
+    for expected in shown:
+        if expected == "...":
+            may_skip = True
+            continue
+        for line in rest:
+            if is_shown_as(line, expected):
+                break
+            assert may_skip, (line, expected)
+        else:
+            raise AssertionError(f"it does not print {expected!r}")
+        may_skip = False
+    assert may_skip or next(rest, None) is None
+
+
+def is_shown_as(line: str, expected: str) -> bool:
+    """Return whether two lines are the same but for the last digits, which differ with the processor."""
+    words, wanted = line.split(), expected.split()
+    return len(words) == len(wanted) and all(map(is_same_word, words, wanted))
+
+
+def is_same_word(word: str, other: str) -> bool:
+    try:
+        return word == other or float(word) == pytest.approx(float(other), abs=0.1)
+    except ValueError:
+        return False
 
 
 def test_every_shipped_photo_has_the_faces_that_a_person_counts(ingested: Path) -> None:
