@@ -33,7 +33,7 @@ from fsengine.terminal.messages import say
     type=FolderType(exists=True),
     multiple=True,
     metavar="PATH",
-    help="A head that fstrain made, to show its card and learning curves; may be given again.",
+    help="A head that fstrain made, to show its card and learning curves. Repeatable.",
 )
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser.")
 @server_options

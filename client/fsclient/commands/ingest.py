@@ -30,7 +30,9 @@ from fsengine.terminal.messages import say
 
 @click.command()
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
-@click.option("--out", type=FolderType(stores=True), required=True, help="Folder for the parts, or URL of one.")
+@click.option(
+    "--out", type=FolderType(stores=True), required=True, metavar="DIR", help="Folder for the parts, or URL of one."
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(1),
@@ -64,7 +66,7 @@ from fsengine.terminal.messages import say
     "retry_statuses",
     type=click.Choice([status.value for status in Status]),
     multiple=True,
-    help="Do photos of earlier runs with this status again; may be given again.",
+    help="Score photos of earlier runs with this status again. Repeatable.",
 )
 @click.option(
     "--refresh",
@@ -76,13 +78,13 @@ from fsengine.terminal.messages import say
     "--include",
     multiple=True,
     metavar="PATTERN",
-    help="Take files and folders of this name or path below SOURCE that would be skipped; may be given again.",
+    help="Take files and folders of this name, or path below SOURCE, that would be skipped. Repeatable.",
 )
 @click.option(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Leave out files and folders of this name or path below SOURCE; may be given again.",
+    help="Leave out files and folders of this name, or path below SOURCE. Repeatable.",
 )
 @click.option(
     "--from-file", metavar="LIST", help="File or URL with a path or URL in each line, or - for stdin; no patterns."
@@ -106,7 +108,7 @@ from fsengine.terminal.messages import say
     help="Take one of N shares of the photos, I from 0; the same one each time.",
 )
 @click.option("--dry-run", is_flag=True, help="Count photos, bytes and formats, and write nothing.")
-@click.option("--strict", is_flag=True, help="Make a row of every file, whatever its name says that it is.")
+@click.option("--strict", is_flag=True, help="Make a row of every file, whatever it is.")
 @server_options
 def ingest(
     sources: tuple[str, ...],
@@ -135,34 +137,36 @@ def ingest(
     without: tuple[str, ...],
     gpu: bool,
 ) -> None:
-    r"""Find, embed and score every face in photos, into Parquet.
+    r"""Find every face in photos, embed and score it, and write Parquet.
 
-    SOURCE is a photo, a folder (searched with all below it) or a quoted pattern such as 'photos/**/*.jpg', here or
-    in a store (s3://, gs://, az://); a web address; a tar shard, or many: 'photos-{000..099}.tar'; or with --column
-    Parquet files. Run the same command again and it goes on where it stopped.
+    SOURCE is a photo, a folder with all below it, a quoted pattern such as 'photos/**/*.jpg', a web address, or tar
+    shards such as 'photos-{000..099}.tar'. They may lie in a store (s3://, gs://, az://), and so may DIR. With --column
+    SOURCE is a Parquet file, or many. The same command again goes on where it stopped.
 
-    Hidden folders and files, and others that are no photos by name and first
-    bytes (texts, side-cars, videos), are skipped where they are found in a
-    folder, and counted. What is named itself is always taken.
+    What is found and is no photo by its name and first bytes (hidden files, texts, side-cars, videos) is skipped and
+    counted. What you name yourself is always taken.
 
-    With --refresh, results of other models are brought to the served ones:
-    where only heads changed, from the stored embeddings, and no photo is read.
-    SOURCE may then be left out.
+    --refresh brings results of other models to the served ones first. Where only heads changed, they run on the stored
+    embeddings, and no photo is read. SOURCE may be left out.
 
-    With --no-embedding the parts have no column of embeddings; go on in such a
-    folder with the same option. With --refresh and --models it
+    --no-embedding writes no column of embeddings, and later runs into DIR need it too. With --refresh and --models it
     removes those that are stored.
 
+    --runner ray has the nodes of a Ray cluster read and score; this machine writes. More: docs/background/scale.md.
+
     \b
-    Exit codes: 0 every photo is ok or has no face; 3 some photos could not be
-    scored, or folders not be searched; 4 some are unfinished; 130 Ctrl-C; 2 usage; 1 any other error.
+    Exit codes:
+      0    every photo is ok or has no face
+      1    an error that is none of these
+      2    wrong usage, or a source, model or server that cannot be used
+      3    some photos could not be scored, or some folders not be searched
+      4    some photos are unfinished: run the same command again
+      130  Ctrl-C
 
-    Example: fsclient ingest photos/ --out results
-
-    With --runner ray the nodes of a Ray cluster read and ask, and this machine
-    writes: docs/background/scale.md.
-
-    Example: fsclient ingest s3://bucket/photos --out s3://bucket/results
+    \b
+    Example:
+      fsclient ingest photos/ --out results
+      fsclient ingest s3://bucket/photos --out s3://bucket/results
     """
     if not (sources or refresh or from_file):
         raise click.UsageError("Missing argument 'SOURCE...'; only with --refresh or --from-file may it be left out.")

@@ -161,7 +161,7 @@ def verify_command(name: str | None, server: str | None, golden: Path | None) ->
     show_default=True,
     help="Who serves it: the embedded server (pip, pip-gpu) or NVIDIA's container (container, gpu).",
 )
-@click.option("--without", metavar="HEAD", multiple=True, help="Leave a head out; may be given again.")
+@click.option("--without", metavar="HEAD", multiple=True, help="Leave a head out. Repeatable.")
 @click.option(
     "--use",
     metavar="STEP=SOURCE",

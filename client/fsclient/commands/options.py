@@ -157,7 +157,7 @@ def _models_options(of_a_server: str = "") -> list[Callable[[F], F]]:
             "--without",
             metavar="HEAD",
             multiple=True,
-            help="Switch a head off (attractiveness, ethnicity, age_gender); may be given again.",
+            help="Switch a head off (attractiveness, ethnicity, age_gender). Repeatable.",
         ),
         click.option("--gpu", is_flag=True, help="Run the embedded server's models on the first NVIDIA GPU."),
     ]

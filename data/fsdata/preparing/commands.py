@@ -95,7 +95,7 @@ def split_command(
     "--by",
     type=click.Choice(CLASSES),
     multiple=True,
-    help="Draw as many of each class; may be given again, for each combination.",
+    help="Draw as many of each class, or of each combination where it is given again.",
 )
 @_seed
 @click.option("--out", type=_FILE, metavar="LIST", help="List to write.  [default: stdout]")

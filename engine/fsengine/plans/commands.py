@@ -42,7 +42,7 @@ keep_onnx_option = click.option(
     multiple=True,
     envvar="FACESTATS_KEEP_ONNX",
     callback=_step_names,
-    help="Leave steps to ONNX Runtime; may be given again.",
+    help="Leave steps to ONNX Runtime. Repeatable.",
 )
 
 

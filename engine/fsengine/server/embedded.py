@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from fsengine.errors import InvalidInputError, ServerError
 from fsengine.gpu import Gpu, only
@@ -24,13 +22,10 @@ from fsengine.server.access.token import hide_in_command_line
 from fsengine.server.front.grpc_front import GrpcFront
 from fsengine.server.interpreter import check_machine, default_library_folder
 from fsengine.server.listening import LOOPBACK, Listening, free_port
-from fsengine.server.loopback import channel_options
-from fsengine.server.supervisor import COMMAND_FILE, DRAIN, PID_FILE
+from fsengine.server.supervisor import COMMAND_FILE, DRAIN
 from fsengine.server.surroundings import RunFolder, environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import InferenceServerClient
+from fsengine.server.watching import LOOKED_AT_S, DeadSteps, ReadyProbe, StartWatch, server_pid
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +36,6 @@ _POLL_S = 0.02
 _PORT_ATTEMPTS = 3
 _KEPT_LOGS = 20
 
-_LOOKED_AT_S = 0.5
 _SUPERVISOR = "fsengine.server.supervisor"
 _RUN_ISOLATED = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module(sys.argv.pop(1), run_name='__main__')"
@@ -146,7 +140,7 @@ class EmbeddedServer:
         assert self._run is not None
         # From its first line on, the server has read its options.
         if self.secrets_are_visible and start_log.has_begun(self.log_path.read_text(errors="replace")):
-            pid = _server_pid(self._run)
+            pid = server_pid(self._run)
             shown = (self._triton.token, self._triton.closed_key)
             hidden = pid is not None and all(hide_in_command_line(pid, secret) for secret in shown if secret)
             self.secrets_are_visible = not hidden
@@ -162,10 +156,10 @@ class EmbeddedServer:
             ServerError: It did.
         """
         assert self._supervisor is not None
-        steps = _DeadSteps()
+        steps = DeadSteps()
         # A signal that another thread gets, such as one of gRPC's, wakes no system call of this one.
         while self._supervisor.poll() is None:
-            time.sleep(_LOOKED_AT_S)
+            time.sleep(LOOKED_AT_S)
             if steps.found(self._run):
                 raise ServerError(
                     "a step of the embedded server died, and no request is answered without it: start the server again"
@@ -202,7 +196,7 @@ class EmbeddedServer:
 
     def _clear_away(self, run: RunFolder) -> None:
         """Do what the supervisor, killed itself, could not."""
-        if (pid := _server_pid(run)) is not None:
+        if (pid := server_pid(run)) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         shared_memory.remove_regions(self._shm_prefix)
@@ -238,8 +232,8 @@ class EmbeddedServer:
         """Wait until the server says that every model is ready."""
         assert self._supervisor is not None
         started = time.monotonic()
-        watch = _StartWatch(self.log_path)
-        probe = _ReadyProbe(self._triton)
+        watch = StartWatch(self.log_path)
+        probe = ReadyProbe(self._triton)
         try:
             while self._supervisor.poll() is None:
                 if time.monotonic() - started > START_TIMEOUT_S:
@@ -263,83 +257,6 @@ class EmbeddedServer:
             # The link is gone when a user looks for what is named.
             lines = lines.replace(str(self._run.repository), str(self.repository))
         return f"; its log is {self.log_path}:\n  {lines}"
-
-
-class _ReadyProbe:
-    """Asks a server that starts whether it is ready, with the little that a token leaves open to everybody."""
-
-    def __init__(self, listening: Listening) -> None:
-        self._address = f"{LOOPBACK}:{listening.grpc_port}"
-        ports = (listening.grpc_port, listening.http_port, listening.metrics_port)
-        self._ports = [port for port in ports if port is not None]
-        self._client: InferenceServerClient | None = None
-
-    def is_ready(self) -> bool:
-        """Return whether it answers on each of its ports; it opens them when every model is loaded."""
-        return all(map(_listens, self._ports)) and self._says_ready()
-
-    def _says_ready(self) -> bool:
-        from tritonclient.grpc import InferenceServerClient
-        from tritonclient.utils import InferenceServerException
-
-        # A gRPC channel that once failed waits a second before it tries again: it is made when something listens.
-        if self._client is None:
-            self._client = InferenceServerClient(self._address, channel_args=channel_options(self._address))
-        try:
-            return bool(self._client.is_server_ready(client_timeout=5.0))
-        except InferenceServerException:
-            logger.debug("not ready yet", exc_info=True)
-            return False
-
-    def close(self) -> None:
-        """Close the channel."""
-        if self._client is not None:
-            self._client.close()
-
-
-class _DeadSteps:
-    """Sees that processes which a server's steps run in have ended."""
-
-    def __init__(self) -> None:
-        self._dead: set[int] = set()
-
-    def found(self, run: RunFolder | None) -> bool:
-        """Return whether one is dead that was dead when it was asked before, so that Triton has not looked after it."""
-        pid = None if run is None else _server_pid(run)
-        before, self._dead = self._dead, set() if pid is None else start_log.dead_children(pid)
-        return bool(before & self._dead)
-
-
-class _StartWatch:
-    """Sees in a log, and among a server's processes, that it will not become ready."""
-
-    def __init__(self, log_path: Path) -> None:
-        self._log_path = log_path
-        self._looked_at = time.monotonic()
-        self._size = 0
-        self._steps = _DeadSteps()
-
-    def has_failed(self, run: RunFolder | None) -> bool:
-        """Return whether a model cannot be served, or a stub ended before it spoke; looks twice a second."""
-        now = time.monotonic()
-        if now - self._looked_at < _LOOKED_AT_S:
-            return False
-        self._looked_at = now
-        log = self._log_path.read_text(errors="replace")
-        if start_log.is_fatal(log):
-            return True
-        # Triton tells within half a second of a stub that could speak: one that stays dead in silence could not.
-        failed = self._steps.found(run) and len(log) == self._size
-        self._size = len(log)
-        return failed
-
-
-def _server_pid(run: RunFolder) -> int | None:
-    """Return the process of a run folder's server, None before it is known."""
-    try:
-        return int((run.root / PID_FILE).read_text())
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 def _new_log() -> Path:
@@ -375,12 +292,3 @@ def _with_ports(asked: Listening) -> Listening:
         http_port=None if http is None else next(found),
         metrics_port=None if metrics is None else next(found),
     )
-
-
-def _listens(port: int) -> bool:
-    """Return whether something accepts connections on a port of loopback."""
-    try:
-        with socket.create_connection((LOOPBACK, port), timeout=1.0):
-            return True
-    except OSError:
-        return False
