@@ -10,8 +10,9 @@ _PROGRAM = """
 import os, shutil, signal, sys
 from pathlib import Path
 folder, copies, command = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+sys.path.insert(0, sys.argv[4])
 exec(command.partition(";")[0])
-WATCHED = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+WATCHED = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 for number in range(1, 1000):
     out = copies / str(number)
     shutil.copytree(folder, out)
@@ -41,9 +42,10 @@ def killed_at_every_change(folder: Path, copies: Path, command: str) -> int:
     Args:
         folder: What each is a copy of.
         copies: A new folder.
-        command: Python: an import, a semicolon, and what acts on the folder `out`.
+        command: Python: an import, which finds what lies beside this file too, a semicolon, and what acts on the folder
+            `out`.
     """
-    program = [sys.executable, "-c", _PROGRAM, folder, copies, command]
+    program = [sys.executable, "-c", _PROGRAM, folder, copies, command, str(Path(__file__).parent)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)

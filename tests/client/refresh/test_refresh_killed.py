@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,6 +14,7 @@ from fsdata.results.parts import part_paths
 from fsdata.results.schema import read_info
 from fsdata.results.staging import drop_staged, refuse_interrupted
 from fsengine.errors import ResultsError
+from killed_at_changes import killed_at_every_change
 from refresh_for_tests import (
     HEAD_CHANGES,
     OLD,
@@ -27,40 +26,8 @@ from refresh_for_tests import (
     write_photos,
 )
 
-
-def kill_before_every_change_of_the_folder(results: Path, killed: Path, served_name: str) -> int:
-    """Refresh copies of results in processes that kill themselves before their n-th change of a file; return n."""
-    program = f"""
-import os, signal, shutil, sys
-sys.path.insert(0, {str(Path(__file__).parents[2] / "support")!r})
-import refresh_for_tests as t
-from pathlib import Path
-served = {{**t.HEAD_CHANGES, **{{k: v[0] for k, v in t.PHOTO_CHANGES.items()}}}}[{served_name!r}]
-WATCHED = {{"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}}
-for number in range(1, 200):
-    out = Path({str(killed)!r}) / str(number)
-    shutil.copytree({str(results)!r}, out)
-    child = os.fork()
-    if not child:
-        seen = 0
-        def watch(event, arguments):
-            global seen
-            if event in WATCHED or event == "open" and isinstance(arguments[1], str) and "w" in arguments[1]:
-                seen += 1
-                if seen == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(watch)
-        t.run(t.Backend(served), out)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    if status == 0:
-        print(number)
-        break
-    assert os.WIFSIGNALED(status), status
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+SERVED_AS = {"changed": "t.HEAD_CHANGES['changed']", "embed": "t.PHOTO_CHANGES['embed'][0]"}
+"""What is served in the process that is killed."""
 
 
 @pytest.mark.parametrize("name", ["changed", "embed"])
@@ -73,7 +40,8 @@ def test_killed_at_any_change_of_the_folder_the_same_command_finishes(
     run(Backend(OLD), results, extra, plain=True)
     assert len(part_paths(results)) == 4
     run(Backend(served), tmp_path / "fresh", photos, extra, plain=True)
-    number = kill_before_every_change_of_the_folder(results, tmp_path / "killed", name)
+    command = f"import refresh_for_tests as t; t.run(t.Backend({SERVED_AS[name]}), out)"
+    number = killed_at_every_change(results, tmp_path / "killed", command)
     assert number > 12
     mixed = 0
     for attempt in range(1, number + 1):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,6 +19,7 @@ from fsdata.results.source import source_text
 from fsdata.results.staging import RefreshMode, Staging
 from fsdata.results.status import Status
 from fsengine.errors import InvalidInputError, ResultsError
+from killed_at_changes import killed_at_every_change
 from results_for_tests import SERVED, row_of, write_parts
 
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -194,35 +193,9 @@ def test_killed_at_any_change_of_the_folder_nothing_is_lost_and_the_same_command
     wanted = tmp_path / "wanted"
     shutil.copytree(results, wanted)
     prune(wanted)
-    program = f"""
-import os, signal, shutil, sys
-from pathlib import Path
-from fsdata.compaction.pruning import prune
-WATCHED = {{"os.rename", "os.remove", "os.rmdir", "os.mkdir"}}
-for number in range(1, 100):
-    out = Path({str(tmp_path / "killed")!r}) / str(number)
-    shutil.copytree({str(results)!r}, out)
-    child = os.fork()
-    if not child:
-        seen = 0
-        def watch(event, arguments):
-            global seen
-            if event in WATCHED or event == "open" and isinstance(arguments[1], str) and "w" in arguments[1]:
-                seen += 1
-                if seen == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(watch)
-        prune(out)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    if status == 0:
-        print(number)
-        break
-    assert os.WIFSIGNALED(status), status
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    number = int(done.stdout)
+    number = killed_at_every_change(
+        results, tmp_path / "killed", "from fsdata.compaction.pruning import prune; prune(out)"
+    )
     assert number > 8
     refused = 0
     said = set()
