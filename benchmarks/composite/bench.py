@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fsanalysis.composite.cohort import Cohort
 from fsanalysis.composite.eigenfaces import SIDE_PX as PCA_SIDE_PX
 from fsanalysis.composite.eigenfaces import make_eigenfaces
 from fsanalysis.composite.mean_face import mean_of
@@ -97,6 +98,10 @@ def commented(jpeg: bytes, comment: str) -> bytes:
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
 
+FACES_PER_PHOTO = 5
+"""As the command has it."""
+
+
 def answer(results: Path, method: str) -> dict[str, float]:
     """Make a composite of all faces in this process; return faces used, seconds and peak_bytes."""
     looked = 0
@@ -108,7 +113,9 @@ def answer(results: Path, method: str) -> dict[str, float]:
     started = time.perf_counter()
     with MemorySamples(process_tree_bytes, SAMPLE_EVERY_S) as memory:
         side = SIDE_PX if method == "mean" else PCA_SIDE_PX
-        prepared = Preparation(open_results(results), [None], side=side, on_face=count)
+        found = open_results(results)
+        cohorts = [Cohort.select(found, None, per_photo=FACES_PER_PHOTO)]
+        prepared = Preparation(found, cohorts, side=side, on_face=count)
         cohort = prepared.cohorts[0]
         if method == "mean":
             used = mean_of(prepared, cohort, mask=False, on_face=count).num_used

@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shutil import which
 
@@ -61,7 +62,7 @@ def main() -> None:
                 print("tl2cgen  needs gcc")
         print(f"cores    {len(os.sched_getaffinity(0))}, treelite {treelite.__version__}")
         times = [
-            [name, *(f"{microseconds(lambda n=n, e=evaluate: e(features[:n])):.0f}" for n in ROWS)]
+            [name, *(f"{microseconds(partial(evaluate, features[:n])):.0f}" for n in ROWS)]
             for name, evaluate in evaluators.items()
         ]
         show(["microseconds", Table(header=["rows", *map(str, ROWS)], rows=times, align="l" + "r" * len(ROWS))])

@@ -91,7 +91,9 @@ def judge(outcomes: Sequence[Outcome], settings: Settings) -> list[Goal]:
     of_its_photos = {
         f"the photos have {megapixels:.2f} MP": low <= megapixels <= high,
         "the models are the small ones that ship": all(row["pack"] != SHIPPED_PACK for row in photos),
-        "the client was busy itself": all(row.get("client_busy_share", 0) < CLIENT_BUSY_SHARE for row in photos),
+        "the client was busy itself": all(
+            float(row.get("client_busy_share") or 0) < CLIENT_BUSY_SHARE for row in photos
+        ),
     }
     return [
         _judged("embed", EMBED_GOAL, "crops/s in fp16", _best(crops, "rows_per_s"), on_its_gpu | in_fp16),

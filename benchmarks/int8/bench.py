@@ -114,9 +114,13 @@ def read_heads(folder: Path) -> Heads:
     models = folder / "src_models"
     layers = read_torch_mlp(models / "attractiveness_regressor.pt")
     reference = read_scores(folder / "metadata" / "attractiveness_scores.parquet", "attractiveness_raw")
+
+    def scores(rows: Rows) -> Rows:
+        return layer_scores(layers, rows.astype(np.float32))
+
     return Heads(
-        scores=lambda rows: layer_scores(layers, rows),
-        percentiles=lambda rows: percentile(layer_scores(layers, rows), reference),
+        scores=scores,
+        percentiles=lambda rows: percentile(scores(rows).astype(np.float32), reference),
         ethnicity=read_scaled_classifier(models / "ethnicity_clf.pkl").probabilities,
         gender=read_scaled_classifier(models / "gender_clf.pkl").probabilities,
     )

@@ -72,7 +72,7 @@ def recall_rows(client: Client, samples: Path, every: int) -> list[Row]:
     found = sum(min(len(photo.faces), int(counts[name])) for name, photo in decoded.items())
     extra = sum(max(len(photo.faces) - int(counts[name]), 0) for name, photo in decoded.items())
     faces = sum(int(counts[name]) for name in decoded)
-    rows = [
+    rows: list[Row] = [
         ("photos with the exact number of faces", f"{exact} of {len(decoded)}"),
         ("faces found on them, and too many", f"{found} of {faces}, {extra}"),
     ]
@@ -85,7 +85,7 @@ def labelled_faces(client: Client, samples: Path, every: int) -> tuple[list[Labe
     """Return the largest face of each labelled crop, and the rows of how many crops have one."""
     records = read_labels(samples / "labelled" / "labels.tsv")[::every]
     photos = scored(client, [record.path for record in records])
-    rows = []
+    rows: list[Row] = []
     for dataset in sorted({record.dataset for record in records}):
         numbers = [len(p.faces) for record, p in zip(records, photos, strict=True) if record.dataset == dataset]
         some, one = (100 * np.mean([test(n) for n in numbers]) for test in (lambda n: n > 0, lambda n: n == 1))

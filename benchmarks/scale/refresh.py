@@ -91,8 +91,7 @@ def bytes_of(made: SyntheticResults) -> tuple[int, int]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "results"
         made.write(out)
-        tables = build_table(out).parent
-        parts, table = out.glob("part-*.parquet"), tables.glob("*.parquet")
+        parts, table = out.glob("part-*.parquet"), build_table(out).parent.glob("*.parquet")
         return sum(path.stat().st_size for path in parts), sum(path.stat().st_size for path in table)
 
 

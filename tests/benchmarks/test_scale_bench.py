@@ -7,8 +7,10 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -87,7 +89,7 @@ def test_a_slow_store_bounds_photos_by_how_many_are_in_flight() -> None:
 def test_waiting_for_one_instance_is_that_of_m_d_1(load: float) -> None:
     service_s = 0.01
 
-    def serve(environment: object, cores: object) -> object:
+    def serve(environment: Any, cores: Any) -> Callable[[], Iterator[Any]]:
         station = simulation.Station(environment, cores, Stage(name="step", core_s=service_s))
         return station.serve
 
@@ -100,8 +102,8 @@ def test_waiting_for_one_instance_is_that_of_m_d_1(load: float) -> None:
 def test_shared_cores_keep_computations_as_long_as_processor_sharing_does(load: float) -> None:
     service_s = 0.01
 
-    def compute(environment: object, cores: object) -> object:
-        def computation() -> object:
+    def compute(environment: Any, cores: Any) -> Callable[[], Iterator[Any]]:
+        def computation() -> Iterator[Any]:
             yield cores.compute(service_s, 1)
 
         return computation
@@ -109,7 +111,7 @@ def test_shared_cores_keep_computations_as_long_as_processor_sharing_does(load: 
     assert _mean_stay_s(compute, load / service_s, cores=1) == pytest.approx(service_s / (1 - load), rel=0.05)
 
 
-def _mean_stay_s(make: object, arrivals_per_s: float, *, cores: float) -> float:
+def _mean_stay_s(make: Callable[..., Callable[[], Iterator[Any]]], arrivals_per_s: float, *, cores: float) -> float:
     """Return how long arrivals of a Poisson process stay, with seeded draws."""
     import simpy
 
@@ -118,12 +120,12 @@ def _mean_stay_s(make: object, arrivals_per_s: float, *, cores: float) -> float:
     serve = make(environment, simulation.SharedCores(environment, cores))
     stays = []
 
-    def arrival() -> object:
+    def arrival() -> Generator[Any, Any, None]:
         begun = environment.now
         yield from serve()
         stays.append(environment.now - begun)
 
-    def arrivals() -> object:
+    def arrivals() -> Generator[Any, Any, None]:
         for _ in range(20_000):
             yield environment.timeout(rng.expovariate(arrivals_per_s))
             environment.process(arrival())

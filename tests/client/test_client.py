@@ -39,7 +39,7 @@ def test_a_photo_is_described_with_labels_and_probabilities(client: Client, phot
     assert face.embedding.dtype == np.float32
     assert face.embedding.shape == (8,)
     assert (face.gender, face.gender_probability) == ("female", {"female": 0.5, "male": 0.5})
-    assert face.ethnicity is face.attractiveness is face.age_interval_years is None
+    assert [face.ethnicity, face.attractiveness, face.age_interval_years] == [None] * 3
 
 
 def test_results_cannot_be_changed(client: Client, photos: Path) -> None:
@@ -63,7 +63,7 @@ def test_everything_that_a_photo_can_be_given_as(client: Client, backend: FakeBa
     path = photos / "hopper.jpg"
     data = path.read_bytes()
     with path.open("rb") as file:
-        given = [path, str(path), data, bytearray(data), memoryview(data), file, io.BytesIO(data)]
+        given: list[Any] = [path, str(path), data, bytearray(data), memoryview(data), file, io.BytesIO(data)]
         scored = [client.score(photo) for photo in given]
     assert backend.requests == [data] * len(given)
     assert [photo.source for photo in scored] == [str(path), str(path), None, None, None, str(path), None]
@@ -165,7 +165,7 @@ def test_an_unavailable_server_ends_the_iteration_and_gives_up_the_rest(monkeypa
         assert [next(answers).status for _ in range(3)] == [Status.OK] * 3
         with pytest.raises(ServerUnavailableError, match="gone"):
             next(answers)
-        assert client.score(PIXELS[:1] * 0).status is Status.OK
+        assert client.score(np.zeros_like(PIXELS[:1])).status is Status.OK
 
 
 def test_photos_without_an_answer_are_handed_over_and_the_others_go_on() -> None:
@@ -253,14 +253,14 @@ def test_ingest_writes_parts_tells_how_far_it_is_and_goes_on(
     folder.mkdir()
     for number, photo in enumerate(numbered(5)):
         Image.fromarray(photo).save(folder / f"{number}.png")
-    seen = []
+    seen: list[Any] = []
     summary = client.ingest(folder, out=tmp_path / "results", part_size=2, progress=seen.append)
     assert (summary.num_rows, summary.num_faces, summary.exit_code) == (5, 10, 0)
     assert [(one.unit, one.done, one.total) for one in seen] == [("photo", n, 5) for n in range(1, 6)]
     again = client.ingest([str(folder)], tmp_path / "results")
     assert (again.num_rows, again.num_done_before) == (0, 5)
     assert len(backend.requests) == 5
-    done = client.ingest([folder], out=tmp_path / "results", retry_statuses=["ok"])
+    done = client.ingest([folder], out=tmp_path / "results", retry_statuses=[Status.OK])
     assert done.num_rows == 5
 
 

@@ -119,7 +119,8 @@ def test_files_that_cannot_be_read_are_errors_of_the_caller(client: Client, phot
     with (photos / "hopper.jpg").open("rb") as closed:
         pass
     with (photos / "hopper.jpg").open() as text, (tmp_path / "written").open("wb") as written:
-        for given in (closed, text, written, io.BytesIO, "a\0b", "\ud800.jpg"):
+        wrong: list[Any] = [closed, text, written, io.BytesIO, "a\0b", "\ud800.jpg"]
+        for given in wrong:
             with pytest.raises(InvalidInputError):
                 client.score(given)
 

@@ -179,7 +179,7 @@ def test_bad_files_are_rows_and_fail_no_neighbour(
         (folder / f"cut{number}.jpg").write_bytes((photos / "obama.jpg").read_bytes()[: 2000 + number])
     (folder / "notes.txt").write_text("no photo")
     (folder / "empty.jpg").touch()
-    shutil.copy(photos / "hopper.jpg", os.fsencode(folder) + b"/\xff.jpg")
+    shutil.copy(os.fsencode(photos / "hopper.jpg"), os.fsencode(folder) + b"/\xff.jpg")
     done = fsclient(
         fsclient_command,
         "ingest",
@@ -220,7 +220,7 @@ def test_the_eight_orientations_give_the_same_box(
     }
     upright = Image.open(photos / "obama.jpg")
     for orientation, steps in turned.items():
-        image = upright
+        image: Image.Image = upright
         for step in steps:
             image = image.transpose(step)
         exif = Image.Exif()

@@ -217,7 +217,7 @@ def test_folders_of_commands_are_handed_on() -> None:
 def test_variables_are_those_that_our_commands_read_and_secrets_have_what_they_name() -> None:
     start = fsengine.get_command(click.Context(fsengine), "start")
     assert start is not None
-    read_by = {
+    read_by: dict[str, set[Any]] = {
         "triton": {param.envvar for param in start.params},
         "plans": {"FACESTATS_MODELS"},
         "ingest": {SERVER_VARIABLE, TOKEN_VARIABLE, "SHARDS", "LIST"},

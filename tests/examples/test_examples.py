@@ -62,7 +62,7 @@ def compare(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", PHOTOS)
 def test_python(lite_server: EmbeddedServer, given: Path, expected: dict[str, dict[str, Any]], name: str) -> None:
-    command = [sys.executable, EXAMPLES / "python" / "score.py", given / name, "--server", lite_server.url]
+    command = [sys.executable, str(EXAMPLES / "python" / "score.py"), str(given / name), "--server", lite_server.url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
     compare(json.loads(done.stdout), expected[name])
@@ -70,7 +70,13 @@ def test_python(lite_server: EmbeddedServer, given: Path, expected: dict[str, di
 
 def test_python_says_what_is_wrong_with_a_photo(lite_server: EmbeddedServer, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes((photos / "obama.jpg").read_bytes()[:2000])
-    command = [sys.executable, EXAMPLES / "python" / "score.py", tmp_path / "cut.jpg", "--server", lite_server.url]
+    command = [
+        sys.executable,
+        str(EXAMPLES / "python" / "score.py"),
+        str(tmp_path / "cut.jpg"),
+        "--server",
+        lite_server.url,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 1
     assert "decode failed" in done.stderr
@@ -96,7 +102,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_node(
     lite_server: EmbeddedServer, given: Path, expected: dict[str, dict[str, Any]], node: Path, name: str
 ) -> None:
-    command = ["node", node / "score.mjs", given / name, "--server", lite_server.url, "--protos", EXAMPLES / "proto"]
+    command = ["node", str(node / "score.mjs"), str(given / name), "--server", lite_server.url]
+    command += ["--protos", str(EXAMPLES / "proto")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
     compare(json.loads(done.stdout), expected[name])
@@ -118,7 +125,7 @@ def gateway(lite_server: EmbeddedServer, fsclient_command: list[str]) -> Iterato
 
 @pytest.mark.parametrize("name", PHOTOS)
 def test_curl(gateway: str, given: Path, expected: dict[str, dict[str, Any]], name: str) -> None:
-    command = [EXAMPLES / "curl" / "score.sh", given / name, gateway]
+    command = [str(EXAMPLES / "curl" / "score.sh"), str(given / name), gateway]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

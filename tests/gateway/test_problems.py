@@ -34,7 +34,7 @@ def test_a_failure_of_the_client_library(kind: type[FaceStatsError], status: int
     answer = problem.response("id-1")
     assert (answer.status_code, answer.headers.get("retry-after")) == (status, retry_after)
     assert b"10.0.0.1" not in answer.body
-    assert json.loads(answer.body)["request_id"] == "id-1"
+    assert json.loads(bytes(answer.body))["request_id"] == "id-1"
 
 
 def test_every_kind_can_be_answered() -> None:
@@ -42,7 +42,7 @@ def test_every_kind_can_be_answered() -> None:
         answer = Problem(kind, "detail").response("id-1")
         assert answer.status_code == status
         assert answer.media_type == "application/problem+json"
-        assert json.loads(answer.body) == {
+        assert json.loads(bytes(answer.body)) == {
             "type": f"urn:facestats:problem:{kind}",
             "title": title,
             "status": status,

@@ -45,9 +45,10 @@ def make_expired_certificate(folder: Path) -> Certificate:
         "rand_serial = yes\ndefault_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n"
     )
     request = folder / "request.pem"
-    asked = ["openssl", "req", "-new", "-key", now.key, "-subj", "/CN=expired", "-out", request]
+    asked = ["openssl", "req", "-new", "-key", str(now.key), "-subj", "/CN=expired", "-out", str(request)]
     dates = ["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"]
-    signed = ["openssl", "ca", "-batch", "-selfsign", "-config", config, "-keyfile", now.key, "-in", request, *dates]
-    for command in (asked, [*signed, "-out", made.path]):
+    signed = ["openssl", "ca", "-batch", "-selfsign", "-config", str(config), "-keyfile", str(now.key)]
+    signed += ["-in", str(request), *dates]
+    for command in (asked, [*signed, "-out", str(made.path)]):
         subprocess.run(command, check=True, capture_output=True)
     return made

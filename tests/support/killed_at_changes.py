@@ -45,7 +45,7 @@ def killed_at_every_change(folder: Path, copies: Path, command: str) -> int:
         command: Python: an import, which finds what lies beside this file too, a semicolon, and what acts on the folder
             `out`.
     """
-    program = [sys.executable, "-c", _PROGRAM, folder, copies, command, str(Path(__file__).parent)]
+    program = [sys.executable, "-c", _PROGRAM, str(folder), str(copies), command, str(Path(__file__).parent)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)

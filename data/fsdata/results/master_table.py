@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from fsdata.results.digests import Digests, LastRows, source_digests
 from fsdata.results.part_reading import part_state, unreadable
-from fsdata.results.parts import results_file
+from fsdata.results.parts import Place, results_file
 from fsdata.results.reading import Results, open_results
 from fsdata.results.schema import METADATA_KEY, PartInfo
 from fsdata.results.status import SCORED
@@ -78,7 +78,7 @@ class TableInfo:
     table: MasterTable | None
 
 
-def build_table(folder: AnyPath) -> AnyPath:
+def build_table(folder: Place) -> Place:
     """Build the master table of a folder of parts, whole or not at all, and return the path of its faces.
 
     Raises:
@@ -96,7 +96,7 @@ def build_table(folder: AnyPath) -> AnyPath:
         with _writer(faces_file, faces) as writer:
             for batch in results.scan(batch_rows=ROW_GROUP_SIZE):
                 writer.write_batch(batch, ROW_GROUP_SIZE)
-    return folder / TABLE_FILE
+    return cast("Place", folder / TABLE_FILE)
 
 
 def drop_table(folder: Path) -> bool:

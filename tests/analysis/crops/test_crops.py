@@ -12,12 +12,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fsanalysis.crops.commands import crops
-from fsanalysis.crops.crop_store import CropStore, crop_files
+from fsanalysis.crops.crop_store import CropStore
 from fsanalysis.crops.crops_of_results import iter_crops, keep_crops
 from fsclient import Client
 from fsdata.pictures.cutting import CROP_PX, FaceCrop, MissingCrop, cut, from_jpeg
 from fsdata.pictures.photo_faces import CHANGED, GONE
 from fsdata.results import open_results
+from fsdata.selection.kept_crops import crop_files
 from fsdata.selection.selected_faces import select_faces
 from fsengine.errors import ResultsError
 from fsengine.server.embedded import EmbeddedServer

@@ -187,7 +187,9 @@ def test_a_lasso_on_the_map_selects_what_it_holds(watched: WatchedPage, address:
     chosen = page.get_by_text(re.compile(r"selection: [\d,]+ faces, a lasso"))
     chosen.wait_for()
     settle(page)
-    counted = int(re.search(r"(\d+) of the drawn faces in the lasso", page.locator(".fs-said").inner_text())[1])
+    said = re.search(r"(\d+) of the drawn faces in the lasso", page.locator(".fs-said").inner_text())
+    assert said is not None
+    counted = int(said[1])
     assert 0 < counted < NUM_FACES
     assert f"selection: {counted} faces" in chosen.inner_text()
     page.locator(".fs-cell").first.wait_for()

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -181,6 +182,6 @@ def test_a_server_may_ask_for_certificates_of_its_callers(
 def test_what_does_not_go_together_is_refused_before_anything_is_sent(
     certificate: Certificate, server: str, given: dict[str, str], said: str
 ) -> None:
-    files = {name: str(certificate.path) if value == "CA" else value for name, value in given.items()}
+    files: dict[str, Any] = {name: str(certificate.path) if value == "CA" else value for name, value in given.items()}
     with pytest.raises(InvalidInputError, match=said):
         Client(server, **files)

@@ -55,7 +55,7 @@ def test_what_the_client_itself_takes_is_measured(tmp_path: Path) -> None:
 
 def test_large_photos_that_go_alone_are_counted_where_they_went(tmp_path: Path) -> None:
     class Merging(CountingBackend):
-        capacity = ServedCapacity(large_alone=True)  # type: ignore[assignment]
+        capacity = ServedCapacity(large_alone=True)
 
     large = io.BytesIO()
     Image.new("L", (6000, 5000)).save(large, "JPEG")

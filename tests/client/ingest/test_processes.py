@@ -117,7 +117,7 @@ def finish(many: Path, server: EmbeddedServer, out: Path) -> int:
 
 
 def test_two_processes_give_the_rows_of_one(photos: Path, server: EmbeddedServer, tmp_path: Path) -> None:
-    told = []
+    told: list[Any] = []
     with Client(server.url) as client:
         one = client.ingest(photos, tmp_path / "1", processes=1)
         two = client.ingest(photos, tmp_path / "2", processes=2, progress=told.append)

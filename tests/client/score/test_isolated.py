@@ -136,7 +136,7 @@ def test_a_server_that_goes_away_in_between_is_asked_from_the_start(photo: Path)
 class Merging(FakeBackend):
     """Decodes photos together whose memory is not made for large ones."""
 
-    capacity = ServedCapacity(large_alone=True)  # type: ignore[assignment]
+    capacity = ServedCapacity(large_alone=True)
 
 
 def test_a_large_photo_goes_alone_at_once_where_a_gpu_merges_photos(photo: Path, tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ def test_a_drawing_shows_the_pixels_that_were_scored(shared: Path, name: str) ->
     with Client(backend=FakeBackend(0)) as client:
         photo = client.score(path)
     layout = laid_out(photo, 485, 650)
-    drawn = np.asarray(draw_photo(photo).crop(tuple(map(round, layout.photo))), float)
+    left, top, right, bottom = map(round, layout.photo)
+    drawn = np.asarray(draw_photo(photo).crop((left, top, right, bottom))).astype(float)
     blocks = drawn.reshape(650, layout.enlarged, 485, layout.enlarged, 3).mean(axis=(1, 3))
     assert np.abs(blocks - scored).mean() < 1  # as near as enlarging and averaging again comes
     with Image.open(report(shared, "ICC/srgb.jpg")) as reference:

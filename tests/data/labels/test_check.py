@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -48,7 +49,7 @@ def changed(record: LabelledPhoto, **changes: object) -> LabelledPhoto:
     return dataclasses.replace(record, **changes)  # type: ignore[arg-type]
 
 
-def kinds(records: list[LabelledPhoto], **options: tuple[float, float]) -> dict[FindingKind, int]:
+def kinds(records: list[LabelledPhoto], **options: Any) -> dict[FindingKind, int]:
     return {finding.kind: finding.count for finding in check_records(records, **options).findings}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ def test_the_ledger_equals_a_dict_of_the_last_rows(seed: int, tmp_path: Path) ->
     expected = {key_of(row): row.status for row in rows if row is last[row.photo.source]}
     ledger = read_ledger(write_parts(tmp_path, *parts))
     keys = [*map(key_of, rows), ("/photos/elsewhere.jpg", state(1, 1)), ("", state(0, 0))]
-    np.random.default_rng(seed).shuffle(rows)
+    random.Random(seed).shuffle(rows)
     assert ledger.statuses_of(keys) == [expected.get(key) for key in keys]
     assert ledger.statuses_of(keys[:5]) == [expected.get(key) for key in keys[:5]]
     assert len(ledger) == len(last) < len(rows)

@@ -83,9 +83,10 @@ def test_the_table_has_a_row_per_face_and_the_latest_row_of_a_photo_counts(resul
 
 def test_every_reader_takes_it_without_ceremony(results: Path) -> None:
     path = build_table(results)
-    (count, width) = duckdb.sql(f"select count(*), max(len(embedding)) from '{path}'").fetchall()[0]
+    database = duckdb.connect()
+    (count, width) = database.execute(f"select count(*), max(len(embedding)) from '{path}'").fetchall()[0]
     assert (count, width) == (6, 8)
-    similar = duckdb.sql(
+    similar = database.execute(
         f"select array_cosine_similarity(a.embedding::FLOAT[8], a.embedding::FLOAT[8]) from '{path}' a"
     ).fetchall()
     assert similar[0][0] == pytest.approx(1.0)

@@ -27,7 +27,10 @@ def test_batches_of_one_size_hold_every_row_once(rows: int, sizes: list[int]) ->
 
 @pytest.mark.parametrize(("rows", "expected"), [(1, 1), (3, 4), (4, 4), (5, 8), (200, 256), (256, 256)])
 def test_rows_are_padded_with_zeros_to_the_next_bucket(rows: int, expected: int) -> None:
-    feed = {"a": np.arange(1, 2 * rows + 1, dtype=np.float32).reshape(rows, 2), "b": np.ones((rows, 1), np.uint8)}
+    feed: dict[str, Any] = {
+        "a": np.arange(1, 2 * rows + 1, dtype=np.float32).reshape(rows, 2),
+        "b": np.ones((rows, 1), np.uint8),
+    }
     made = padded(feed, 256)
     for name, array in feed.items():
         assert made[name].shape == (expected, *array.shape[1:])

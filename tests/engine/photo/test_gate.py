@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,8 @@ def test_what_is_not_read_is_named_with_the_way_out(data: bytes, told: str) -> N
 
 def test_no_bytes_make_it_raise() -> None:
     rng = np.random.default_rng(1)
-    samples = [data for data, *_ in [*PLAIN.values(), *NOT_PLAIN.values()] if len(data) < 1 << 20]
+    known: list[Any] = [*PLAIN.values(), *NOT_PLAIN.values()]
+    samples = [data for data, *_ in known if len(data) < 1 << 20]
     for _ in range(3000):
         data = bytearray(samples[rng.integers(len(samples))])
         for position in rng.integers(0, min(len(data), 300), 4):

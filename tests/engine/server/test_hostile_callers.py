@@ -113,7 +113,7 @@ def raw_call(server: EmbeddedServer, message: bytes, method: str = INFER) -> str
         try:
             send(message, timeout=TIMEOUT_S)
         except grpc.RpcError as exc:
-            return str(exc.code().name)  # type: ignore[attr-defined]
+            return str(exc.code().name)
     return "OK"
 
 

@@ -94,7 +94,7 @@ def test_boxes_and_landmarks_are_in_pixels_of_the_full_size_photo(session: Any, 
     small = np.asarray(Image.fromarray(photo).resize((width // 2, height // 2)))
     boxes = np.array([BOX_PX, [-50, -40, 100, 120]], np.float32)
     found = align(session, small, boxes, np.stack([LANDMARKS, LANDMARKS]), full_size=(width, height))
-    np.testing.assert_allclose(found["face_box"], [BOX_PX, [0, 0, 100, 120]], atol=1e-3)
+    np.testing.assert_allclose(found["face_box"], np.array([BOX_PX, [0, 0, 100, 120]]), atol=1e-3)
     np.testing.assert_allclose(found["face_landmarks"][0], LANDMARKS, atol=1e-3)
     np.testing.assert_allclose(found["face_score"][:, 0], [0.9, 0.6], atol=1e-6)
     assert found["face_count"].tolist() == [2]

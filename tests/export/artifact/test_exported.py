@@ -180,7 +180,7 @@ def test_a_comparison_passes_within_its_limits_alone(row: Parity, passes: bool) 
 
 def test_comparisons_measure_what_they_say(tmp_path: Path) -> None:
     one, other = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([[1.0, 0.0], [1.0, 1.0]])
-    values = {"quantity": "q", "reference": "r", "inputs": "i", "limit": None}
+    values: dict[str, Any] = {"quantity": "q", "reference": "r", "inputs": "i", "limit": None}
     row = compare(one, other, cosine_limit=0.5, **values)
     assert row.largest_difference == 1.0
     assert row.least_cosine == pytest.approx(2**-0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def encoder(folder: Path) -> list[Path]:
     origin = Origin(source="a test", licence="MIT", commercial_use=True)
     for step, (spec, crop) in specs.items():
         job = ExportJob(step=step, origin=origin)
-        export_artifact(job, folder / step, lambda path, spec=spec, crop=crop: make(path, spec, crop), say)
+        export_artifact(job, folder / step, partial(make, spec=spec, crop=crop), say)
     return [folder / step for step in specs]
 
 

@@ -11,7 +11,7 @@ from fsengine.errors import StoreError, StoreUnavailableError
 from fsengine.files.stores import web_objects
 from fsengine.files.stores.objects import object_state, read_object, read_range
 from fsengine.files.stores.store_urls import public_url
-from store_faults import Cut, Fault, Status, Throttle, first_of_each
+from store_faults import Cut, Fault, Rule, Status, Throttle, first_of_each
 
 if TYPE_CHECKING:
     from faulty_proxy import FaultyProxy
@@ -26,7 +26,7 @@ def url(s3: S3Server, faulty_s3: FaultyProxy) -> str:
     return f"{faulty_s3.endpoint}/{s3.bucket}/photo.jpg"
 
 
-def refused(method: str, code: int):
+def refused(method: str, code: int) -> Rule:
     def rule(asked: str, path: str, number: int) -> Fault | None:
         return Status(code) if asked == method else None
 

@@ -30,7 +30,7 @@ def test_a_key_is_no_certificate(certificate: Certificate) -> None:
 
 def test_a_key_with_a_password_is_refused(certificate: Certificate, tmp_path: Path) -> None:
     locked = tmp_path / "locked.key"
-    command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", certificate.key, "-out", locked]
+    command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", str(certificate.key), "-out", str(locked)]
     subprocess.run(command, check=True, capture_output=True)
     with pytest.raises(InvalidInputError, match="has a password"):
         tls(certificate.path, locked).check()

@@ -22,10 +22,11 @@ TOKEN = "a-token.of~the/tests+0123"
 TIMEOUT_S = 20.0
 
 
-class Behind(grpc.GenericRpcHandler):
+class Behind(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Answers each request with its own bytes, once it may; health at once."""
 
     def __init__(self) -> None:
+        self.address = ""
         self.may_answer = threading.Event()
         self.begun: list[bytes] = []
         self.left = 0
@@ -49,7 +50,7 @@ class Behind(grpc.GenericRpcHandler):
 def behind() -> Iterator[Behind]:
     handler = Behind()
     server = grpc.server(ThreadPoolExecutor(16), handlers=[handler])
-    handler.address = f"{LOOPBACK}:{server.add_insecure_port(f'{LOOPBACK}:0')}"  # type: ignore[attr-defined]
+    handler.address = f"{LOOPBACK}:{server.add_insecure_port(f'{LOOPBACK}:0')}"
     server.start()
     yield handler
     handler.may_answer.set()
@@ -62,7 +63,7 @@ def open_front(behind: Behind) -> Iterator[Callable[..., tuple[GrpcFront, grpc.C
 
     def open_one(**listening: Any) -> tuple[GrpcFront, grpc.Channel]:
         port = free_port(LOOPBACK)
-        front = GrpcFront(Listening(grpc_port=port, **listening), behind.address)  # type: ignore[attr-defined]
+        front = GrpcFront(Listening(grpc_port=port, **listening), behind.address)
         front.start()
         opened.append((front, grpc.insecure_channel(f"{LOOPBACK}:{port}", [("grpc.max_send_message_length", -1)])))
         return opened[-1]
