@@ -342,12 +342,12 @@ def test_a_second_signal_ends_a_run_that_waits_for_its_store(
     assert open_results(f"s3://{s3.bucket}/results").num_photos == 3
 
 
-def test_a_third_signal_ends_a_run_that_waits_to_write(
+def test_a_later_signal_ends_a_run_that_waits_to_write(
     hung_ingest: Callable[[str], subprocess.Popen[str]], s3: S3Server
 ) -> None:
     child = hung_ingest("PUT")
-    for _ in range(3):
-        time.sleep(0.5)
+    for wait_s in (0.5, 0.5, 0.5, 3.5):
+        time.sleep(wait_s)
         assert child.poll() is None
         child.send_signal(signal.SIGTERM)
     _, said = child.communicate(timeout=5)

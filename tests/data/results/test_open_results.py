@@ -271,5 +271,6 @@ def test_a_folder_whose_name_is_no_utf_8_is_written_continued_and_read(tmp_path:
     folder.mkdir()
     write_parts(folder, *random_history(1))
     assert open_results(folder).num_photos
-    assert pq.read_table(build_table(folder).open("rb")).num_rows == open_results(folder).faces().num_rows
+    with build_table(folder).open("rb") as table:
+        assert pq.read_table(table).num_rows == open_results(folder).faces().num_rows
     assert len(read_ledger(folder))
