@@ -33,6 +33,7 @@ from fsdata.results.parts import locked
 from fsdata.results.staging import finish_replacement, refuse_interrupted
 from fsengine.contracts.served import ServedModels
 from fsengine.errors import InvalidInputError
+from fsengine.terminal.messages import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +162,7 @@ def _other_set_note(config: IngestConfig, plan: Plan, asked: ServedModels) -> st
 def _done_note(plan: Plan, feed: EntryFeed) -> str:
     done = plan.summary.num_done_before
     if not feed.is_complete:
-        return f"{done:,} photos or more are done already"
+        return f"{counted(done, 'photo')} done already, and maybe more"
     return f"{done} of {plan.summary.num_inputs} photos are done already"
 
 

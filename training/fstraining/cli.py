@@ -12,6 +12,7 @@ from fsdata.label_options import KINDS
 from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.messages import say
 from fsengine.terminal.option_checks import finite
+from fsengine.terminal.path_types import LocalPath
 
 if TYPE_CHECKING:
     from fsdata.labels.record import LabelledPhoto, ReaderNote
@@ -121,7 +122,7 @@ def age_gender(**values: Any) -> None:
 @click.argument("second", type=_EXISTING)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(path_type=Path, dir_okay=False),
     default="compare.html",
     show_default=True,
     metavar="HTML",

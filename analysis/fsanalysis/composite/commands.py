@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fsengine.errors import InvalidInputError
-from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import say
+from fsengine.terminal.path_types import FolderType, LocalPath
 
 if TYPE_CHECKING:
     from fsanalysis.composite.cohort import Cohort
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--compare", metavar="SQL", help="Other faces, averaged in the same frame, beside them, with the difference."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="PNG", help="Picture to write."
+    "--out", type=LocalPath(path_type=Path, dir_okay=False), required=True, metavar="PNG", help="Picture to write."
 )
 @click.option(
     "--method",

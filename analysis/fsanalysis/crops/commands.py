@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import counted, say
+from fsengine.terminal.path_types import FolderType
 from fsengine.terminal.progress_bar import progress_bar
 
 

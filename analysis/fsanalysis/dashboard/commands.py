@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from fsclient.commands.options import server_choice, server_options
-from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import say
+from fsengine.terminal.path_types import FolderType
 
 
 @click.command()

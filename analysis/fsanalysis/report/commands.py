@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import say
+from fsengine.terminal.path_types import FolderType, LocalPath
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FolderType(exists=True))
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="HTML", help="Page to write."
+    "--out", type=LocalPath(path_type=Path, dir_okay=False), required=True, metavar="HTML", help="Page to write."
 )
 @click.option(
     "--composites", is_flag=True, help="Show the mean face of each group of age and gender; looks at every face."

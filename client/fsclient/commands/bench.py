@@ -14,6 +14,7 @@ from fsclient.commands.options import server_choice, server_options
 from fsengine.errors import DeadlineError, ServerUnavailableError
 from fsengine.terminal.messages import say
 from fsengine.terminal.option_checks import finite
+from fsengine.terminal.path_types import LocalPath
 from fsengine.terminal.tables import show
 
 _DEFAULTS = BenchConfig()
@@ -63,7 +64,7 @@ def _levels(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[i
 @click.option(
     "--write-perf-data",
     "perf_data",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write the photos as JSON for perf_analyzer, whose command line is printed.",
 )

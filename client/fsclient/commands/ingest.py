@@ -24,8 +24,8 @@ from fsdata.results.status import Status
 from fsengine.errors import DeadlineError, ServerUnavailableError, StoreUnavailableError
 from fsengine.files.path_list import path_lines
 from fsengine.files.stores.store_path import AnyPath
-from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import say
+from fsengine.terminal.path_types import FolderType
 
 
 @click.command()

@@ -26,6 +26,7 @@ from fsengine.registry.store import source_path
 from fsengine.repository.assemble import Target
 from fsengine.terminal.command_group import ExplainedGroup
 from fsengine.terminal.messages import say
+from fsengine.terminal.path_types import LocalPath
 from fsengine.terminal.tables import show
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -177,7 +178,7 @@ def verify_command(name: str | None, server: str | None, golden: Path | None) ->
 )
 @click.option("--name", metavar="NAME", help="Name of a changed pack.  [default: made of the changes]")
 @_licence_options
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the repository.")
+@click.option("--out", type=LocalPath(path_type=Path, file_okay=False), help="Folder of the repository.")
 def build_command(
     pack: str,
     target: str,

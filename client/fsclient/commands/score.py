@@ -22,6 +22,7 @@ from fsdata.results.status import SCORED
 from fsengine.contracts.served import marks_text
 from fsengine.errors import AccessDeniedError, DeadlineError, InferenceError, InvalidInputError, ServerUnavailableError
 from fsengine.terminal.messages import counted, printable, say
+from fsengine.terminal.path_types import LocalPath
 
 _CONCURRENCY = 4
 
@@ -31,7 +32,7 @@ _CONCURRENCY = 4
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone on stdout.")
 @click.option(
     "--draw",
-    type=click.Path(path_type=Path),
+    type=LocalPath(path_type=Path),
     metavar="OUT",
     help="Draw what was found on a copy, with a legend: a file for one photo, a folder for several.",
 )

@@ -31,6 +31,7 @@ _LARGEST_BATCH = 65536
 _MOST_BYTES = 16 << 20
 """Of photos in one batch that come with their bytes."""
 
+_TAR_HINT = "; tar shards are named, or found by a pattern that ends in .tar"
 _ASKED_AT_ONCE = 32
 """Objects that were named, not listed, and whose state is asked for."""
 
@@ -71,6 +72,7 @@ def find_inputs(config: IngestConfig) -> FoundInputs:
             f"{named} holds no file to score, or none outside of --out {config.out}"
             f"{''.join(f'; {text}' for text in why)}; expected photos"
             f"{' (--include PATTERN and --strict take more)' if skipped else ''}"
+            f"{_TAR_HINT if tally.skipped_files['archive'] else ''}"
         )
     return FoundInputs(entries=entries, tally=search.tally)
 

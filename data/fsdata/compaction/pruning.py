@@ -13,7 +13,7 @@ from fsdata.results.digests import Digests, LastRows, source_digests
 from fsdata.results.latest import LatestPhotos
 from fsdata.results.part_reading import open_part
 from fsdata.results.parts import ROW_GROUP_SIZE, WRITE_OPTIONS, locked, part_paths, results_file
-from fsdata.results.source import is_gone
+from fsdata.results.source import is_gone, local_file
 from fsdata.results.staging import PruningStaging, finish_pruning, refuse_interrupted
 from fsengine.errors import InvalidInputError
 
@@ -27,6 +27,7 @@ class GonePhotos:
     Attributes:
         num_photos: Photos of the folder.
         num_gone: Those whose files are gone.
+        num_elsewhere: Those in stores and on the web, where nobody is asked.
         statuses: Of those that are gone.
         first: Sources of the first of them.
         rows: Digests of the sources of all of them.
@@ -34,6 +35,7 @@ class GonePhotos:
 
     num_photos: int
     num_gone: int
+    num_elsewhere: int
     statuses: Counter[str]
     first: list[str]
     rows: LastRows
@@ -41,7 +43,7 @@ class GonePhotos:
     @property
     def all_gone(self) -> bool:
         """Return whether no file is left, as it looks where a disk is not mounted."""
-        return self.num_gone == self.num_photos
+        return self.num_gone > 0 and self.num_gone == self.num_photos - self.num_elsewhere
 
 
 def find_gone(folder: Path) -> GonePhotos:
@@ -61,8 +63,11 @@ def find_gone(folder: Path) -> GonePhotos:
     first: list[str] = []
     digests: list[Digests] = []
     statuses: Counter[str] = Counter()
+    num_elsewhere = 0
     for _, table in latest.tables(["source", "status"]):
-        photos = zip(table["source"].to_pylist(), table["status"].to_pylist(), strict=True)
+        sources = table["source"].to_pylist()
+        num_elsewhere += sum(local_file(source) is None for source in sources)
+        photos = zip(sources, table["status"].to_pylist(), strict=True)
         gone = [(source, status) for source, status in photos if is_gone(source)]
         statuses.update(status for _, status in gone)
         first += [source for source, _ in gone[: _SHOWN - len(first)]]
@@ -70,6 +75,7 @@ def find_gone(folder: Path) -> GonePhotos:
     return GonePhotos(
         num_photos=latest.num_photos,
         num_gone=statuses.total(),
+        num_elsewhere=num_elsewhere,
         statuses=statuses,
         first=first,
         rows=LastRows(digests),

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsdata.pictures.cutting import FaceCrop, MissingCrop, cut, photo_hash
-from fsdata.results.source import source_path
+from fsdata.results.source import local_file, source_path
 from fsengine.errors import InvalidInputError
 from fsengine.files.regular_file import open_regular
 from fsengine.photo.convert import read_pixels
@@ -25,6 +25,7 @@ COLUMNS = ("source", "content_hash", "width", "height", "face_index", "x0", "y0"
 """Of faces, that cutting them out takes."""
 
 GONE = "the photo is gone"
+ELSEWHERE = "the photo lies in a store, a shard or a table, and pictures are cut out of files on a disk"
 CHANGED = "the photo has changed since"
 UNREADABLE = "the photo cannot be read"
 
@@ -81,8 +82,11 @@ def faces_of_photo(faces: list[Face]) -> list[FaceCrop | MissingCrop]:
 
 def read_photo(face: Face) -> NDArray[np.uint8] | str:
     """Return the upright pixels of the photo of a face, uint8 (H, W, 3), or why there are none."""
+    path = source_path(face["source"])
+    if local_file(face["source"]) != path:
+        return ELSEWHERE
     try:
-        with open_regular(source_path(face["source"])) as file:
+        with open_regular(path) as file:
             if too_many_bytes(os.fstat(file.fileno()).st_size) is not None:
                 return CHANGED
             data = file.read()

@@ -12,6 +12,7 @@ import click
 
 from fsdata.label_options import label_options
 from fsengine.terminal.messages import counted, say
+from fsengine.terminal.path_types import LocalPath
 from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import Table, show
 
@@ -31,7 +32,7 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace what is the
 
 @click.command("split")
 @_path
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of the lists.")
+@click.option("--out", type=LocalPath(path_type=Path), required=True, metavar="DIR", help="Folder of the lists.")
 @click.option(
     "--results",
     type=click.Path(path_type=Path, exists=True, file_okay=False),

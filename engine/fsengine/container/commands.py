@@ -16,6 +16,7 @@ from fsengine.plans.commands import keep_onnx_option
 from fsengine.repository.assemble import Target
 from fsengine.server import triton_command as defaults
 from fsengine.terminal.messages import say
+from fsengine.terminal.path_types import LocalPath
 
 _PATH = click.Path(path_type=Path)
 
@@ -220,7 +221,7 @@ def health(url: str) -> None:
     help="Folder of an assembled repository or of a pack; the shipped pack where nothing is given.",
 )
 @click.option("--target", required=True, type=click.Choice(TARGETS), help="Who is to serve it.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the repository is to lie.")
+@click.option("--out", required=True, type=LocalPath(path_type=Path), help="Where the repository is to lie.")
 def assemble(given: Path, target: str, out: Path) -> None:
     """Make the repository that a container serves: the one that it was given, or the shipped pack's.
 

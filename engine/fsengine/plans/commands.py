@@ -22,6 +22,7 @@ from fsengine.plans.toolchain import OnPhase, Toolchain
 from fsengine.plans.trtexec import Trtexec, find_trtexec
 from fsengine.repository.assemble import Target, check_gpu_repository, read_manifest
 from fsengine.terminal.messages import say
+from fsengine.terminal.path_types import LocalPath
 from fsengine.terminal.progress_bar import progress_bar
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ keep_onnx_option = click.option(
 
 @click.command()
 @click.argument("repository", metavar="REPOSITORY", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the result.")
+@click.option("--out", type=LocalPath(path_type=Path, file_okay=False), required=True, help="Folder of the result.")
 @keep_onnx_option
 @click.option(
     "--optimization-level",

@@ -227,3 +227,12 @@ def test_a_damaged_record_of_a_pruning_is_named(content: str, results: Path) -> 
     for read in (open_results, prune):
         with pytest.raises(ResultsError, match=r"complete.json is damaged.*remove .*\.prune-parts"):
             read(results)
+
+
+def test_photos_in_stores_are_counted_and_nobody_is_asked(results: Path, photos: Path) -> None:
+    write_parts(results, [row_of("s3://bucket/x.jpg", 1), row_of("https://h.example/y.jpg", 1)])
+    assert "2 photos lie in stores or on the web, which are not asked" in run("prune", results)[1]
+    remove(photos, "abcdef")
+    status, said = run("prune", results)
+    assert status == 2
+    assert "as if a disk were not mounted" in said

@@ -10,8 +10,8 @@ import click
 from fsdata.results import open_results
 from fsdata.selection.photo_copies import DISTANCE, MOST_DISTANCE, find_copies, find_near_duplicates
 from fsengine.files.output_path import OutputPaths
-from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import counted, printable, say
+from fsengine.terminal.path_types import FolderType, LocalPath
 
 _SHOWN_GROUPS = 20
 _SHOWN_PHOTOS = 5
@@ -26,7 +26,7 @@ _SHOWN_PHOTOS = 5
     help=f"Bits of 64 that may differ, with --near.  [default: {DISTANCE}]",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="CSV", help="Write all of them to a file."
+    "--out", type=LocalPath(path_type=Path, dir_okay=False), metavar="CSV", help="Write all of them to a file."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file where it is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone on stdout: every photo of every group.")

@@ -81,8 +81,13 @@ def failure_blocks(results: Results, limit: int | None) -> list[Block]:
 
 def gone_text(gone: GonePhotos, dry_run: bool) -> str:
     """Return what a pruning dropped, or would drop: counts and the first photos."""
+    elsewhere = []
+    if gone.num_elsewhere:
+        lie = "photo lies" if gone.num_elsewhere == 1 else "photos lie"
+        elsewhere.append(f"{gone.num_elsewhere:,} {lie} in stores or on the web, which are not asked")
     if not gone.num_gone:
-        return f"nothing to drop: the files of all {counted(gone.num_photos, 'photo')} are there"
+        here = counted(gone.num_photos - gone.num_elsewhere, "photo")
+        return "\n".join([f"nothing to drop: the files of all {here} are there", *elsewhere])
     statuses = ", ".join(f"{count} {status}" for status, count in gone.statuses.most_common())
     done = "would be dropped, their files are gone" if dry_run else "dropped, their files are gone"
     lines = [f"{gone.num_gone:,} of {counted(gone.num_photos, 'photo')} {done}: {statuses}"]
@@ -91,6 +96,7 @@ def gone_text(gone: GonePhotos, dry_run: bool) -> str:
         lines.append(f"  and {gone.num_gone - len(gone.first):,} more")
     if dry_run and gone.all_gone:
         lines.append("no file is there any more, as if a disk were not mounted: it takes --all to drop them")
+    lines += elsewhere
     return "\n".join(lines)
 
 

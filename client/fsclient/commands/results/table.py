@@ -20,8 +20,8 @@ from fsengine.errors import InvalidInputError
 from fsengine.files.output_path import OutputPaths
 from fsengine.files.stores.store_path import AnyPath
 from fsengine.terminal.command_group import ExplainedGroup
-from fsengine.terminal.folder_type import FolderType
 from fsengine.terminal.messages import counted, say
+from fsengine.terminal.path_types import FolderType, LocalPath
 from fsengine.terminal.progress_bar import progress_bar
 from fsengine.terminal.tables import show
 
@@ -85,7 +85,7 @@ def info(folder: AnyPath, failures: int | None) -> None:
 
 @table.command("export")
 @click.argument("folder", metavar="DIR", type=_FOLDER)
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write, or folder.")
+@click.option("--out", type=LocalPath(path_type=Path), required=True, metavar="FILE", help="File to write, or folder.")
 @click.option(
     "--format",
     "form",

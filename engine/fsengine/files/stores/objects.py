@@ -1,4 +1,4 @@
-"""Objects of stores and web servers: their state, their bytes, and those below a prefix.
+"""Objects of stores and web servers: their state and their bytes.
 
 Credentials come from the environment alone (`AWS_*`, `GOOGLE_*`, `AZURE_*`; https://developmentseed.org/obstore names
 them all), and are in no message. What a store cannot do at the moment is asked for again, with waits that double and
@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -30,27 +29,12 @@ if TYPE_CHECKING:
 RETRY_S = 40.0
 """How long a store that throttles or cannot be reached is asked again; the last try ends 20 s later at most."""
 
-_MOST_BROKEN_PAGES = 3
 _IMPORTING = threading.Lock()
 _VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
-_LISTED_AT_A_TIME = 1000
 _NO_SUCH_BUCKET = re.compile(r"NoSuchBucket|bucket does not exist", re.I)
 _REFUSED = re.compile(r"\b40[13]\b|Forbidden|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch", re.I)
 _STATUS = re.compile(r"status code: (\d{3} ?[A-Za-z ]*)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An object that a listing gave.
-
-    Attributes:
-        url: Where it is.
-        state: Its state then.
-    """
-
-    url: str
-    state: ObjectState
 
 
 def object_state(url: str) -> ObjectState:
@@ -64,7 +48,7 @@ def object_state(url: str) -> ObjectState:
         return web_objects.object_state(url)
     store, key = opened(url)
     with explained(url):
-        return _state(store.head(key))
+        return state_of(store.head(key))
 
 
 def state_if_there(url: str) -> ObjectState | None:
@@ -100,7 +84,7 @@ def read_object(url: str, *, most_bytes: int) -> tuple[bytes | None, ObjectState
     store, key = opened(url)
     with explained(url):
         found = store.get(key)
-        state = _state(found.meta)
+        state = state_of(found.meta)
         return (None if state.num_bytes > most_bytes else found.bytes().to_bytes()), state
 
 
@@ -130,71 +114,6 @@ def read_range(url: str, start: int, length: int, *, etag: str | None = None) ->
             return store.get(key, options=options).bytes().to_bytes()
         except PreconditionError as exc:
             raise StoreError(f"{public_url(url)} was changed while it was read; run again") from exc
-
-
-def list_objects(url: str) -> Iterator[list[Listed | StoreError]]:
-    """List the objects below a prefix, some at a time.
-
-    Args:
-        url: Of a bucket or a prefix; `s3://photos/2024` lists `s3://photos/2024/...` and not `s3://photos/2024b`.
-
-    Yields:
-        Objects; for folders whose keys cannot be asked for, an error that names them.
-
-    Raises:
-        StoreError: There is no such bucket, or the store refuses to list it.
-        StoreUnavailableError: The store cannot be had.
-    """
-    root, _ = bucket_and_key(url)
-    store, key = opened(url)
-    from obstore.exceptions import GenericError, InvalidPathError
-
-    prefix, last = key.rstrip("/"), ""
-    failures = 0
-    with explained(url):
-        while True:
-            try:
-                for chunk in store.list(prefix or None, offset=last or None, chunk_size=_LISTED_AT_A_TIME):
-                    yield [Listed(f"{root}/{meta['path']}", _state(meta)) for meta in chunk]
-                    last, failures = (chunk[-1]["path"] if chunk else last), 0
-                return
-            except InvalidPathError:
-                yield from _by_folders(store, root, prefix, last.encode())
-                return
-            except GenericError:
-                # A page whose body breaks off is not asked for again by obstore.
-                failures += 1
-                if failures > _MOST_BROKEN_PAGES:
-                    raise
-
-
-def _by_folders(store: ObjectStore, root: str, prefix: str, after: bytes) -> Iterator[list[Listed | StoreError]]:
-    """List the objects after a key folder by folder, so that a key that cannot be asked for costs its folder alone.
-
-    A listing without folders loses the whole page of 1000 keys that such a key lies in.
-    """
-    from obstore.exceptions import InvalidPathError
-
-    waiting = [prefix]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            found = store.list_with_delimiter(folder or None)
-        except InvalidPathError:
-            yield [StoreError(f"{root}/{folder}: {_CANNOT_BE_LISTED}")]
-            continue
-        objects: list[Listed | StoreError] = [
-            Listed(f"{root}/{meta['path']}", _state(meta)) for meta in found["objects"] if meta["path"].encode() > after
-        ]
-        if objects:
-            yield objects
-        waiting += sorted(found["common_prefixes"], reverse=True)
-
-
-_CANNOT_BE_LISTED = (
-    "a key here has a part that is empty ('a//b'), '.' or '..', or a control character, so that the objects of this "
-    "folder cannot be listed; copy that object to another key, or name the others by --from-file"
-)
 
 
 def opened(url: str) -> tuple[ObjectStore, str]:
@@ -229,15 +148,25 @@ def _store(root: str, _environment: frozenset[tuple[str, str]]) -> ObjectStore:
     try:
         return from_url(root, retry_config=retry, client_options=options)
     except (BaseError, ValueError) as exc:
-        raise StoreError(f"{root} cannot be used: {_first_line(exc)}; check the environment variables of it") from exc
+        raise StoreUnavailableError(
+            f"{root} cannot be used: {_first_line(exc)}; check the environment variables of it"
+        ) from exc
 
 
 def _endpoint_is_plain(root: str) -> bool:
-    """Return whether the user named an endpoint without TLS: a store of one's own, and meant so."""
+    """Return whether the user named an endpoint without TLS: a store of one's own, and meant so.
+
+    Raises:
+        StoreUnavailableError: An endpoint is no URL.
+    """
     if not root.startswith("s3://"):
         return False
-    named = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
-    return any(urlsplit(endpoint).scheme == "http" for endpoint in named)
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"):
+        if endpoint := os.environ.get(name, ""):
+            if not (is_web_url(endpoint) and urlsplit(endpoint).hostname):
+                raise StoreUnavailableError(f"{name} is {endpoint!r}, expected a URL such as http://127.0.0.1:9000")
+            return urlsplit(endpoint).scheme == "http"
+    return False
 
 
 @contextmanager
@@ -286,12 +215,15 @@ def _first_line(exc: Exception) -> str:
     line = text.split("\n")[0]
     if (status := _STATUS.search(line)) is not None:
         return status[1].strip()
+    if "error sending request" in text.lower():
+        return "no request could be sent; is it the right address, and http or https as the store speaks it"
     for words in ("Connection refused", "dns error", "timed out", "connection closed", "instance metadata", "decoding"):
         if words.lower() in text.lower():
             return "no credentials were found" if words == "instance metadata" else words.lower()
     return re.sub(r"https?://\S+", "the store", line)[:160].rstrip(": ")
 
 
-def _state(meta: Any) -> ObjectState:
+def state_of(meta: Any) -> ObjectState:
+    """Return the state that obstore says of an object."""
     changed: datetime = meta["last_modified"]
     return ObjectState(num_bytes=meta["size"], mtime_ns=int(changed.timestamp()) * 10**9, etag=meta["e_tag"] or None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import logging
 import random
 import re
 import socket
@@ -105,6 +106,8 @@ def _session() -> requests.Session:
     """Return this thread's session."""
     session: requests.Session | None = getattr(_local, "session", None)
     if session is None:
+        for name in ("urllib3.connectionpool", "urllib3.util.retry"):
+            logging.getLogger(name).addFilter(_without_query)
         import requests
         from requests.adapters import HTTPAdapter
 
@@ -123,6 +126,13 @@ def _session() -> requests.Session:
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         _local.session = session
     return session
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Cut the queries off the addresses in a record of urllib3, which may grant access."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(one.partition("?")[0] if isinstance(one, str) else one for one in record.args)
+    return True
 
 
 @cache

@@ -11,7 +11,8 @@ import pytest
 
 from fsengine.errors import InvalidInputError, StoreError, StoreUnavailableError
 from fsengine.files.stores import objects
-from fsengine.files.stores.objects import list_objects, object_state, state_if_there
+from fsengine.files.stores.listing import list_objects
+from fsengine.files.stores.objects import object_state, state_if_there
 from fsengine.files.stores.range_file import RangeFile
 from fsengine.files.stores.store_path import StorePath, any_path
 from store_faults import Fault, LostAnswer, Status, first_of_each
@@ -154,3 +155,36 @@ def test_a_store_that_refuses_access_says_what_it_wants_to_see(
 def test_a_key_that_cannot_be_asked_for_is_an_error_of_the_object(place: StorePath, name: str) -> None:
     with pytest.raises(StoreError, match="cannot be asked for"):
         object_state(str(place / name))
+
+
+def told_of(bucket: str) -> tuple[list[str], list[str]]:
+    """Return the keys that a listing gives, and what it says of others; it ends."""
+    listed, said = [], []
+    for number, batch in enumerate(list_objects(f"s3://{bucket}")):
+        assert number < 50
+        for one in batch:
+            (said if isinstance(one, StoreError) else listed).append(getattr(one, "url", str(one)))
+    return listed, said
+
+
+def test_keys_that_begin_with_slashes_are_told_and_no_listing_is_endless(s3: S3Server) -> None:
+    for key in ("a.jpg", "z.jpg"):
+        s3.put(key, b"x")
+    s3.put("/b.jpg", b"y")
+    listed, said = told_of(s3.bucket)
+    assert {f"s3://{s3.bucket}/a.jpg", f"s3://{s3.bucket}/z.jpg"} <= set(listed)
+    assert any("a key that begins with a slash" in text for text in said)
+    s3.put("/a.jpg", b"y")
+    listed, said = told_of(s3.bucket)
+    assert len(listed) == len(set(listed))
+    assert any("a.jpg: there is a key that begins with a slash" in text for text in said)
+    s3.put("//c.jpg", b"y")
+    listed, said = told_of(s3.bucket)
+    assert len(listed) == len(set(listed))
+    assert any("a key here has a part that is empty" in text for text in said)
+
+
+def test_an_endpoint_that_is_no_url_is_named(place: StorePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "garbage")
+    with pytest.raises(StoreUnavailableError, match="AWS_ENDPOINT_URL is 'garbage', expected a URL"):
+        object_state(str(place / "x"))

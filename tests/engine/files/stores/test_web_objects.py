@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -127,3 +128,13 @@ def test_a_server_that_leads_in_circles_or_nowhere_is_an_error_of_the_photo() ->
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_what_urllib3_logs_holds_no_query(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_objects, "_ATTEMPTS", 1)
+    monkeypatch.setattr(web_objects, "_BACKOFF_S", 0.0)
+    monkeypatch.setattr(web_objects, "_local", type("Local", (), {})())
+    with caplog.at_level(logging.DEBUG), pytest.raises(StoreUnavailableError):
+        read_object("http://127.0.0.1:1/a.jpg?token=hunter2", most_bytes=9)
+    assert "/a.jpg" in caplog.text
+    assert "hunter2" not in caplog.text

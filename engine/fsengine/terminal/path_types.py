@@ -1,4 +1,4 @@
-"""The type of command-line arguments that name a folder, here or in a store."""
+"""Types of command-line arguments that name a file or a folder, here or in a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ import click
 
 from fsengine.errors import FaceStatsError
 from fsengine.files.stores.store_path import AnyPath, any_path
-from fsengine.files.stores.store_urls import is_url, public_url
+from fsengine.files.stores.store_urls import is_url, mistyped, public_url
+
+
+class LocalPath(click.Path):
+    """A path of this machine that is written to; a URL is refused, which would become a folder called `s3:`."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path that a text names."""
+        if isinstance(value, str) and (is_url(value) or mistyped(value) is not None):
+            self.fail(f"{public_url(value)} is a URL, and this is written to a disk: expected a path", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class FolderType(click.Path):
@@ -30,7 +42,7 @@ class FolderType(click.Path):
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> AnyPath | Any:
         """Return the place that a text names."""
-        if not isinstance(value, str) or not is_url(value):
+        if not isinstance(value, str) or not (is_url(value) or mistyped(value)):
             return super().convert(value, param, ctx)
         try:
             place = any_path(value)
