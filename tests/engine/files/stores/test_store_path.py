@@ -159,7 +159,8 @@ def test_a_key_that_cannot_be_asked_for_is_an_error_of_the_object(place: StorePa
 
 def told_of(bucket: str) -> tuple[list[str], list[str]]:
     """Return the keys that a listing gives, and what it says of others; it ends."""
-    listed, said = [], []
+    listed: list[str] = []
+    said: list[str] = []
     for number, batch in enumerate(list_objects(f"s3://{bucket}")):
         assert number < 50
         for one in batch:
