@@ -266,3 +266,10 @@ def test_a_large_row_group_takes_little_memory(tmp_path: Path) -> None:
             number -= 1
         assert not number
     assert peak < 64 << 20
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "*.parquet"])
+def test_a_table_without_its_column_is_refused(name: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "t.parquet")
+    with pytest.raises(InvalidInputError, match="is a Parquet file; expected --column NAME"):
+        PhotoSearch([str(tmp_path / name)])

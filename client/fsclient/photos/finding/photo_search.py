@@ -63,7 +63,7 @@ class PhotoSearch:
                 None for no list.
 
         Raises:
-            InvalidInputError: An argument names nothing.
+            InvalidInputError: An argument names nothing, or a table without its column.
         """
         self.tally = Tally()
         self._rules = rules or SourceRules()
@@ -76,6 +76,9 @@ class PhotoSearch:
         folder = skip if isinstance(skip, Path) else None
         self._folders = FolderSearch(folder, self._rules, self.tally, once=once)
         for argument in self._arguments:
+            if is_table(argument if isinstance(argument, bytes) else argument.encode()) and self._rules.column is None:
+                text = source_text(argument) if isinstance(argument, bytes) else public_url(argument)
+                raise InvalidInputError(f"{text} is a Parquet file; expected --column NAME, the column of its photos")
             if isinstance(argument, bytes):
                 self._folders.check(argument)
 
