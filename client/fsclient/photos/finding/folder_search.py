@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import tempfile
 import weakref
@@ -11,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from fsclient.photos.finding.folder_entries import is_folder, is_regular, matches_part
 from fsclient.photos.finding.left_out_folder import LeftOutFolder, identity_of
 from fsclient.photos.finding.look_alikes import look_alike_hint, url_hint
 from fsclient.photos.finding.seen import SeenTexts
@@ -165,7 +165,7 @@ class FolderSearch:
                 self._searched.add(identity)
             below = []
             for entry in self._entries(folder):
-                if _is_folder(entry):
+                if is_folder(entry):
                     if self._enters(entry, real, relative):
                         below.append((entry.path, os.path.join(real, entry.name), relative + entry.name + b"/"))
                 else:
@@ -194,7 +194,7 @@ class FolderSearch:
         if self._taken is not None and place in self._taken:
             return
         why = self._rules.why_skip_file(
-            relative + entry.name, entry.path, regular=_is_regular(entry), asked_for=asked_for
+            relative + entry.name, entry.path, regular=is_regular(entry), asked_for=asked_for
         )
         if why is None:
             yield from self._take(place, entry.path, is_link=entry.is_symlink())
@@ -250,14 +250,14 @@ class FolderSearch:
                 below.append((folder, relative, at + 1))
             for entry in self._entries(folder):
                 if part == b"**":
-                    if _is_folder(entry) and self._enters(entry, real, relative):
+                    if is_folder(entry) and self._enters(entry, real, relative):
                         below.append((entry.path, relative + entry.name + b"/", at))
-                elif not _matches_part(entry.name, part):
+                elif not matches_part(entry.name, part):
                     continue
                 elif not is_last:
-                    if _is_folder(entry) and (part == entry.name or self._enters(entry, real, relative)):
+                    if is_folder(entry) and (part == entry.name or self._enters(entry, real, relative)):
                         below.append((entry.path, relative + entry.name + b"/", at + 1))
-                elif _is_folder(entry):
+                elif is_folder(entry):
                     matched = True
                     # `**` lists what lies below a folder itself.
                     if b"**" not in parts and (part == entry.name or self._enters(entry, real, relative)):
@@ -292,28 +292,3 @@ class FolderSearch:
 def _records(file: IO[bytes]) -> Iterator[bytes]:
     while length := file.read(4):
         yield file.read(int.from_bytes(length, "little"))
-
-
-def _is_folder(entry: os.DirEntry[bytes]) -> bool:
-    """Return whether an entry is a folder or a link to one."""
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
-
-
-def _is_regular(entry: os.DirEntry[bytes]) -> bool:
-    """Return whether an entry is a regular file, or a link that leads to one or to nothing."""
-    try:
-        return entry.is_file() or not os.path.exists(entry.path)
-    except OSError:  # a link that leads to itself
-        return True
-
-
-def _matches_part(name: bytes, part: bytes) -> bool:
-    """Return whether a name matches one part of a pattern, which tells of hidden names only where it says so."""
-    if name == part:
-        return True
-    return (part.startswith(b".") or not name.startswith(b".")) and fnmatch.fnmatchcase(
-        os.fsdecode(name), os.fsdecode(part)
-    )
