@@ -74,9 +74,16 @@ def open_front(behind: Behind) -> Iterator[Callable[..., tuple[GrpcFront, grpc.C
         front.stop()
 
 
-def send(channel: grpc.Channel, request: bytes, method: str = INFER, token: str | None = None) -> Any:
+def send(
+    channel: grpc.Channel,
+    request: bytes,
+    method: str = INFER,
+    token: str | None = None,
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> Any:
     metadata = None if token is None else [(TOKEN_HEADER, token)]
-    return channel.unary_unary(method).future(request, timeout=TIMEOUT_S, metadata=metadata)
+    return channel.unary_unary(method).future(request, timeout=timeout_s, metadata=metadata)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -174,7 +181,8 @@ def test_told_to_stop_it_takes_nothing_new_and_answers_what_it_has(behind: Behin
     until(lambda: behind.begun)
     with ThreadPoolExecutor(1) as pool:
         stopping = pool.submit(front.stop, drain=True)
-        until(lambda: send(channel, b"late").code() is grpc.StatusCode.UNAVAILABLE)
+        # One that comes before the front has heard is held like the first.
+        until(lambda: send(channel, b"late", timeout_s=0.5).code() is grpc.StatusCode.UNAVAILABLE)
         assert not stopping.done()
         behind.may_answer.set()
         assert held.result(TIMEOUT_S) == b"held"
