@@ -19,7 +19,7 @@ from fsengine.server.access.exposure import check_exposure
 from fsengine.server.access.tls import server_tls
 from fsengine.server.access.token import read_token
 from fsengine.server.listening import Listening
-from fsengine.server.log_records import LogFollower, record
+from fsengine.server.watch.log_records import LogFollower, record
 from fsengine.terminal.messages import Say, say
 
 if TYPE_CHECKING:

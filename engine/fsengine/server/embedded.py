@@ -17,7 +17,7 @@ from types import TracebackType
 
 from fsengine.errors import InvalidInputError, ServerError
 from fsengine.gpu import Gpu, only
-from fsengine.server import binary, shared_memory, start_log
+from fsengine.server import binary, shared_memory
 from fsengine.server.access.token import hide_in_command_line
 from fsengine.server.front.grpc_front import GrpcFront
 from fsengine.server.interpreter import check_machine, default_library_folder
@@ -25,7 +25,8 @@ from fsengine.server.listening import LOOPBACK, Listening, free_port
 from fsengine.server.supervisor import COMMAND_FILE, DRAIN
 from fsengine.server.surroundings import RunFolder, environment, furnish, make_run_folder
 from fsengine.server.threads import plan_threads
-from fsengine.server.watching import LOOKED_AT_S, DeadSteps, ReadyProbe, StartWatch, server_pid
+from fsengine.server.watch import start_log
+from fsengine.server.watch.watching import LOOKED_AT_S, DeadSteps, ReadyProbe, StartWatch, server_pid
 
 logger = logging.getLogger(__name__)
 

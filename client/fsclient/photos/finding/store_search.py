@@ -10,8 +10,8 @@ from fsclient.photos.entry import ObjectEntry
 from fsclient.photos.finding.tally import Tally
 from fsclient.photos.source_rules import EXCLUDED, SourceRules
 from fsengine.errors import InvalidInputError, StoreError, StoreUnavailableError
-from fsengine.files.stores.listing import Listed, list_objects
 from fsengine.files.stores.objects import state_if_there
+from fsengine.files.stores.store_listing import Listed, list_objects
 from fsengine.files.stores.store_urls import bucket_and_key
 
 _WILDCARD = re.compile(r"[*?\[]")

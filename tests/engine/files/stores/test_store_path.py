@@ -11,9 +11,9 @@ import pytest
 
 from fsengine.errors import InvalidInputError, StoreError, StoreUnavailableError
 from fsengine.files.stores import objects
-from fsengine.files.stores.listing import list_objects
 from fsengine.files.stores.objects import object_state, state_if_there
 from fsengine.files.stores.range_file import RangeFile
+from fsengine.files.stores.store_listing import list_objects
 from fsengine.files.stores.store_path import StorePath, any_path
 from store_faults import Fault, LostAnswer, Status, first_of_each
 

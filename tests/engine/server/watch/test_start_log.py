@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from fsengine.server.start_log import SHOWN_LINES, causes, dead_children, is_fatal
+from fsengine.server.watch.start_log import SHOWN_LINES, causes, dead_children, is_fatal
 
 HARMLESS = """\
 W1126 02:27:53.751741 22957 pinned_memory_manager.cc:273] "Unable to allocate pinned system memory, pinned memory \

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fsengine.server import start_log
 from fsengine.server.listening import LOOPBACK, Listening
 from fsengine.server.loopback import channel_options
 from fsengine.server.supervisor import PID_FILE
 from fsengine.server.surroundings import RunFolder
+from fsengine.server.watch import start_log
 
 if TYPE_CHECKING:
     from tritonclient.grpc import InferenceServerClient

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsengine.server.log_records import LogFollower, record_of
+from fsengine.server.watch.log_records import LogFollower, record_of
 
 
 @pytest.mark.parametrize(

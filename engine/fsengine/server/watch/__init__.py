@@ -1,0 +1,1 @@
+"""What is watched of an embedded server: its processes, and what it writes."""
